@@ -1,0 +1,120 @@
+"""What can happen (events, into ``decide``) and what can be asked (actions, out of it).
+
+Every event carries ``at``: the engine's clock when it entered the inbox. Tickets are numbers ``decide`` gives
+out in order, so a replay gives the same ones; the dispatcher may put several tickets into one bundle.
+The journal is these two unions, in order.
+"""
+
+import msgspec
+
+from bmv.model import (
+    BundleCost,
+    Cancel,
+    Fill,
+    ForeignBook,
+    Outcome,
+    Placement,
+    Trade,
+    WalletIndex,
+    WalletView,
+)
+from bmv.units import Lamports, Millis, Slot
+
+
+class Event(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Something that happened, at ``at``."""
+
+    at: Millis
+
+
+class Tick(Event, frozen=True):
+    """Time passed; the chain stands at ``slot``."""
+
+    slot: Slot
+
+
+class MarketSeen(Event, frozen=True):
+    """Report one consistent reading of the chain; ``wallets`` holds only those that changed."""
+
+    slot: Slot
+    book: ForeignBook
+    wallets: tuple[WalletView, ...] = ()
+    trades: tuple[Trade, ...] = ()
+    fills: tuple[Fill, ...] = ()
+    queue_count: int = 0
+    own_pending: int = 0
+
+
+class BundleResolved(Event, frozen=True):
+    """A bundle ended; ``slot`` is where it landed, ``reason`` why it did not."""
+
+    bundle_id: str
+    tickets: tuple[int, ...]
+    outcome: Outcome
+    slot: Slot = Slot(0)
+    cost: BundleCost = BundleCost()
+    reason: str = ""
+
+
+class FeedLost(Event, frozen=True):
+    """The chain cannot be read; no order may be placed until it is seen again."""
+
+    reason: str
+
+
+class HaltRequested(Event, frozen=True):
+    """Somebody asked to stop: cancel everything, verify, end."""
+
+    reason: str
+
+
+class Action(msgspec.Struct, frozen=True, tag=True):
+    """Something the engine asks the shell to do."""
+
+
+class Execute(Action, frozen=True):
+    """Change one wallet's orders: cancels first, then placements, atomically."""
+
+    ticket: int
+    wallet: WalletIndex
+    cancels: tuple[Cancel, ...]
+    places: tuple[Placement, ...]
+
+
+class Prepare(Action, frozen=True):
+    """Open a wallet's accounts and wrap ``wrap`` lamports for bids."""
+
+    ticket: int
+    wallet: WalletIndex
+    wrap: Lamports
+
+
+class Crank(Action, frozen=True):
+    """Consume events of our wallets so that slots and proceeds become free."""
+
+    ticket: int
+
+
+class Settle(Action, frozen=True):
+    """Move a wallet's free funds out of OpenOrders (after cranking what is pending)."""
+
+    ticket: int
+    wallet: WalletIndex
+
+
+class Report(Action, frozen=True):
+    """Tell people and logs: ``name`` is an event name of the product, ``fields`` are plain values."""
+
+    name: str
+    fields: dict[str, str | int]
+
+
+class Finish(Action, frozen=True):
+    """The engine is done; ``clean`` says that nothing of ours is left on the book."""
+
+    clean: bool
+    reason: str
+
+
+AnyEvent = Tick | MarketSeen | BundleResolved | FeedLost | HaltRequested
+AnyAction = Execute | Prepare | Crank | Settle | Report | Finish

@@ -1,0 +1,224 @@
+"""The frozen values everything speaks in: market, orders, books, fills, funds.
+
+Rules of this file
+- Values are immutable; only ``core.state.State`` is not, and ``decide`` alone owns that one.
+- Prices are ticks, sizes base lots, money lamports, tokens atoms. A human number never appears here.
+- A wallet is its index in the configured list; addresses belong to the adapters.
+"""
+
+from decimal import Decimal
+from enum import IntEnum, StrEnum
+
+import msgspec
+
+from bmv.units import (
+    LAMPORTS_PER_SOL,
+    BaseAtoms,
+    BaseLots,
+    BlockHeight,
+    Lamports,
+    Millis,
+    Slot,
+    Ticks,
+)
+
+WalletIndex = int
+TOUCH = -1
+"""Level of the order that stands at the inside spread; lattice levels count from 0 outwards."""
+
+
+class Side(IntEnum):
+    """The side of the book an order rests on."""
+
+    BID = 0
+    ASK = 1
+
+    @property
+    def opposite(self) -> "Side":
+        """Return the other side."""
+        return Side.ASK if self is Side.BID else Side.BID
+
+
+class MarketSpec(msgspec.Struct, frozen=True):
+    """What the market's accounts say about it; ``capacity`` counts orders of everybody on one side."""
+
+    address: str
+    base_mint: str
+    base_decimals: int
+    quote_decimals: int
+    base_lot_size: int
+    quote_lot_size: int
+    bid_capacity: int
+    ask_capacity: int
+    event_capacity: int
+
+    def price(self, ticks: Ticks) -> Decimal:
+        """Return a price in SOL per token."""
+        return (
+            Decimal(int(ticks) * self.quote_lot_size)
+            / LAMPORTS_PER_SOL
+            * Decimal(10) ** self.base_decimals
+            / self.base_lot_size
+        )
+
+    def ticks(self, price: Decimal) -> Ticks:
+        """Return the tick nearest to a price in SOL per token, at least 1."""
+        exact = (
+            price
+            * LAMPORTS_PER_SOL
+            * self.base_lot_size
+            / (Decimal(10) ** self.base_decimals * self.quote_lot_size)
+        )
+        return Ticks(max(1, round(exact)))
+
+    def size(self, lots: BaseLots) -> Decimal:
+        """Return a size in tokens."""
+        return Decimal(int(lots) * self.base_lot_size) / Decimal(10) ** self.base_decimals
+
+
+class Level(msgspec.Struct, frozen=True):
+    """One price the ladder wants: ``point`` is its index on the lattice, or ``TOUCH``."""
+
+    side: Side
+    point: int
+    price: Ticks
+    size: BaseLots
+
+
+class Quote(msgspec.Struct, frozen=True):
+    """A level given to a wallet: what we want to stand there."""
+
+    wallet: WalletIndex
+    side: Side
+    point: int
+    price: Ticks
+    size: BaseLots
+
+
+class LiveOrder(msgspec.Struct, frozen=True):
+    """One of our orders as the book holds it; ``size`` is what remains."""
+
+    wallet: WalletIndex
+    side: Side
+    price: Ticks
+    size: BaseLots
+    order_id: int
+    client_id: int
+
+
+class Cancel(msgspec.Struct, frozen=True):
+    """The order to withdraw, with what a bundle needs to name it."""
+
+    wallet: WalletIndex
+    side: Side
+    price: Ticks
+    order_id: int
+    client_id: int
+
+
+class Placement(msgspec.Struct, frozen=True):
+    """An order to place; ``client_id`` (1..128) is free in the wallet's account when this is sent."""
+
+    wallet: WalletIndex
+    side: Side
+    point: int
+    price: Ticks
+    size: BaseLots
+    client_id: int
+
+
+class ForeignBook(msgspec.Struct, frozen=True):
+    """The book without our own orders, as far as decisions need it.
+
+    ``best_*``: the true best prices; ``firm_*``: where orders add up to FOREIGN_MIN_SOL; None: no such.
+    """
+
+    best_bid: Ticks | None = None
+    best_ask: Ticks | None = None
+    firm_bid: Ticks | None = None
+    firm_ask: Ticks | None = None
+    bid_orders: int = 0
+    ask_orders: int = 0
+
+
+class WalletView(msgspec.Struct, frozen=True):
+    """What the chain holds for one wallet, read at one slot.
+
+    ``gas`` is plain SOL; ``*_held`` in the token account, ``*_free`` and ``*_locked`` in OpenOrders.
+    ``order_slots`` counts the free slots of the OpenOrders account; ``ready`` says its accounts exist.
+    """
+
+    wallet: WalletIndex
+    gas: Lamports
+    quote_held: Lamports
+    quote_free: Lamports
+    quote_locked: Lamports
+    base_held: BaseAtoms
+    base_free: BaseAtoms
+    base_locked: BaseAtoms
+    rent: Lamports
+    rebates: Lamports
+    order_slots: int
+    ready: bool
+    orders: tuple[LiveOrder, ...] = ()
+
+    @property
+    def quote_total(self) -> Lamports:
+        """Return all wrapped SOL of the wallet."""
+        return self.quote_held + self.quote_free + self.quote_locked
+
+    @property
+    def base_total(self) -> BaseAtoms:
+        """Return all tokens of the wallet."""
+        return self.base_held + self.base_free + self.base_locked
+
+
+class Trade(msgspec.Struct, frozen=True):
+    """One match on the market, anybody's; ``seq`` is the maker event's number in the queue."""
+
+    seq: int
+    at: Millis
+    price: Ticks
+    size: BaseLots
+    taker_side: Side
+    own: bool
+
+
+class Fill(msgspec.Struct, frozen=True):
+    """One of our orders being matched; ``self_trade``: the other side was ours as well (must never be)."""
+
+    seq: int
+    at: Millis
+    wallet: WalletIndex
+    side: Side
+    price: Ticks
+    size: BaseLots
+    maker: bool
+    rebate: Lamports
+    fee: Lamports
+    order_id: int
+    client_id: int
+    self_trade: bool = False
+
+
+class Outcome(StrEnum):
+    """How a bundle ended; between sending and this it is in flight."""
+
+    LANDED = "landed"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+class BundleCost(msgspec.Struct, frozen=True):
+    """What a landed bundle cost."""
+
+    fees: Lamports = Lamports(0)
+    tip: Lamports = Lamports(0)
+
+
+class ChainTime(msgspec.Struct, frozen=True):
+    """Where the chain stands."""
+
+    slot: Slot
+    height: BlockHeight
+    unix_timestamp: int
