@@ -1,0 +1,179 @@
+"""Version 0 messages as bytes: compiled once per shape, then filled in.
+
+Rules of this file
+- A *shape* is all of an instruction but its data: program, account metas, data length. Two instructions of
+  one shape compile to messages that differ in data bytes only.
+- The bytes equal those of solders' ``MessageV0.try_compile`` without lookup tables (tested against it).
+- Account order: payer, signers that write, signers that read, writable, read-only; by key within a group.
+
+Layout (Solana message format, v0; ``short`` is a compact-u16 length)::
+
+    0x80 | signers u8 | read-only signers u8 | read-only others u8 | short n, n keys of 32 B | blockhash 32 B
+    | short n, n x (program index u8, short a, a account indexes u8, short d, d data bytes)
+    | short n lookup tables
+"""
+
+from collections.abc import Iterable, Sequence
+
+from solders.instruction import Instruction
+from solders.pubkey import Pubkey
+
+VERSION_0 = b"\x80"
+NO_LOOKUP_TABLES = b"\x00"
+MAX_KEYS = 256
+"""Account indexes are one byte."""
+
+_META_BYTES = 34
+_METAS_AT = 40
+_SIGNER, _WRITABLE = 2, 1
+
+Shape = bytes
+"""Program key, u64 count, metas of (key, is_signer, is_writable), u64 data length: as solders serialises them."""
+
+
+def short_length(value: int) -> bytes:
+    """Encode a length below 65,536 as compact-u16: 7 bits a byte, low bits first, high bit means more."""
+    if value < 0x80:
+        return bytes((value,))
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
+    return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
+
+
+def split(instruction: Instruction) -> tuple[Shape, bytes]:
+    """Cut one instruction into its shape and its data."""
+    raw = bytes(instruction)
+    data_at = _METAS_AT + _META_BYTES * int.from_bytes(raw[32:_METAS_AT], "little") + 8
+    return raw[:data_at], raw[data_at:]
+
+
+class KeyRoles:
+    """The union of what a group of instructions asks of each account; grows one shape at a time."""
+
+    __slots__ = ("_invoked", "_payer", "_roles")
+
+    def __init__(self, payer: bytes) -> None:
+        self._payer = payer
+        self._roles = {payer: _SIGNER | _WRITABLE}
+        self._invoked: list[tuple[bytes, list[bytes], int]] = []
+
+    def add(self, shape: Shape) -> None:
+        """Take in the accounts of one more instruction."""
+        roles, keys = self._roles, []
+        roles.setdefault(shape[:32], 0)
+        metas_end = len(shape) - 8
+        for at in range(_METAS_AT, metas_end, _META_BYTES):
+            key = shape[at : at + 32]
+            keys.append(key)
+            roles[key] = roles.get(key, 0) | shape[at + 32] << 1 | shape[at + 33]
+        self._invoked.append((shape[:32], keys, int.from_bytes(shape[metas_end:], "little")))
+
+    @property
+    def signers(self) -> int:
+        """Count the signatures these instructions need, the payer's included."""
+        return sum(1 for role in self._roles.values() if role & _SIGNER)
+
+    def message_size(self) -> int:
+        """Return the size in bytes of the message these instructions compile to."""
+        keys = len(self._roles)
+        size = 4 + len(short_length(keys)) + 32 * keys + 32 + len(short_length(len(self._invoked))) + 1
+        for _, accounts, data_length in self._invoked:
+            size += 1 + len(short_length(len(accounts))) + len(accounts)
+            size += len(short_length(data_length)) + data_length
+        return size
+
+    def compile(self) -> tuple[bytes, list[bytes]]:
+        """Return the message up to the blockhash, and what stands before the data of each instruction."""
+        roles, payer = self._roles, self._payer
+        keys = sorted(roles, key=lambda key: (key != payer, 3 - roles[key], key))
+        if len(keys) > MAX_KEYS:
+            raise ValueError(f"{len(keys)} accounts in one message; an index is one byte")
+        index = {key: position for position, key in enumerate(keys)}
+        groups = [0, 0, 0, 0]
+        for role in roles.values():
+            groups[role] += 1
+        header = (groups[3] + groups[2], groups[2], groups[0])
+        head = VERSION_0 + bytes(header) + short_length(len(keys)) + b"".join(keys)
+        before_data = [
+            bytes((index[program],))
+            + short_length(len(accounts))
+            + bytes(index[key] for key in accounts)
+            + short_length(data_length)
+            for program, accounts, data_length in self._invoked
+        ]
+        return head, before_data
+
+
+class MessageTemplate:
+    """A compiled message with holes for the blockhash and the data of each instruction.
+
+    Raises ValueError for more than 256 distinct accounts.
+    """
+
+    __slots__ = ("_data_lengths", "_parts", "size")
+
+    def __init__(self, payer: Pubkey | bytes, shapes: Sequence[Shape]) -> None:
+        roles = KeyRoles(bytes(payer))
+        for shape in shapes:
+            roles.add(shape)
+        head, before_data = roles.compile()
+        parts = [head, b"", short_length(len(shapes))]
+        for before in before_data:
+            parts += (before, b"")
+        self._parts = [*parts, NO_LOOKUP_TABLES]
+        self._data_lengths = [int.from_bytes(shape[-8:], "little") for shape in shapes]
+        self.size = roles.message_size()
+
+    def render(self, blockhash: bytes, datas: Sequence[bytes]) -> bytes:
+        """Return the message for this blockhash (32 bytes) and these data, one per instruction.
+
+        Raises ValueError where a length differs from the one the template was compiled for.
+        """
+        if len(blockhash) != 32 or [len(data) for data in datas] != self._data_lengths:
+            raise ValueError("the data do not have the lengths this template was compiled for")
+        parts = self._parts.copy()
+        parts[1] = blockhash
+        parts[4::2] = datas
+        return b"".join(parts)
+
+
+class TemplateCache:
+    """At most ``capacity`` templates by payer and shapes; the one unused for longest is dropped first."""
+
+    __slots__ = ("_capacity", "_templates")
+
+    def __init__(self, capacity: int = 1024) -> None:
+        if capacity < 1:
+            raise ValueError("a cache holds at least one template")
+        self._capacity = capacity
+        self._templates: dict[tuple[bytes, ...], MessageTemplate] = {}
+
+    def __len__(self) -> int:
+        return len(self._templates)
+
+    def template(self, payer: Pubkey, shapes: Sequence[Shape]) -> MessageTemplate:
+        """Return the template for this payer and these shapes, compiling it the first time."""
+        key = (bytes(payer), *shapes)
+        template = self._templates.pop(key, None)
+        if template is None:
+            template = MessageTemplate(payer, shapes)
+            if len(self._templates) == self._capacity:
+                del self._templates[next(iter(self._templates))]
+        self._templates[key] = template
+        return template
+
+
+def compile_message(payer: Pubkey, instructions: Iterable[Instruction], blockhash: bytes) -> bytes:
+    """Compile a v0 message without lookup tables; ValueError for more than 256 accounts."""
+    pieces = [split(instruction) for instruction in instructions]
+    template = MessageTemplate(payer, [shape for shape, _ in pieces])
+    return template.render(blockhash, [data for _, data in pieces])
+
+
+def message_signers(message: bytes) -> list[Pubkey]:
+    """Read the keys that must sign a v0 message, in signing order; ValueError if it is not one."""
+    signers = message[1] if len(message) > 5 and message[:1] == VERSION_0 else 0
+    keys_at = 5 if len(message) > 4 and message[4] < 0x80 else 6
+    if signers < 1 or len(message) < keys_at + 32 * signers:
+        raise ValueError("not a version 0 message")
+    return [Pubkey.from_bytes(message[at : at + 32]) for at in range(keys_at, keys_at + 32 * signers, 32)]
