@@ -126,7 +126,7 @@ def transfer(source: Account, destination: Account, authority: bytes, amount: in
 
 
 def initialize_account(account: Account, mint_key: bytes, mint: Account, owner: bytes) -> None:
-    """Make ``account`` an empty holding of ``mint_key`` for ``owner`` (wrapped SOL counts its spare lamports)."""
+    """Make ``account`` a holding of ``mint_key`` for ``owner``; wrapped SOL counts lamports above rent."""
     _owned(account)
     if len(account.data) != ACCOUNT.size:
         raise ProgramError("invalid", why="InvalidAccountData")
