@@ -63,6 +63,7 @@ PERMISSIONED_MARKET_FIELDS: dict[str, tuple[int, str]] = {
 }
 
 OPEN_ORDERS_SIZE = 3228
+OPEN_ORDERS_SIZE_BEFORE_REBATES = 3220
 ORDER_SLOTS = 128
 OPEN_ORDERS_MARKET = 13
 OPEN_ORDERS_OWNER = 45
@@ -158,3 +159,8 @@ def book_side_capacity(account_len: int) -> int:
 def event_queue_capacity(account_len: int) -> int:
     """Return how many events an event queue account of ``account_len`` bytes holds."""
     return max(0, (account_len - ACCOUNT_OVERHEAD - 32) // EVENT_SIZE)
+
+
+def request_queue_capacity(account_len: int) -> int:
+    """Return how many requests a request queue account of ``account_len`` bytes holds."""
+    return max(0, (account_len - ACCOUNT_OVERHEAD - 32) // REQUEST_SIZE)
