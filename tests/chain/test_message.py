@@ -92,7 +92,9 @@ def test_a_template_refuses_data_of_another_length_and_a_short_blockhash() -> No
             template.render(blockhash, datas)
 
 
-@pytest.mark.parametrize("raw", [b"", b"\x80\x01\x00\x00\x01", b"\x01\x01\x00\x00\x01" + bytes(64), bytes(100)])
+@pytest.mark.parametrize(
+    "raw", [b"", b"\x80\x01\x00\x00\x01", b"\x01\x01\x00\x00\x01" + bytes(64), bytes(100)]
+)
 def test_what_is_not_a_v0_message_has_no_signers(raw: bytes) -> None:
     with pytest.raises(ValueError, match="not a version 0 message"):
         message_signers(raw)

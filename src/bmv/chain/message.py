@@ -28,7 +28,7 @@ _METAS_AT = 40
 _SIGNER, _WRITABLE = 2, 1
 
 Shape = bytes
-"""Program key, u64 count, metas of (key, is_signer, is_writable), u64 data length: as solders serialises them."""
+"""Program key, u64 count, metas of (key, is_signer, is_writable), u64 data length, as solders serialises."""
 
 
 def short_length(value: int) -> bytes:

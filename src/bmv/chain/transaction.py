@@ -1,0 +1,106 @@
+"""Signed wire transactions: build, measure, sign.
+
+Rules of this file
+- The compute limit comes first and the tip last, in one place, for what is measured and what is sent.
+- No transaction above ``MAX_TRANSACTION_BYTES`` or ``MAX_INSTRUCTIONS`` leaves it.
+- Nothing here fetches: blockhash, keys and lamports are arguments.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from solders.instruction import Instruction
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+
+from bmv.chain.message import KeyRoles, TemplateCache, compile_message, message_signers, short_length, split
+from bmv.units import Lamports
+from bmv.venue.system import compute_unit_limit, transfer
+
+MAX_TRANSACTION_BYTES = 1232
+"""A packet: IPv6 minimum MTU 1280 less 48 of headers."""
+MAX_INSTRUCTIONS = 64
+
+Tip = tuple[Pubkey, Lamports]
+"""Tip account and amount."""
+
+
+class MessageSigner(Protocol):
+    """Whatever holds keys and signs with them."""
+
+    def sign(self, pubkey: Pubkey, message: bytes) -> bytes:
+        """Return the 64-byte ed25519 signature of ``message``."""
+        ...
+
+
+def framed(
+    payer: Pubkey, instructions: Sequence[Instruction], compute_limit: int, tip: Tip | None
+) -> list[Instruction]:
+    """Put the compute limit (units) before the instructions and the payer's tip, if any, after them."""
+    tail = [] if tip is None else [transfer(payer, *tip)]
+    return [compute_unit_limit(compute_limit), *instructions, *tail]
+
+
+def wire_size(payer: Pubkey, instructions: Sequence[Instruction]) -> int:
+    """Return the bytes these instructions take as one signed transaction, without building it."""
+    roles = KeyRoles(bytes(payer))
+    for instruction in instructions:
+        roles.add(split(instruction)[0])
+    return len(short_length(roles.signers)) + 64 * roles.signers + roles.message_size()
+
+
+def fits(payer: Pubkey, instructions: Sequence[Instruction], compute_limit: int, tip: Tip | None) -> bool:
+    """Tell whether ``build_transaction`` with the same arguments stays within one transaction."""
+    whole = framed(payer, instructions, compute_limit, tip)
+    return len(whole) <= MAX_INSTRUCTIONS and wire_size(payer, whole) <= MAX_TRANSACTION_BYTES
+
+
+def build_transaction(
+    payer: Pubkey,
+    instructions: Sequence[Instruction],
+    compute_limit: int,
+    tip: Tip | None,
+    blockhash: bytes,
+    *,
+    templates: TemplateCache | None = None,
+) -> bytes:
+    """Return the message of one transaction: compute limit (units), instructions, tip.
+
+    With ``templates``, a shape seen before costs a copy instead of a compilation; the bytes are the same.
+    Raises ValueError where it would not fit.
+    """
+    whole = framed(payer, instructions, compute_limit, tip)
+    if len(whole) > MAX_INSTRUCTIONS:
+        raise ValueError(f"{len(whole)} instructions in one transaction; at most {MAX_INSTRUCTIONS}")
+    if templates is None:
+        message = compile_message(payer, whole, blockhash)
+    else:
+        pieces = [split(instruction) for instruction in whole]
+        template = templates.template(payer, [shape for shape, _ in pieces])
+        message = template.render(blockhash, [data for _, data in pieces])
+    _refuse_oversize(len(message) + 1 + 64 * message[1])
+    return message
+
+
+def sign(message: bytes, signer: MessageSigner) -> bytes:
+    """Return the wire transaction: every key the message names as a signer signs it, in its order.
+
+    Raises ValueError where the result is too large or ``message`` is not a v0 message; what ``signer`` raises
+    for a key it does not hold passes through.
+    """
+    signatures = [signer.sign(pubkey, message) for pubkey in message_signers(message)]
+    raw = short_length(len(signatures)) + b"".join(signatures) + message
+    _refuse_oversize(len(raw))
+    return raw
+
+
+def signature(raw: bytes) -> str:
+    """Return the first signature of a wire transaction in base58: the transaction's id."""
+    if len(raw) < 65 or not 1 <= raw[0] < 0x80:
+        raise ValueError("not a signed transaction")
+    return str(Signature.from_bytes(raw[1:65]))
+
+
+def _refuse_oversize(size: int) -> None:
+    if size > MAX_TRANSACTION_BYTES:
+        raise ValueError(f"a transaction of {size} bytes; at most {MAX_TRANSACTION_BYTES}")

@@ -1,0 +1,117 @@
+"""Building, measuring and signing wire transactions, with solders as the judge."""
+
+import random
+
+import pytest
+from bmv.venue.system import compute_unit_limit, transfer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from solders.instruction import AccountMeta, Instruction
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+from solders.transaction import VersionedTransaction
+
+from bmv.chain.message import TemplateCache
+from bmv.chain.transaction import (
+    MAX_TRANSACTION_BYTES,
+    build_transaction,
+    fits,
+    framed,
+    sign,
+    signature,
+    wire_size,
+)
+from bmv.keys.signer import InProcessSigner, UnknownKey
+from bmv.units import Lamports
+
+RNG = random.Random(7)
+WALLETS = [Keypair.from_seed(RNG.randbytes(32)) for _ in range(3)]
+PAYER, OTHER, THIRD = (wallet.pubkey() for wallet in WALLETS)
+SIGNER = InProcessSigner(WALLETS)
+PROGRAM, TIP_ACCOUNT = (Pubkey.from_bytes(RNG.randbytes(32)) for _ in range(2))
+BLOCKHASH = RNG.randbytes(32)
+TIP = (TIP_ACCOUNT, Lamports(5000))
+
+
+def order(size: int = 100, *signers: Pubkey) -> Instruction:
+    """Some instruction with ``size`` bytes of data."""
+    return Instruction(PROGRAM, bytes(size), [AccountMeta(key, True, True) for key in signers or (PAYER,)])
+
+
+def test_the_compute_limit_comes_first_and_the_tip_last() -> None:
+    message = build_transaction(PAYER, [order()], 200_000, TIP, BLOCKHASH)
+    transaction = VersionedTransaction.from_bytes(sign(message, SIGNER))
+    sent = transaction.message.instructions
+    names = [transaction.message.account_keys[one.program_id_index] for one in sent]
+    limit, tip = compute_unit_limit(200_000), transfer(PAYER, TIP_ACCOUNT, Lamports(5000))
+    assert names == [limit.program_id, PROGRAM, tip.program_id]
+    assert (sent[0].data, sent[2].data) == (limit.data, tip.data)
+    assert transaction.message.account_keys[sent[2].accounts[1]] == TIP_ACCOUNT
+
+
+def test_the_signed_bytes_are_what_solders_signs_for_several_signers() -> None:
+    message = build_transaction(PAYER, [order(9, OTHER, THIRD)], 1000, TIP, BLOCKHASH)
+    raw = sign(message, SIGNER)
+    theirs = VersionedTransaction.from_bytes(raw)
+    assert theirs.verify_with_results() == [True, True, True]
+    assert bytes(VersionedTransaction(theirs.message, WALLETS)) == raw
+    assert signature(raw) == str(theirs.signatures[0])
+
+
+def test_a_cached_template_changes_nothing_but_the_time_it_takes() -> None:
+    templates = TemplateCache()
+    for seed in range(5):
+        rng = random.Random(seed)
+        asked = [Instruction(PROGRAM, rng.randbytes(60), [AccountMeta(OTHER, False, True)])]
+        plain = build_transaction(PAYER, asked, seed, TIP, BLOCKHASH)
+        assert build_transaction(PAYER, asked, seed, TIP, BLOCKHASH, templates=templates) == plain
+    assert len(templates) == 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 200), st.integers(1, 3)), max_size=8), st.booleans())
+def test_the_measured_size_is_the_size_of_the_signed_transaction(
+    shapes: list[tuple[int, int]], tipped: bool
+) -> None:
+    asked = [order(size, *(wallet.pubkey() for wallet in WALLETS[:count])) for size, count in shapes]
+    tip = TIP if tipped else None
+    size = wire_size(PAYER, framed(PAYER, asked, 1, tip))
+    if fits(PAYER, asked, 1, tip):
+        assert len(sign(build_transaction(PAYER, asked, 1, tip, BLOCKHASH), SIGNER)) == size
+    else:
+        assert size > MAX_TRANSACTION_BYTES
+        with pytest.raises(ValueError, match="at most 1232"):
+            build_transaction(PAYER, asked, 1, tip, BLOCKHASH)
+
+
+def test_the_last_byte_that_fits_is_1232() -> None:
+    room = MAX_TRANSACTION_BYTES - wire_size(PAYER, framed(PAYER, [order(200)], 1, TIP)) + 200
+    assert fits(PAYER, [order(room)], 1, TIP)
+    assert not fits(PAYER, [order(room + 1)], 1, TIP)
+    assert len(sign(build_transaction(PAYER, [order(room)], 1, TIP, BLOCKHASH), SIGNER)) == 1232
+
+
+def test_more_than_64_instructions_do_not_fit() -> None:
+    asked = [order(0)] * 63
+    assert fits(PAYER, asked, 1, None)
+    assert not fits(PAYER, asked, 1, TIP)
+    with pytest.raises(ValueError, match="at most 64"):
+        build_transaction(PAYER, asked, 1, TIP, BLOCKHASH)
+
+
+def test_a_transaction_of_a_strange_wallet_is_not_signed() -> None:
+    message = build_transaction(PAYER, [order(8, TIP_ACCOUNT)], 1, None, BLOCKHASH)
+    with pytest.raises(UnknownKey, match=str(TIP_ACCOUNT)):
+        sign(message, SIGNER)
+
+
+def test_an_oversized_message_is_not_signed() -> None:
+    message = build_transaction(PAYER, [order()], 1, None, BLOCKHASH)
+    with pytest.raises(ValueError, match="at most 1232"):
+        sign(message + bytes(1232), SIGNER)
+
+
+@pytest.mark.parametrize("raw", [b"", bytes(200), b"\x01" + bytes(20)])
+def test_unsigned_bytes_have_no_signature(raw: bytes) -> None:
+    with pytest.raises(ValueError, match="not a signed transaction"):
+        signature(raw)
