@@ -23,7 +23,7 @@ from bmv.sandbox.account import Account, AccountRef, Invocation, Program, Progra
 from bmv.sandbox.system_program import rent_exempt_lamports
 from bmv.sandbox.transaction import COMPUTE_BUDGET, Call, Rejected, Transaction, TxError
 
-PAST_SLOTS = 32
+PAST_SLOTS = 64
 BUILTIN_UNITS = 150
 TOKEN_UNITS = 4_500
 PROGRAM_UNITS = 20_000
@@ -94,6 +94,10 @@ class Bank:
                 if slot < replaced_in:
                     return account
         return self.accounts.get(key)
+
+    def known_keys(self) -> list[bytes]:
+        """Return the keys of all accounts there are or recently were, sorted."""
+        return sorted(self.accounts.keys() | self._past.keys())
 
     def execute(self, tx: Transaction, pending: Mapping[bytes, Account], unix_timestamp: int) -> Outcome:
         """Run ``tx`` on top of ``pending`` writes and return what it would do; commits nothing.

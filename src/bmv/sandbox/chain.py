@@ -84,8 +84,7 @@ class Chain:
 
     def genesis(self, accounts: Mapping[bytes, Account]) -> None:
         """Put ``accounts`` on the chain beside programs, sysvars and tip accounts, lamports from nowhere."""
-        for key, account in {**infrastructure(self.programs), **accounts}.items():
-            self.bank.put(key, account, self.clock.start_slot)
+        self.bank.accounts |= {**infrastructure(self.programs), **accounts}
 
     @property
     def slot(self) -> int:
@@ -135,7 +134,16 @@ class Chain:
         return tx.signature
 
     def submit_bundle(self, raws: list[bytes]) -> str:
-        """Queue a bundle and return its id; raises ``Rejected`` where the Block Engine would not take it."""
+        """Queue a bundle and return its id; raises ``Rejected`` as ``check_bundle`` does."""
+        bundle = self.check_bundle(raws)
+        known = self.bundles.get(bundle.id)
+        if known is None or known.state == "Failed":
+            self._remember(bundle)
+            self._enqueue(self._delay.randint(1, MAX_BUNDLE_DELAY_SLOTS), bundle.transactions, bundle)
+        return bundle.id
+
+    def check_bundle(self, raws: list[bytes]) -> Bundle:
+        """Return the bundle of ``raws``; raises ``Rejected`` where the Block Engine would not take it."""
         if not 1 <= len(raws) <= MAX_BUNDLE:
             raise Rejected("SanitizeFailure", f"exceeded maximum number of transactions ({MAX_BUNDLE})")
         self.run_due()
@@ -150,12 +158,12 @@ class Chain:
             )
         if any(tx.signature in self.ledger for tx in transactions):
             raise Rejected("AlreadyProcessed", "bundle contains an already processed transaction")
-        bundle = Bundle(bundle_id([tx.signature for tx in transactions]), transactions, tip, self.slot)
-        known = self.bundles.get(bundle.id)
-        if known is None or known.state == "Failed":
-            self._remember(bundle)
-            self._enqueue(self._delay.randint(1, MAX_BUNDLE_DELAY_SLOTS), transactions, bundle)
-        return bundle.id
+        return Bundle(bundle_id([tx.signature for tx in transactions]), transactions, tip, self.slot)
+
+    def bundle(self, name: str) -> Bundle | None:
+        """Return the bundle of that id if it was sent in the last five minutes."""
+        bundle = self.bundles.get(name)
+        return bundle if bundle is not None and bundle.sent_slot >= self._oldest_bundle_slot() else None
 
     def simulate(self, tx: Transaction, *, any_blockhash: bool = False) -> Outcome:
         """Return what ``tx`` would do now; raises ``Rejected`` where it could not land."""
@@ -194,9 +202,11 @@ class Chain:
     def _remember(self, bundle: Bundle) -> None:
         self.bundles.pop(bundle.id, None)
         self.bundles[bundle.id] = bundle
-        oldest_slot = bundle.sent_slot - BUNDLE_MEMORY_MS // self.clock.slot_ms
-        while (oldest := next(iter(self.bundles.values()))).sent_slot < oldest_slot:
+        while (oldest := next(iter(self.bundles.values()))).sent_slot < self._oldest_bundle_slot():
             del self.bundles[oldest.id]
+
+    def _oldest_bundle_slot(self) -> int:
+        return self.slot - BUNDLE_MEMORY_MS // self.clock.slot_ms
 
     def _run_slot(self, slot: int) -> SlotReport:
         report = SlotReport(slot, [], [])

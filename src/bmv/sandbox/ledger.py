@@ -6,8 +6,9 @@ Rules
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import takewhile
 
 from bmv.sandbox.bank import Outcome
 from bmv.sandbox.transaction import Transaction
@@ -84,9 +85,9 @@ class Ledger:
             wanted.append(landed)
         return wanted
 
-    def latest(self, count: int) -> list[Landed]:
-        """Return the last ``count`` transactions, newest first."""
-        return list(islice(reversed(self._order), count))
+    def since(self, slot: int) -> Iterator[Landed]:
+        """Yield what landed in ``slot`` or later, newest first."""
+        return takewhile(lambda landed: landed.slot >= slot, reversed(self._order))
 
     def _cursor(self, signature: str | None) -> Landed | None:
         if signature is None:

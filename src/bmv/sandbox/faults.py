@@ -1,0 +1,92 @@
+"""What goes wrong on purpose: a seeded plan of named faults, each counted when it strikes.
+
+Rules
+- A rate is the probability per occasion, 0 to 1; the table ``RATES`` says what the occasion is.
+- Each kind draws from its own generator, so one kind's rate does not move another's strikes.
+- A plan is ``none``, ``standard``, or a TOML or JSON file of rates; what a file does not name stays 0.
+"""
+
+import json
+import random
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from bmv.errors import BadInput
+
+RATES = {
+    "bundle_dropped": "per bundle: an id is answered, nobody ever sees the bundle",
+    "bundle_answer_lost": "per bundle: it is taken, and the connection closes without an answer",
+    "jito_rate_limited": "per request: 429 with the Block Engine's own body, or HTML",
+    "rpc_rate_limited": "per request: 429",
+    "rpc_unavailable": "per request: 503 with HTML",
+    "rpc_lagging": "per read: answered from lag_slots earlier",
+    "ws_lost": "per notification: never sent",
+    "ws_reordered": "per notification: sent after the next one",
+    "ws_disconnected": "per notification: the connection breaks instead",
+}
+LAG_SLOTS_RANGE = (1, 16)
+DEFAULT_LAG_SLOTS = 4
+STANDARD = {
+    "bundle_dropped": 0.05,
+    "bundle_answer_lost": 0.01,
+    "jito_rate_limited": 0.02,
+    "rpc_rate_limited": 0.01,
+    "rpc_unavailable": 0.005,
+    "rpc_lagging": 0.02,
+    "ws_lost": 0.02,
+    "ws_reordered": 0.02,
+    "ws_disconnected": 0.0005,
+}
+
+
+class Faults:
+    """Decide, fault by fault, whether it strikes now; ``injected`` counts strikes by kind."""
+
+    def __init__(self, rates: Mapping[str, float], seed: int, lag_slots: int = DEFAULT_LAG_SLOTS) -> None:
+        self.rates = dict(rates)
+        self.lag_slots = lag_slots
+        self.injected: dict[str, int] = dict.fromkeys(RATES, 0)
+        self._draws = {kind: random.Random(f"{seed} {kind}") for kind in RATES}
+
+    @classmethod
+    def load(cls, plan: str, seed: int) -> "Faults":
+        """Make the faults of ``plan``: ``none``, ``standard`` or a file's path; raises ``BadInput``."""
+        if plan == "none":
+            return cls({}, seed)
+        if plan == "standard":
+            return cls(STANDARD, seed)
+        settings = _read(Path(plan))
+        lag_slots = settings.pop("lag_slots", DEFAULT_LAG_SLOTS)
+        low, high = LAG_SLOTS_RANGE
+        if type(lag_slots) is not int or not low <= lag_slots <= high:
+            raise BadInput("lag_slots", lag_slots, f"a whole number from {low} to {high}", plan)
+        return cls({kind: _rate(kind, value, plan) for kind, value in settings.items()}, seed, lag_slots)
+
+    def strikes(self, kind: str) -> bool:
+        """Say whether ``kind`` happens on this occasion, and count it when it does."""
+        rate = self.rates.get(kind, 0)
+        if not rate or self._draws[kind].random() >= rate:
+            return False
+        self.injected[kind] += 1
+        return True
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        settings = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except (OSError, ValueError) as wrong:
+        allowed = "none, standard, or a readable TOML or JSON file of rates"
+        raise BadInput("faults", str(path), f"{allowed} ({wrong})", "the fault plan") from wrong
+    if not isinstance(settings, dict):
+        raise BadInput("faults", settings, "a table of rates", str(path))
+    return settings
+
+
+def _rate(kind: str, value: object, source: str) -> float:
+    if kind not in RATES:
+        raise BadInput(kind, value, f"known names are {', '.join(RATES)}, lag_slots", source)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise BadInput(kind, value, "a probability from 0 to 1", source)
+    return float(value)
