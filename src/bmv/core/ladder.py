@@ -1,0 +1,226 @@
+"""One side's ladder: which levels stand at which price and size, and what money waits (SPEC 3.4).
+
+Rules of this file
+- ``standing + waiting + rest == budget``, to the last lamport (bids) or lot (asks); never more than that.
+- Weights span the whole zone. Levels that may not stand yet (inside the touch, beyond P) are left out and
+  their share waits. ``rest`` is rounding: less than one lot of the cheapest level that stands.
+- Bids lie strictly below P and the best foreign ask, asks strictly above P and the best foreign bid.
+- Levels run from the inside outwards, no two on one tick, none below one lot.
+- Shares are exact fractions of integers; whole lots go by largest remainder.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from bmv.config import Settings
+from bmv.core.decay import BPS, FINE, ONE, ONE_BITS, POWER_BITS, exp2, log2
+from bmv.core.lattice import Lattice
+from bmv.model import TOUCH, Level, Side
+from bmv.units import BaseLots, Bps, Lamports, Ticks
+
+MAX_DENSITY = Bps(40_000)
+PACE_FLOOR_BPS = 500
+PACE_STEPS = 4
+
+
+class Weights(msgspec.Struct, frozen=True):
+    """The shape of a side's sizes: log2 of their growth per lattice point outwards, in ``1 / ONE``.
+
+    On a geometric lattice an exponential keeps its shape wherever the zone slides; only its width bends it.
+    """
+
+    per_point: int
+
+
+class Zone(msgspec.Struct, frozen=True):
+    """What a side is built from; ``budget`` is lamports for bids and base lots for asks.
+
+    ``price_fine`` is P, ``opposite`` the best foreign price of the other side, ``levels`` this side's share
+    of GRID_LEVELS, ``size_ratio`` the outermost size over the innermost.
+    """
+
+    lattice: Lattice
+    low_fine: int
+    high_fine: int
+    levels: int
+    budget: int
+    price_fine: int
+    opposite: Ticks | None
+    spread: Bps
+    size_ratio: Bps
+    reanchor: Bps
+    quote_lot_size: int
+
+
+class SideLadder(msgspec.Struct, frozen=True):
+    """A side as wanted; ``standing``, ``waiting`` and ``rest`` add up to the budget, in its unit."""
+
+    levels: tuple[Level, ...]
+    standing: int
+    waiting: int
+    rest: int
+    weights: Weights
+
+
+class _Rung(NamedTuple):
+    """A level before it has a size; ``cost`` is what one lot takes from the budget."""
+
+    point: int
+    price: int
+    cost: int
+    weight: int
+
+
+def rounded_density(wanted: Bps, base: Bps) -> Bps:
+    """Return ``base`` x 2^n nearest to ``wanted`` on a log scale, n >= 0, doubled up to 4.0 at most."""
+    density = int(base)
+    while int(wanted) ** 2 > 2 * density**2 and 2 * density <= int(MAX_DENSITY):
+        density *= 2
+    return Bps(density)
+
+
+def shares(levels: int, density: Bps, settings: Settings) -> tuple[int, int]:
+    """Share ``levels`` as (buy width x rounded density) to sell width; at least one each."""
+    buy = int(settings.buy_channel_width) * int(rounded_density(density, settings.buy_density))
+    both = buy + int(settings.sell_channel_width) * BPS
+    n_buy = min(max(1, (2 * levels * buy + both) // (2 * both)), levels - 1)
+    return n_buy, levels - n_buy
+
+
+def exposure_cap(base_value: Lamports, sol: Lamports, usdc_value: Lamports, max_share: Bps) -> Lamports:
+    """Return what all bids may cost so that, all filled, the base bought stays within MAX_BASE_SHARE.
+
+    ``base_value`` is the net base bought by the engine at P, ``usdc_value`` is in lamports too.
+    """
+    base = max(0, int(base_value))
+    return Lamports((base + int(sol) + int(usdc_value)) * int(max_share) // BPS - base)
+
+
+def buy_budget(sol: Lamports, paid: Lamports, cap: Lamports, settings: Settings) -> Lamports:
+    """Return ``max(0, min(S x max(5 %, c), cap))`` for S = ``sol`` and X = ``paid`` (SOL paid net, decayed).
+
+    The pace ``c = 1 - X / (BUY_PACE x (S + X))`` is rounded up to quarters and clamped to [0, 1].
+    """
+    held, spent = int(sol), max(0, int(paid))
+    if held <= 0:
+        return Lamports(0)
+    used = PACE_STEPS * spent * BPS // (int(settings.buy_pace) * (held + spent))
+    share = max(PACE_FLOOR_BPS, (PACE_STEPS - min(PACE_STEPS, used)) * BPS // PACE_STEPS)
+    return Lamports(max(0, min(held * share // BPS, int(cap))))
+
+
+def sell_budget(
+    tokens: BaseLots, equity: Lamports, price_fine: int, quote_lot_size: int, min_share: Bps
+) -> BaseLots:
+    """Return the lots above the stock that is never sold, MIN_BASE_SHARE of ``equity`` at P (rounded up)."""
+    kept = -(-int(min_share) * max(0, int(equity)) * FINE // (BPS * price_fine * quote_lot_size))
+    return BaseLots(max(0, int(tokens) - kept))
+
+
+def build_side(zone: Zone, weights: Weights | None = None) -> SideLadder:
+    """Build one side; ``weights`` is the shape of the last build, kept unless off by more than REANCHOR.
+
+    The first order always stands at the touch, ``P x (1 -+ spread / 2)`` rounded outwards, in the place of
+    the lattice level nearest to it; levels further inside wait.
+    """
+    inside = zone.lattice.points_in(zone.low_fine, zone.high_fine)
+    weights = _bound(weights, len(inside), zone)
+    touch = _touch(zone)
+    rungs = _rungs(zone, zone.lattice.fitted(inside, zone.levels), weights)
+    if touch is None:
+        return SideLadder((), 0, zone.budget, 0, weights)
+    standing, waiting = _split(zone, rungs or [_rung(zone, TOUCH, touch, ONE)], touch)
+    needed = sum(rung.cost * rung.weight for rung in standing)
+    share = zone.budget * needed // (needed + sum(rung.cost * rung.weight for rung in waiting))
+    merged = _merged(standing, share, needed)
+    lots = _whole_lots(merged, share)
+    used = sum(rung.cost * size for rung, size in zip(merged, lots, strict=True))
+    side = zone.lattice.side
+    levels = tuple(
+        Level(side, rung.point, Ticks(rung.price), BaseLots(size))
+        for rung, size in zip(merged, lots, strict=True)
+        if size
+    )
+    return SideLadder(levels, used, zone.budget - share, share - used, weights)
+
+
+def _bound(weights: Weights | None, points: int, zone: Zone) -> Weights:
+    """Return the bound shape, or a new one where its ends miss ``size_ratio`` by more than REANCHOR."""
+    wanted = log2(int(zone.size_ratio), BPS)
+    off = log2(BPS + int(zone.reanchor), BPS)
+    if weights is not None and abs(weights.per_point * points - wanted) <= off:
+        return weights
+    return Weights(wanted // max(1, points))
+
+
+def _touch(zone: Zone) -> int | None:
+    """Return the price of the first order; None where no price is left for it."""
+    doubled = 2 * BPS * FINE
+    if zone.lattice.side is Side.BID:
+        price = zone.price_fine * (2 * BPS - int(zone.spread)) // doubled
+        price = price if zone.opposite is None else min(price, int(zone.opposite) - 1)
+        return price if price >= 1 else None
+    price = -(-zone.price_fine * (2 * BPS + int(zone.spread)) // doubled)
+    return price if zone.opposite is None else max(price, int(zone.opposite) + 1)
+
+
+def _rung(zone: Zone, point: int, price: int, weight: int) -> _Rung:
+    cost = price * zone.quote_lot_size if zone.lattice.side is Side.BID else 1
+    return _Rung(point, price, cost, weight)
+
+
+def _rungs(zone: Zone, points: range, weights: Weights) -> list[_Rung]:
+    """Return the zone's levels from the inside outwards, one per tick: of several points the innermost."""
+    lattice = zone.lattice
+    growth = exp2(weights.per_point * points.step) >> POWER_BITS - ONE_BITS
+    rungs, weight, last = [], ONE, 0
+    for point in reversed(points) if lattice.side is Side.BID else points:
+        price = int(lattice.price(point))
+        if price != last and price >= 1:
+            rungs.append(_rung(zone, point, price, weight))
+        last = price
+        weight = weight * growth >> ONE_BITS
+    return rungs
+
+
+def _split(zone: Zone, rungs: list[_Rung], touch: int) -> tuple[list[_Rung], list[_Rung]]:
+    """Put the touch in the place of the nearest rung (the inner of two); return what stands, what waits."""
+    nearest = min(range(len(rungs)), key=lambda index: abs(rungs[index].price - touch))
+    first = _rung(zone, TOUCH, touch, rungs[nearest].weight)
+    others = rungs[:nearest] + rungs[nearest + 1 :]
+    outwards = -1 if zone.lattice.side is Side.BID else 1
+    outside = [rung for rung in others if (rung.price - touch) * outwards > 0]
+    return [first, *outside], others[: len(others) - len(outside)]
+
+
+def _merged(rungs: list[_Rung], budget: int, needed: int) -> list[_Rung]:
+    """Join what would get less than one lot with its outer neighbour; a group with the touch stands there."""
+    merged: list[_Rung] = []
+    carried, head = 0, None
+    for rung in rungs:
+        weight, head = carried + rung.weight, head or (rung if rung.point == TOUCH else None)
+        if weight * budget < needed:
+            carried = weight
+            continue
+        merged.append((head or rung)._replace(weight=weight))
+        carried, head = 0, None
+    if carried:
+        last = merged.pop() if merged else (head or rungs[-1])._replace(weight=0)
+        merged.append(last._replace(weight=last.weight + carried))
+    return merged
+
+
+def _whole_lots(rungs: list[_Rung], budget: int) -> list[int]:
+    """Share ``budget`` by weight in whole lots: floors, then one lot each in order of the remainders."""
+    needed = sum(rung.cost * rung.weight for rung in rungs)
+    lots = [budget * rung.weight // needed for rung in rungs]
+    rest = budget - sum(rung.cost * size for rung, size in zip(rungs, lots, strict=True))
+    cheapest = min(rung.cost for rung in rungs)
+    order = sorted(range(len(rungs)), key=lambda index: -(budget * rungs[index].weight % needed))
+    while rest >= cheapest:
+        for index in order:
+            if rungs[index].cost <= rest:
+                lots[index] += 1
+                rest -= rungs[index].cost
+    return lots
