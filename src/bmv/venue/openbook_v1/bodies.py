@@ -1,9 +1,9 @@
 """Instruction data of the program: values <-> bytes.
 
 Data is a version byte 0, a little-endian u32 tag and the body. ``parse_body`` refuses what the program
-refuses as an invalid argument, and the old instructions it no longer implements. ``encode_body`` refuses more: values
-that do not fit, and a match limit of 0, with which the program *posts* an immediate-or-cancel order that does
-not cross. Source: ``dex/src/instruction.rs``; docs/layouts.md.
+refuses as an invalid argument, and the old instructions it no longer implements. ``encode_body`` refuses
+more: values that do not fit, and a match limit of 0, with which the program *posts* an immediate-or-cancel
+order that does not cross. Source: ``dex/src/instruction.rs``; docs/layouts.md.
 """
 
 import struct

@@ -53,6 +53,7 @@ __all__ = [
     "new_order",
     "open_orders_address",
     "open_orders_seed",
+    "prune",
     "replace_order_by_client_id",
     "replace_orders_by_client_ids",
     "settle_funds",
@@ -130,7 +131,7 @@ def replace_order_by_client_id(
 def replace_orders_by_client_ids(
     keys: MarketKeys, open_orders: Pubkey, owner: Pubkey, payer: Pubkey, orders: Iterable[NewOrder]
 ) -> Instruction:
-    """Cancel and place up to 8 orders of one side by client id; missing ids are no error; needs ``max_ts``."""
+    """Cancel by client id and place up to 8 orders of one side, all with ``max_ts``; missing ids are fine."""
     return _place(keys, open_orders, owner, payer, bodies.ReplaceOrders(tuple(orders)))
 
 
@@ -217,6 +218,19 @@ def close_open_orders(
         "market": keys.market,
     }
     return build(Call(keys.program, bodies.CloseOpenOrders(), accounts))
+
+
+def prune(
+    keys: MarketKeys, open_orders: Pubkey, owner: Pubkey, prune_authority: Pubkey, limit: int
+) -> Instruction:
+    """Cancel up to ``limit`` orders of an account on a permissioned market; the authority signs."""
+    accounts = {
+        **_pick(keys, "market", "bids", "asks", "event_queue"),
+        "prune_authority": prune_authority,
+        "open_orders": open_orders,
+        "open_orders_owner": owner,
+    }
+    return build(Call(keys.program, bodies.Prune(limit), accounts))
 
 
 def _place(keys: MarketKeys, open_orders: Pubkey, owner: Pubkey, payer: Pubkey, body: Body) -> Instruction:

@@ -4,7 +4,7 @@ price in ticks = quote lots per base lot; an order id is ``price << 64 | low``, 
 order sequence for asks and its complement for bids, so that better, then older orders come first.
 """
 
-from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
 
@@ -45,9 +45,13 @@ class Lots(msgspec.Struct, frozen=True):
         """Return a price in quote per base token."""
         return Decimal(ticks * self._down) / self._up
 
+    def size_to_atoms(self, size: Decimal) -> int:
+        """Return the nearest number of atoms of a size in tokens, halves up."""
+        return int((size * self._atoms).to_integral_value(ROUND_HALF_UP))
+
     def size_to_lots(self, size: Decimal) -> int:
-        """Return the whole base lots in a size in tokens."""
-        return int((size * self._atoms / self.base_lot_size).to_integral_value(ROUND_FLOOR))
+        """Return the whole base lots in a size in tokens, rounded to atoms first like the official client."""
+        return self.size_to_atoms(size) // self.base_lot_size
 
     def lots_to_size(self, lots: int) -> Decimal:
         """Return a size in tokens."""
