@@ -1,0 +1,146 @@
+"""What people see of a running engine: one snapshot and one chart series.
+
+Rules of this file
+- Prices (SOL per token) and amounts are decimal strings without exponent; times are milliseconds since 1970.
+- ``None`` means not known yet; the page shows a dash for it.
+- Only ``HistoryPoint`` carries floats: it feeds charts and nothing else.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Mode = Literal["demo", "live"]
+EngineState = Literal["starting", "quoting", "halting", "stopped", "feed lost"]
+OrderState = Literal["live", "in-flight", "leaving", "missing"]
+SideName = Literal["bid", "ask"]
+
+
+class PriceView(msgspec.Struct, frozen=True, kw_only=True):
+    """The current price and where it comes from."""
+
+    value: str
+    source: str
+
+
+class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
+    """The borders of the BUY and the SELL zone."""
+
+    buy_low: str
+    buy_high: str
+    sell_low: str
+    sell_high: str
+
+
+class LevelView(msgspec.Struct, frozen=True, kw_only=True):
+    """One order of ours, standing or wanted.
+
+    ``live``: on the book; ``in-flight``: sent, outcome unknown; ``leaving``: being cancelled; ``missing``:
+    wanted, not sent. ``point`` is the index on the lattice (-1: the touch); ``distance_pct`` is signed, from
+    the price.
+    """
+
+    side: SideName
+    price: str
+    size: str
+    wallet: int
+    state: OrderState
+    point: int
+    distance_pct: str
+
+
+class WalletRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The funds of one wallet; ``sol_*`` is wrapped SOL, ``state`` a word for people such as "ready"."""
+
+    index: int
+    address: str
+    gas_sol: str
+    sol_free: str
+    sol_locked: str
+    tokens_free: str
+    tokens_locked: str
+    orders: int
+    state: str
+
+
+class FillView(msgspec.Struct, frozen=True, kw_only=True):
+    """One of our orders matched; ``side`` is ours."""
+
+    at: int
+    side: SideName
+    price: str
+    size: str
+    wallet: int
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of the product, such as GRID_REBUILD, with its fields as one line of text."""
+
+    at: int
+    name: str
+    text: str
+
+
+class CountersView(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done since the start; ``errors`` counts by kind."""
+
+    orders_placed: int
+    orders_kept: int
+    orders_cancelled: int
+    bundles_sent: int
+    bundles_landed: int
+    bundles_failed: int
+    bundles_expired: int
+    fills: int
+    volume_sol: str
+    self_trades: int
+    tips_sol: str
+    fees_sol: str
+    errors: dict[str, int]
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the page shows now; ``fills`` (at most 50) and ``events`` (at most 100) are newest first.
+
+    ``best_*`` is the whole book, ``foreign_*`` the book without our orders.
+    """
+
+    product: str
+    version: str
+    market: str
+    symbol: str
+    mode: Mode
+    state: EngineState
+    started: int
+    now: int
+    slot: int
+    price: PriceView | None
+    pivot: str | None
+    channel: ChannelView | None
+    best_bid: str | None
+    best_ask: str | None
+    foreign_bid: str | None
+    foreign_ask: str | None
+    spread_pct: str | None
+    ladder: tuple[LevelView, ...]
+    wallets: tuple[WalletRow, ...]
+    fills: tuple[FillView, ...]
+    events: tuple[EventView, ...]
+    counters: CountersView
+    equity_sol: str | None
+    pnl_sol: str | None
+
+
+class HistoryPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One moment of the chart; ``seq`` counts up without reuse during one run."""
+
+    seq: int
+    at: int
+    price: float | None
+    pivot: float | None
+    buy_low: float | None
+    buy_high: float | None
+    sell_low: float | None
+    sell_high: float | None
+    best_bid: float | None
+    best_ask: float | None

@@ -1,0 +1,114 @@
+"""The page's routes: everybody on this machine may read, halting needs the token.
+
+A slow client gets fewer pushes, never a queue: each push is made after the last one left.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import re
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import msgspec
+from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import Message
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from bmv.web.guard import LoopbackGuard, json_answer
+from bmv.web.view import ViewSource
+
+STATIC = Path(__file__).parent / "static"
+HALT_REASON = "halt button on the page"
+_SINCE = re.compile(r"-?[0-9]{1,18}")
+
+
+def create_app(source: ViewSource, *, token: str, tick_s: float = 1.0) -> Starlette:
+    """Return the app over ``source``; ``tick_s`` seconds lie between pushes; ValueError: an empty token."""
+    if not token:
+        raise ValueError("the page's token must not be empty")
+    page = _Page(source, token.encode(), tick_s)
+    return Starlette(
+        routes=[
+            Route("/", page.index),
+            Route("/plotly.js", page.plotly),
+            Route("/api/view", page.view),
+            Route("/api/history", page.history),
+            Route("/api/halt", page.halt, methods=["POST"]),
+            WebSocketRoute("/ws", page.stream),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
+        middleware=[Middleware(LoopbackGuard)],
+    )
+
+
+class _Page:
+    """The endpoints over one source."""
+
+    def __init__(self, source: ViewSource, token: bytes, tick_s: float) -> None:
+        self._source, self._token, self._tick_s = source, token, tick_s
+        self._plotly = get_plotlyjs().encode()
+
+    async def index(self, _: Request) -> Response:
+        return FileResponse(STATIC / "index.html")
+
+    async def plotly(self, _: Request) -> Response:
+        return Response(
+            self._plotly, headers={"cache-control": "max-age=604800"}, media_type="text/javascript"
+        )
+
+    async def view(self, _: Request) -> Response:
+        return json_answer(self._source.view())
+
+    async def history(self, request: Request) -> Response:
+        since = _since(request.query_params)
+        if since is None:
+            return json_answer({"error": "since: a whole number"}, 400)
+        return json_answer(self._source.history(since))
+
+    async def halt(self, request: Request) -> Response:
+        if not hmac.compare_digest(_given_token(request).encode(), self._token):
+            return json_answer({"error": "the token is missing or wrong"}, 401)
+        await self._source.halt(HALT_REASON)
+        return json_answer({"accepted": True}, 202)
+
+    async def stream(self, client: WebSocket) -> None:
+        since = _since(client.query_params)
+        if since is None:
+            await client.close(1008)
+            return
+        with contextlib.suppress(WebSocketDisconnect):
+            await client.accept()
+            async with _departure(client) as gone:
+                while not gone.done():
+                    points = self._source.history(since)
+                    since = points[-1].seq if points else since
+                    push = msgspec.json.encode({"view": self._source.view(), "history": points})
+                    await client.send_text(push.decode())
+                    await asyncio.wait({gone}, timeout=self._tick_s)
+
+
+def _since(query: Mapping[str, str]) -> int | None:
+    text = query.get("since", "0")
+    return int(text) if _SINCE.fullmatch(text) else None
+
+
+def _given_token(request: Request) -> str:
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    return request.headers.get("x-bmv-token") or (bearer if scheme.lower() == "bearer" else "")
+
+
+@contextlib.asynccontextmanager
+async def _departure(client: WebSocket) -> AsyncIterator[asyncio.Task[Message]]:
+    """Watch for the client's end; the page never speaks, so any message from it ends the stream too."""
+    gone = asyncio.create_task(client.receive())
+    try:
+        yield gone
+    finally:
+        gone.cancel()
