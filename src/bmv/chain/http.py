@@ -60,7 +60,7 @@ class Endpoint:
             key=lambda text: (-len(text), text),
         )
         self.url = url
-        self.where = f"{service} {parts.hostname or '?'}"
+        self.where = f"{service} {parts.netloc.rpartition('@')[2] or '?'}"
 
     def at(self, path: str) -> Self:
         """Return the endpoint ``path`` below this one; ``path`` itself is no secret."""
@@ -173,12 +173,20 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 
 
-def parse_json(endpoint: Endpoint, answer: Answer) -> object:
-    """Parse a body as JSON; Garbled where it is not (HTML, truncated, NaN)."""
+def json_value(endpoint: Endpoint, answer: Answer) -> object:
+    """Return the JSON of a plain (not JSON-RPC) answer.
+
+    Raises RateLimited, Refused or Unreachable by its status, Garbled where it is not JSON (HTML, cut off).
+    """
+    failure = status_error(endpoint, answer)
+    if failure is not None:
+        raise failure
+    if answer.status != 200:
+        raise Refused(endpoint.where, f"HTTP {answer.status}{_words(endpoint, answer)}", answer.status)
     try:
         return orjson.loads(answer.body)
     except orjson.JSONDecodeError:
-        failure = Garbled(endpoint.where, f"HTTP {answer.status}, not JSON{_words(endpoint, answer)}")
+        failure = Garbled(endpoint.where, f"not JSON{_words(endpoint, answer)}")
     raise failure
 
 

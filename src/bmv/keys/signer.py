@@ -49,6 +49,8 @@ class Secret:
             return NotImplemented
         return hmac.compare_digest(self._value.encode(), other._value.encode())
 
+    __hash__ = None  # type: ignore[assignment]  # a hash would tell equal secrets apart from others
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a secret is not pickled or copied")
 
