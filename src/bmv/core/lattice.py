@@ -44,8 +44,8 @@ class Lattice(msgspec.Struct, frozen=True):
         """Lay ``levels`` points (at least 2) over the nominal zone, ends included; ``anchor_fine`` is one.
 
         The nominal zone is what the channel uses on an ordinary day: ``width`` (below its anchor for BUY,
-        above for SELL) and the ``band`` by which F and the anchor may differ. Without the band a zone a little
-        wider than nominal would lose every second level.
+        above for SELL) and the ``band`` by which F and the anchor may differ. Without the band a zone a
+        little wider than nominal would lose every second level.
         """
         wide, apart = int(width), BPS + int(band)
         low, high = (BPS - wide, apart) if side is Side.BID else (BPS * BPS, apart * (BPS + wide))

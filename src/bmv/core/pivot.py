@@ -43,9 +43,7 @@ class PivotWindow:
     earlier, so what is recorded trade by trade never counts in the seed too. Mode pure is a seed of zero.
     """
 
-    def __init__(
-        self, window: Millis, seed_price_fine: int = 0, seed_daily_lots: int = 0, *, started: Millis
-    ) -> None:
+    def __init__(self, window: Millis, seed_price_fine: int, seed_daily_lots: int, started: Millis) -> None:
         self.window = int(window)
         self.started = int(started)
         self.seed_price_fine = seed_price_fine

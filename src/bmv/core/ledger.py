@@ -1,0 +1,83 @@
+"""Profit and loss as rows, each written when its cause happens, none of them a remainder.
+
+The identity ``sum of all rows = change of equity`` is then a check of the whole engine against the chain.
+
+Base is valued at the tick of the market's last trade. When fills come in with a new mark m1 (old mark m0,
+base held after the fills b):
+    spread row of a fill     signed size x (m0 - fill price)       what was earned against the old mark
+    inventory row            b x (m1 - m0)                         what holding earned since
+which telescopes exactly to the change of (quote + base x mark), in lamports, without rounding.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+from bmv.model import BundleCost, Fill, MarketSpec, Side, Trade
+from bmv.units import BaseLots, Lamports, Millis, Ticks
+
+
+class Part(StrEnum):
+    """Where a lamport of profit or loss comes from."""
+
+    SPREAD = "spread"
+    INVENTORY = "inventory"
+    FEES = "fees"
+    REBATES = "rebates"
+    NETWORK_FEES = "network_fees"
+    TIPS = "tips"
+    RENT = "rent"
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One cause of profit (positive) or loss (negative)."""
+
+    at: Millis
+    part: Part
+    lamports: Lamports
+    cause: str
+
+
+class Ledger:
+    """The rows so far; ``mark`` is the tick of the last trade, ``base`` what we hold, in lots."""
+
+    def __init__(self, spec: MarketSpec, mark: Ticks, base: BaseLots) -> None:
+        self._spec = spec
+        self.mark = mark
+        self.base = base
+        self.rows: list[Row] = []
+        self._totals: dict[Part, int] = dict.fromkeys(Part, 0)
+
+    def record_market(self, at: Millis, trades: Sequence[Trade], fills: Sequence[Fill]) -> None:
+        """Write the rows of one reading: our fills against the old mark, then the move to the new one."""
+        for fill in fills:
+            signed = fill.size if fill.side is Side.BID else -fill.size
+            gain = int(signed) * int(self.mark - fill.price) * self._spec.quote_lot_size
+            self.base += signed
+            self._write(at, Part.SPREAD, gain, f"fill {fill.seq}")
+            self._write(at, Part.REBATES, int(fill.rebate), f"fill {fill.seq}")
+            self._write(at, Part.FEES, -int(fill.fee), f"fill {fill.seq}")
+        if trades:
+            mark = trades[-1].price
+            gain = int(self.base) * int(mark - self.mark) * self._spec.quote_lot_size
+            self._write(at, Part.INVENTORY, gain, f"mark {mark}")
+            self.mark = mark
+
+    def record_bundle(self, at: Millis, bundle_id: str, cost: BundleCost) -> None:
+        """Write what a landed bundle cost."""
+        self._write(at, Part.NETWORK_FEES, -int(cost.fees), bundle_id)
+        self._write(at, Part.TIPS, -int(cost.tip), bundle_id)
+
+    def record_rent_lost(self, at: Millis, lamports: Lamports, cause: str) -> None:
+        """Write rent that left our accounts for good (rent held in accounts of ours is still equity)."""
+        self._write(at, Part.RENT, -int(lamports), cause)
+
+    def totals(self) -> dict[Part, Lamports]:
+        """Return the sum of each part."""
+        return {part: Lamports(amount) for part, amount in self._totals.items()}
+
+    def _write(self, at: Millis, part: Part, lamports: int, cause: str) -> None:
+        if lamports:
+            self.rows.append(Row(at, part, Lamports(lamports), cause))
+            self._totals[part] += lamports

@@ -1,0 +1,152 @@
+"""The diff: what must change so that the book holds what the target wants.
+
+The reconciler counts: every wanted quote and every order of ours comes out as keep, cancel or place, or as
+deferred with a reason. Price in ticks is the identity of an order within a wallet and side.
+
+Staging: a placement that would meet one of our own orders anywhere (live, leaving or in flight) is deferred
+until that order is confirmed gone; nothing relies on two bundles landing in order.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bmv.config import Settings
+from bmv.model import Cancel, LiveOrder, Placement, Quote, Side, WalletIndex, WalletView
+from bmv.units import BaseLots, Ticks
+
+LAST_CLIENT_ID = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """A wanted quote that is not placed now, and why."""
+
+    quote: Quote
+    reason: str
+
+
+@dataclass(slots=True)
+class WalletPlan:
+    """The changes of one wallet."""
+
+    wallet: WalletIndex
+    cancels: list[Cancel] = field(default_factory=list)
+    places: list[Placement] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.cancels or self.places)
+
+
+@dataclass(slots=True)
+class Plan:
+    """What changes and what stays; ``wallets`` in wallet order, only those with changes."""
+
+    kept: int = 0
+    wallets: list[WalletPlan] = field(default_factory=list)
+    deferred: list[Deferred] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRange:
+    """Our highest bid and lowest ask over everything that is or may come to stand."""
+
+    highest_bid: Ticks | None
+    lowest_ask: Ticks | None
+
+    def admits(self, side: Side, price: Ticks) -> bool:
+        """Say whether an order of ours at ``price`` could meet none of our others."""
+        if side is Side.BID:
+            return self.lowest_ask is None or price < self.lowest_ask
+        return self.highest_bid is None or price > self.highest_bid
+
+
+def own_range(orders: Iterable[LiveOrder | Placement | Quote]) -> OwnRange:
+    """Return our highest bid and lowest ask among ``orders``."""
+    highest: Ticks | None = None
+    lowest: Ticks | None = None
+    for order in orders:
+        if order.side is Side.BID:
+            highest = order.price if highest is None or order.price > highest else highest
+        else:
+            lowest = order.price if lowest is None or order.price < lowest else lowest
+    return OwnRange(highest, lowest)
+
+
+def diff(
+    target: Sequence[Quote],
+    views: Sequence[WalletView],
+    in_flight: Mapping[WalletIndex, Sequence[Placement]],
+    settings: Settings,
+) -> Plan:
+    """Compare the target with what stands.
+
+    ``in_flight`` names the wallets whose last change is not resolved, with the placements it may bring:
+    they are left alone until it is. Returns the plan; limits have not been applied yet.
+    """
+    plan = Plan()
+    wanted: dict[WalletIndex, list[Quote]] = {view.wallet: [] for view in views}
+    for quote in target:
+        wanted[quote.wallet].append(quote)
+    standing = own_range(
+        [order for view in views for order in view.orders]
+        + [place for places in in_flight.values() for place in places]
+    )
+    for view in views:
+        if view.wallet in in_flight:
+            continue
+        change = _diff_wallet(view, wanted[view.wallet], standing, settings, plan)
+        if change:
+            plan.wallets.append(change)
+    return plan
+
+
+def _diff_wallet(
+    view: WalletView, wanted: Sequence[Quote], standing: OwnRange, settings: Settings, plan: Plan
+) -> WalletPlan:
+    change = WalletPlan(view.wallet)
+    live: dict[tuple[Side, Ticks], LiveOrder] = {}
+    for order in view.orders:
+        if (order.side, order.price) in live:
+            change.cancels.append(cancel_of(order))
+        live[order.side, order.price] = order
+    missing: list[Quote] = []
+    for quote in wanted:
+        order_there = live.pop((quote.side, quote.price), None)
+        if order_there is not None and _close_enough(order_there.size, quote.size, settings):
+            plan.kept += 1
+            continue
+        if order_there is not None:
+            change.cancels.append(cancel_of(order_there))
+        missing.append(quote)
+    change.cancels += [cancel_of(order) for order in live.values()]
+    _place(missing, view, change, standing, plan)
+    return change
+
+
+def _place(
+    missing: Sequence[Quote], view: WalletView, change: WalletPlan, standing: OwnRange, plan: Plan
+) -> None:
+    # An account slot comes free when its event is consumed, not at the cancel, so only free slots count.
+    slots = view.order_slots
+    leaving = {cancel.client_id for cancel in change.cancels}
+    taken = {order.client_id for order in view.orders} - leaving
+    ids = (number for number in range(1, LAST_CLIENT_ID + 1) if number not in taken)
+    for quote in missing:
+        if not standing.admits(quote.side, quote.price):
+            plan.deferred.append(Deferred(quote, "an own order on the other side must leave first"))
+        elif slots <= 0:
+            plan.deferred.append(Deferred(quote, "no free order slot before the next crank"))
+        else:
+            slots -= 1
+            change.places.append(
+                Placement(quote.wallet, quote.side, quote.point, quote.price, quote.size, next(ids))
+            )
+
+
+def _close_enough(have: BaseLots, want: BaseLots, settings: Settings) -> bool:
+    return int(abs(have - want)) * 10_000 <= int(want) * int(settings.size_tolerance)
+
+
+def cancel_of(order: LiveOrder) -> Cancel:
+    """Return the cancel that withdraws ``order``."""
+    return Cancel(order.wallet, order.side, order.price, order.order_id, order.client_id)

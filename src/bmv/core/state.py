@@ -1,0 +1,187 @@
+"""Everything the engine believes, in one place.
+
+``State`` is the one mutable value of the core: ``decide`` consumes and returns it, nobody else writes to it.
+It is built from ``MarketSpec`` and settings alone; the first readings of the chain fill it, so first start,
+restart and crash take the same path.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from bmv.config import DAY_MS, Settings
+from bmv.core.channel import Channel, Inertia
+from bmv.core.decay import FINE, decayed
+from bmv.core.ladder import Weights
+from bmv.core.lattice import Lattice
+from bmv.core.pivot import CappedPivot, PivotWindow
+from bmv.core.presence import Presence
+from bmv.core.price import PriceReading, PriceTracker
+from bmv.events import Action, Execute
+from bmv.model import ForeignBook, MarketSpec, Placement, Quote, Side, WalletIndex, WalletView
+from bmv.units import LAMPORTS_PER_SOL, BaseLots, Lamports, Millis, Slot, Ticks
+
+
+class Phase(StrEnum):
+    """What the engine is doing; it only ever moves down this list."""
+
+    STARTING = "starting"
+    QUOTING = "quoting"
+    HALTING = "halting"
+    DONE = "stopped"
+
+
+@dataclass(slots=True)
+class InFlight:
+    """An action whose outcome is not known yet, or known but not yet seen in the accounts.
+
+    ``landed`` is the slot it landed in; it leaves flight when a reading at or after that slot arrives.
+    """
+
+    ticket: int
+    action: Action
+    wallet: WalletIndex | None
+    sent_at: Millis
+    landed: Slot | None = None
+
+
+@dataclass(slots=True)
+class Backoff:
+    """A level that was evicted: when it may be tried again, and how often it happened."""
+
+    until: Millis
+    times: int
+
+
+@dataclass(slots=True)
+class Market:
+    """The strategy's memory of the market: price, pivot, channel and the ladder's anchors."""
+
+    tracker: PriceTracker
+    pivot: PivotWindow
+    capped_pivot: CappedPivot
+    inertia: Inertia
+    presence: Presence
+    lattices: dict[Side, Lattice] = field(default_factory=dict)
+    weights: dict[Side, Weights | None] = field(default_factory=dict)
+    priced_at: Millis = Millis(0)
+    reading: PriceReading | None = None
+    channel: Channel | None = None
+
+
+@dataclass(slots=True)
+class Target:
+    """The ladder of the last trigger; fills lower it, only triggers rebuild it."""
+
+    quotes: tuple[Quote, ...] = ()
+    price_fine: int = 0
+    built_at: Millis = Millis(0)
+    waiting: int = 0
+    topped_up_at: dict[Side, Millis] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Flow:
+    """Money that moved through fills: for the pace of buying and the cap on what was bought."""
+
+    net_paid: int = 0
+    net_paid_at: Millis = Millis(0)
+    net_base: BaseLots = BaseLots(0)
+
+    def paid(self, now: Millis) -> int:
+        """Return SOL paid by bids less SOL received by asks, in lamports, decayed with a 24 h half-life."""
+        return decayed(self.net_paid, now - self.net_paid_at, Millis(DAY_MS))
+
+    def record(self, side: Side, size: BaseLots, lamports: Lamports, now: Millis) -> None:
+        """Count one fill of ours."""
+        sign = 1 if side is Side.BID else -1
+        self.net_paid = self.paid(now) + sign * int(lamports)
+        self.net_paid_at = now
+        self.net_base += size * sign
+
+
+@dataclass(slots=True)
+class State:
+    """The engine's belief; see the module's rules."""
+
+    spec: MarketSpec
+    wallet_count: int
+    market: Market
+    now: Millis = Millis(0)
+    slot: Slot = Slot(0)
+    phase: Phase = Phase.STARTING
+    feed_up: bool = False
+    seen: Slot = Slot(0)
+    seen_at: Millis = Millis(0)
+    book: ForeignBook = ForeignBook()
+    views: dict[WalletIndex, WalletView] = field(default_factory=dict)
+    target: Target = field(default_factory=Target)
+    in_flight: dict[int, InFlight] = field(default_factory=dict)
+    next_ticket: int = 1
+    flow: Flow = field(default_factory=Flow)
+    backoffs: dict[tuple[Side, Ticks], Backoff] = field(default_factory=dict)
+    queue_count: int = 0
+    own_pending: int = 0
+    cranked_at: Millis = Millis(0)
+    halt_reason: str = ""
+    cost_day: int = 0
+    cost_spent: Lamports = Lamports(0)
+
+    def take_ticket(self) -> int:
+        """Return the next ticket number."""
+        ticket = self.next_ticket
+        self.next_ticket += 1
+        return ticket
+
+    def flying_places(self) -> list[Placement]:
+        """Return every placement that may still come to stand."""
+        return [
+            place
+            for flight in self.in_flight.values()
+            if isinstance(flight.action, Execute)
+            for place in flight.action.places
+        ]
+
+    def busy(self) -> dict[WalletIndex, list[Placement]]:
+        """Return the wallets with a change in flight, and the placements it may bring."""
+        wallets: dict[WalletIndex, list[Placement]] = {}
+        for flight in self.in_flight.values():
+            if flight.wallet is not None:
+                places = flight.action.places if isinstance(flight.action, Execute) else ()
+                wallets.setdefault(flight.wallet, []).extend(places)
+        return wallets
+
+    def spend(self, lamports: Lamports, at: Millis) -> None:
+        """Count a cost against the budget of the (UTC) day."""
+        day = int(at) // DAY_MS
+        if day != self.cost_day:
+            self.cost_day, self.cost_spent = day, Lamports(0)
+        self.cost_spent += lamports
+
+    def cost_today(self, now: Millis) -> Lamports:
+        """Return what was spent in the (UTC) day of ``now``."""
+        return self.cost_spent if int(now) // DAY_MS == self.cost_day else Lamports(0)
+
+
+def new_state(spec: MarketSpec, wallet_count: int, settings: Settings, started: Millis) -> State:
+    """Build the empty belief of an engine that has just started at ``started``."""
+    seeded = settings.pivot_mode == "seeded"
+    market = Market(
+        tracker=PriceTracker(spec.quote_lot_size),
+        pivot=PivotWindow(
+            settings.history_window,
+            fine_price(spec, settings.seed_price) if seeded else 0,
+            int(settings.seed_daily_volume * 10**spec.base_decimals / spec.base_lot_size),
+            started=started,
+        ),
+        capped_pivot=CappedPivot(),
+        inertia=Inertia(),
+        presence=Presence(started),
+    )
+    return State(spec=spec, wallet_count=wallet_count, market=market, now=started)
+
+
+def fine_price(spec: MarketSpec, price: Decimal) -> int:
+    """Return a price in SOL per token as fine ticks, rounded down."""
+    lots_per_token = Decimal(10) ** spec.base_decimals / spec.base_lot_size
+    return int(price * LAMPORTS_PER_SOL * FINE / (lots_per_token * spec.quote_lot_size))

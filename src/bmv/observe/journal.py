@@ -1,0 +1,51 @@
+"""The journal: every event that came in and every action that went out, in order, one JSON line each.
+
+Same events in, same actions out: the file is the bug report and the audit. ``digest`` covers the actions
+only, so two runs that did the same things agree even if their notifications arrived in another rhythm.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from bmv.events import AnyAction, AnyEvent
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Journal:
+    """Append events and actions to ``path``; None keeps only the digest."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._file: BinaryIO | None = path.open("ab") if path else None
+        self._digest = hashlib.sha256()
+
+    def event(self, event: AnyEvent) -> None:
+        """Append an event."""
+        if self._file:
+            self._file.write(b'{"event":' + _encode(event) + b"}\n")
+
+    def action(self, action: AnyAction) -> None:
+        """Append an action and fold it into the digest."""
+        line = _encode(action)
+        self._digest.update(line + b"\n")
+        if self._file:
+            self._file.write(b'{"action":' + line + b"}\n")
+
+    def flush(self) -> None:
+        """Hand what was written to the operating system."""
+        if self._file:
+            self._file.flush()
+
+    @property
+    def digest(self) -> str:
+        """Return the hex sha256 over all actions so far."""
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file:
+            self._file.close()
+            self._file = None

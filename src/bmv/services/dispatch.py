@@ -1,0 +1,201 @@
+"""Carry out what was approved: build, pack, sign, send; the outcome comes back as an event.
+
+Only ``Approved`` is taken. Every ticket is answered by exactly one BundleResolved: landed, expired, or failed
+(which includes "never sent": no blockhash, refused by the block engine, nothing to do).
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+
+from bmv.chain.jito import TIP_ACCOUNTS, BlockEngine, bundle_id
+from bmv.chain.message import TemplateCache
+from bmv.chain.rpc import Blockhash, Rpc
+from bmv.chain.transaction import MessageSigner, Tip, build_transaction, sign, signature
+from bmv.config import Settings
+from bmv.core.limits import Approved
+from bmv.errors import OutsideError, Stale
+from bmv.events import AnyAction, BundleResolved, Crank, Execute, Prepare, Settle
+from bmv.model import BundleCost, MarketSpec, Outcome
+from bmv.observe.log import get_logger
+from bmv.ports import Clock
+from bmv.services.accounts import WalletAccounts
+from bmv.services.building import CRANK_EVENTS, Step, change_steps, crank_steps, prepare_steps, settle_steps
+from bmv.services.outcomes import Outcomes, Sent
+from bmv.services.packing import BundleDraft, Group, pack_bundles
+from bmv.services.reading import Reader
+from bmv.units import BlockHeight, Lamports, Millis
+from bmv.venue.openbook_v1.instructions import MarketKeys
+from bmv.venue.openbook_v1.layouts import OPEN_ORDERS_SIZE
+
+LAMPORTS_PER_SIGNATURE = 5_000
+MIN_TIP = Lamports(1_000)
+BLOCKHASH_FRESH_MS = Millis(5_000)
+BLOCKHASH_STALE_MS = Millis(30_000)
+TIP_FRESH_MS = Millis(60_000)
+
+
+class Dispatcher:
+    """Send approved actions as bundles; ``emit`` gets their outcomes, ``on_sent`` hears of each bundle."""
+
+    def __init__(
+        self,
+        *,
+        rpc: Rpc,
+        block_engine: BlockEngine,
+        signer: MessageSigner,
+        spec: MarketSpec,
+        market: MarketKeys,
+        wallets: Sequence[WalletAccounts],
+        reader: Reader,
+        settings: Settings,
+        clock: Clock,
+        rng: random.Random,
+        emit: Callable[[BundleResolved], None],
+        on_sent: Callable[[], None],
+    ) -> None:
+        self._rpc, self._block_engine, self._signer = rpc, block_engine, signer
+        self._spec, self._market, self._wallets = spec, market, wallets
+        self._reader, self._settings, self._clock, self._rng = reader, settings, clock, rng
+        self._on_sent = on_sent
+        self._outcomes = Outcomes(rpc, clock, emit, self._send_again)
+        self._waiting: asyncio.Queue[tuple[AnyAction, ...]] = asyncio.Queue()
+        self._templates = TemplateCache()
+        self._blockhash: tuple[Blockhash, Millis] | None = None
+        self._tip: tuple[Lamports, Millis] | None = None
+        self._rent: Lamports | None = None
+        self._log = get_logger("dispatch")
+
+    def dispatch(self, approved: Approved) -> None:
+        """Queue approved actions; those that change nothing on the chain are not for this."""
+        work = tuple(a for a in approved.actions if isinstance(a, Execute | Prepare | Crank | Settle))
+        if work:
+            self._waiting.put_nowait(work)
+
+    async def run(self) -> None:
+        """Send what is queued and watch what was sent, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._outcomes.run())
+            while True:
+                await self._send_all(await self._waiting.get())
+
+    async def _send_all(self, actions: Sequence[AnyAction]) -> None:
+        tip: Tip = (self._rng.choice(TIP_ACCOUNTS), await self._tip_lamports())
+        try:
+            groups = [await self._group(action) for action in actions]
+        except OutsideError as error:
+            for action in actions:
+                self._never_sent(_ticket(action), str(error))
+            return
+        for group in groups:
+            if not group.steps:
+                self._never_sent(group.ticket, "nothing to do")
+        for bundle in pack_bundles([group for group in groups if group.steps], tip):
+            await self._send(bundle, tip)
+
+    async def _group(self, action: AnyAction) -> Group:
+        return Group(_ticket(action), await self._steps(action))
+
+    async def _steps(self, action: AnyAction) -> list[Step]:
+        if isinstance(action, Execute):
+            valid_until = int(self._clock.now() + self._settings.max_order_age) // 1000
+            wallet = self._wallets[action.wallet]
+            return change_steps(action, wallet, self._market, self._spec, valid_until)
+        if isinstance(action, Settle):
+            return settle_steps(self._wallets[action.wallet], self._market)
+        if isinstance(action, Prepare):
+            return await self._prepare(action)
+        front = self._reader.queue.unconsumed(CRANK_EVENTS) if self._reader.queue else []
+        return crank_steps(front, self._wallets[0], self._market)
+
+    async def _prepare(self, action: Prepare) -> list[Step]:
+        wallet = self._wallets[action.wallet]
+        found = await self._rpc.accounts([wallet.open_orders])
+        if self._rent is None:
+            self._rent = await self._rpc.rent_exempt(OPEN_ORDERS_SIZE)
+        rent = None if found.accounts[0] is not None else self._rent
+        return prepare_steps(wallet, self._market, action.wrap, rent)
+
+    async def _send(self, bundle: BundleDraft, tip: Tip) -> None:
+        try:
+            sent = await self._signed(bundle, tip)
+        except OutsideError as error:
+            for ticket in bundle.tickets:
+                self._never_sent(ticket, str(error))
+            return
+        self._on_sent()
+        try:
+            await self._block_engine.send_bundle(sent.raws)
+        except OutsideError as error:
+            self._outcomes.resolve(sent, Outcome.FAILED, str(error))
+            return
+        self._outcomes.watch(sent)
+
+    async def _signed(self, bundle: BundleDraft, tip: Tip) -> Sent:
+        blockhash = await self._fresh_blockhash()
+        raws = []
+        for draft in bundle.drafts:
+            last = draft is bundle.drafts[-1]
+            message = build_transaction(
+                draft.payer,
+                draft.instructions,
+                draft.units,
+                tip if last else None,
+                blockhash.raw,
+                templates=self._templates,
+            )
+            raws.append(sign(message, self._signer))
+        signatures = [signature(raw) for raw in raws]
+        fees = Lamports(LAMPORTS_PER_SIGNATURE * sum(raw[0] for raw in raws))
+        return Sent(
+            bundle_id=bundle_id(signatures),
+            tickets=tuple(bundle.tickets),
+            raws=raws,
+            signatures=signatures,
+            last_valid=blockhash.last_valid_block_height,
+            cost=BundleCost(fees, tip[1]),
+            sent_at=self._clock.now(),
+        )
+
+    async def _send_again(self, sent: Sent) -> None:
+        """Send the same signed bytes once more; whatever comes of it, the chain has the last word."""
+        try:
+            await self._block_engine.send_bundle(sent.raws)
+        except OutsideError as error:
+            self._log.info("resend_failed", bundle=sent.bundle_id, reason=str(error))
+
+    async def _fresh_blockhash(self) -> Blockhash:
+        """Return a blockhash at most a few seconds old; raise Stale rather than sign with an old one."""
+        now = self._clock.now()
+        if self._blockhash is None or now - self._blockhash[1] > BLOCKHASH_FRESH_MS:
+            try:
+                self._blockhash = (await self._rpc.latest_blockhash("confirmed"), now)
+            except OutsideError as error:
+                if self._blockhash is None or now - self._blockhash[1] > BLOCKHASH_STALE_MS:
+                    raise Stale("rpc", "no blockhash younger than 30 s to sign with") from error
+        return self._blockhash[0]
+
+    async def _tip_lamports(self) -> Lamports:
+        """Return what a bundle tips: the most allowed, or the median of what lands where that is less."""
+        most = self._settings.jito_tip
+        if self._settings.jito_tip_mode == "fixed":
+            return most
+        now = self._clock.now()
+        if self._tip is None or now - self._tip[1] > TIP_FRESH_MS:
+            try:
+                floor = await self._block_engine.tip_floor()
+            except OutsideError as error:
+                self._log.info("tip_floor_unknown", reason=str(error))
+                floor = None
+            known = self._tip[0] if self._tip else most
+            self._tip = (floor.p50 if floor else known, now)
+        return max(MIN_TIP, min(self._tip[0], most))
+
+    def _never_sent(self, ticket: int, reason: str) -> None:
+        sent = Sent(f"unsent-{ticket}", (ticket,), [], [], BlockHeight(0), BundleCost(), self._clock.now())
+        self._outcomes.resolve(sent, Outcome.FAILED, reason)
+
+
+def _ticket(action: AnyAction) -> int:
+    assert isinstance(action, Execute | Prepare | Crank | Settle)
+    return action.ticket

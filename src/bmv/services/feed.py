@@ -1,0 +1,77 @@
+"""Turn what the chain shows into events.
+
+The stream only says that something changed; every decision rests on one consistent reading (see
+``reading.py``). Readings never overlap, changes that arrive meanwhile merge into the next one, and one is
+made every ``resync_s`` seconds whatever the stream says.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from bmv.chain.rpc import Rpc
+from bmv.chain.stream import AccountStream, AccountTouched, SlotSeen, StreamDown, StreamEvent, StreamUp
+from bmv.errors import BadBytes, OutsideError
+from bmv.events import AnyEvent, FeedLost, Tick
+from bmv.observe.log import get_logger
+from bmv.ports import Clock
+from bmv.services.reading import Reader
+from bmv.units import Slot
+
+RESYNC_S = 20.0
+RETRY_S = 1.0
+
+
+class Feed:
+    """Read the chain when it changes and at least every ``resync_s``; hand events to ``emit``."""
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        stream: AccountStream,
+        reader: Reader,
+        clock: Clock,
+        emit: Callable[[AnyEvent], None],
+        *,
+        resync_s: float = RESYNC_S,
+    ) -> None:
+        self._rpc, self._stream, self._reader = rpc, stream, reader
+        self._clock, self._emit, self._resync_s = clock, emit, resync_s
+        self._changed = asyncio.Event()
+        self._wanted = Slot(0)
+        self._log = get_logger("feed")
+
+    async def run(self) -> None:
+        """Feed events until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._stream.run(self._on_stream))
+            tasks.create_task(self._read_on())
+
+    def refresh(self, slot: Slot) -> None:
+        """Ask for a reading at ``slot`` or later."""
+        self._wanted = max(self._wanted, slot)
+        self._changed.set()
+
+    def _on_stream(self, event: StreamEvent) -> None:
+        if isinstance(event, SlotSeen):
+            self._emit(Tick(at=self._clock.now(), slot=event.slot))
+        elif isinstance(event, AccountTouched):
+            self.refresh(event.slot)
+        elif isinstance(event, StreamUp):
+            self.refresh(Slot(0))
+        elif isinstance(event, StreamDown):
+            self._log.warning("stream_down", reason=event.reason)
+
+    async def _read_on(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), self._resync_s)
+            self._changed.clear()
+            try:
+                wanted = self._wanted or None
+                reading = await self._rpc.accounts(self._reader.keys, min_slot=wanted, commitment="confirmed")
+                self._emit(self._reader.read(self._clock.now(), reading))
+            except (OutsideError, BadBytes) as error:
+                self._emit(FeedLost(at=self._clock.now(), reason=str(error)))
+                await asyncio.sleep(RETRY_S)
+                self._changed.set()

@@ -1,0 +1,112 @@
+"""What the engine did so far: counters, ledger, and the recent past for people.
+
+It listens to the same events and actions the journal gets and computes nothing the strategy uses.
+"""
+
+from collections import Counter, deque
+
+from bmv.core.decay import FINE
+from bmv.core.ledger import Ledger
+from bmv.core.state import State
+from bmv.errors import OutsideError
+from bmv.events import AnyAction, AnyEvent, BundleResolved, Execute, MarketSeen, Report
+from bmv.model import Fill, MarketSpec, Outcome, WalletView
+from bmv.units import BaseLots, Lamports, Millis, Ticks, atoms_to_lots, notional
+
+RECENT_FILLS = 50
+RECENT_EVENTS = 100
+
+
+class Record:
+    """Count and remember; ``ledger`` exists once a first price is known."""
+
+    def __init__(self, spec: MarketSpec) -> None:
+        self._spec = spec
+        self.orders: Counter[str] = Counter(placed=0, kept=0, cancelled=0)
+        self.rebuilds: Counter[str] = Counter(threshold=0, forced=0, signal=0, local=0)
+        self.bundles: Counter[str] = Counter(sent=0, landed=0, failed=0, expired=0)
+        self.errors: Counter[str] = Counter()
+        self.fills = 0
+        self.self_trades = 0
+        self.volume = Lamports(0)
+        self.ledger: Ledger | None = None
+        self.equity_start: Lamports | None = None
+        self.recent_fills: deque[Fill] = deque(maxlen=RECENT_FILLS)
+        self.recent_events: deque[tuple[Millis, Report]] = deque(maxlen=RECENT_EVENTS)
+        self._start: list[WalletView] | None = None
+        self._early: list[BundleResolved] = []
+
+    def sent(self) -> None:
+        """Count a bundle that was sent."""
+        self.bundles["sent"] += 1
+
+    def error(self, error: OutsideError) -> None:
+        """Count a failure of the outside world, healed or not, by service and kind."""
+        kind = "".join(f"_{c.lower()}" if c.isupper() else c for c in type(error).__name__)
+        self.errors[f"{error.where.split()[0]}{kind}"] += 1
+
+    def saw(self, event: AnyEvent, state: State) -> None:
+        """Record an event; ``state`` is the belief after it."""
+        if isinstance(event, BundleResolved):
+            self._resolved(event)
+        elif isinstance(event, MarketSeen):
+            self._open_books(state)
+            for fill in event.fills:
+                self.fills += 1
+                self.self_trades += fill.self_trade
+                self.volume += notional(fill.price, fill.size, self._spec.quote_lot_size)
+                self.recent_fills.appendleft(fill)
+            if self.ledger is not None:
+                self.ledger.record_market(event.at, event.trades, event.fills)
+
+    def did(self, action: AnyAction, at: Millis) -> None:
+        """Record an action that was approved."""
+        if isinstance(action, Execute):
+            self.orders["placed"] += len(action.places)
+            self.orders["cancelled"] += len(action.cancels)
+        elif isinstance(action, Report):
+            self.recent_events.appendleft((at, action))
+            if action.name == "GRID_REBUILD":
+                self.rebuilds[str(action.fields["trigger"])] += 1
+                self.orders["kept"] += int(action.fields["kept"])
+
+    def equity(self, views: list[WalletView]) -> Lamports:
+        """Return what the wallets own by their accounts, base valued at the last trade's tick."""
+        mark = self.ledger.mark if self.ledger else Ticks(0)
+        return equity(views, mark, self._spec)
+
+    def _resolved(self, event: BundleResolved) -> None:
+        unsent = event.outcome is Outcome.FAILED and event.bundle_id.startswith("unsent")
+        if not unsent:
+            self.bundles[event.outcome.value] += 1
+        if event.outcome is not Outcome.LANDED:
+            return
+        if self.ledger is None:
+            self._early.append(event)
+        else:
+            self.ledger.record_bundle(event.at, event.bundle_id, event.cost)
+
+    def _open_books(self, state: State) -> None:
+        """Start the ledger with what the wallets held at first sight, valued at the first price known."""
+        if self._start is None and len(state.views) == state.wallet_count:
+            self._start = [state.views[wallet] for wallet in sorted(state.views)]
+        reading = state.market.reading
+        if self.ledger is not None or self._start is None or reading is None:
+            return
+        mark = Ticks(max(1, reading.price_fine // FINE))
+        base = sum((_lots(view, self._spec) for view in self._start), BaseLots(0))
+        self.ledger = Ledger(self._spec, mark, base)
+        self.equity_start = equity(self._start, mark, self._spec)
+        for event in self._early:
+            self.ledger.record_bundle(event.at, event.bundle_id, event.cost)
+
+
+def equity(views: list[WalletView], mark: Ticks, spec: MarketSpec) -> Lamports:
+    """Return plain, wrapped and rent lamports plus base at ``mark``."""
+    money = sum((view.gas + view.rent + view.quote_total for view in views), Lamports(0))
+    base = sum((_lots(view, spec) for view in views), BaseLots(0))
+    return money + notional(mark, base, spec.quote_lot_size)
+
+
+def _lots(view: WalletView, spec: MarketSpec) -> BaseLots:
+    return atoms_to_lots(view.base_total, spec.base_lot_size)
