@@ -18,9 +18,14 @@ from bmv.sandbox.market_genesis import (
     engine_keypairs,
     found_market,
     lots_for,
-    open_orders_address,
 )
-from bmv.venue.openbook_v1.codec import decode_book_side, decode_event_queue, decode_market
+from bmv.venue.openbook_v1.addresses import open_orders_address
+from bmv.venue.openbook_v1.codec import (
+    decode_book_side,
+    decode_event_queue,
+    decode_market,
+    decode_open_orders,
+)
 
 PRICE = Decimal("0.01")
 
@@ -72,8 +77,10 @@ def test_lamports_are_counted_and_wrapped_ones_are_backed() -> None:
     wrapped = genesis.accounts[ata_program.address(wallet, spl_token.NATIVE_MINT)]
     holding = spl_token.Holding.read(wrapped)
     assert holding.amount == wrapped.lamports - holding.reserve == 5 * 10**9
-    waiting = genesis.accounts[open_orders_address(wallet, genesis.market)]
-    assert (len(waiting.data), waiting.owner, any(waiting.data)) == (3228, OPENBOOK, False)
+    account = genesis.accounts[bytes(open_orders_address(Pubkey(wallet), Pubkey(genesis.market)))]
+    open_orders = decode_open_orders(bytes(account.data))
+    assert bytes(open_orders.owner) == wallet
+    assert (account.owner, open_orders.free_slots, open_orders.is_closable) == (OPENBOOK, 128, True)
 
 
 def test_equal_seeds_give_equal_markets_and_others_do_not() -> None:

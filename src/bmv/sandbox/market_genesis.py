@@ -9,7 +9,6 @@ Rules of this file
 """
 
 import hashlib
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +16,7 @@ from decimal import Decimal
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from bmv.errors import BadInput
+from bmv.errors import BadBytes, BadInput
 from bmv.model import MarketSpec
 from bmv.sandbox import ata_program, spl_token
 from bmv.sandbox.account import Account, AccountRef, Invocation
@@ -25,6 +24,8 @@ from bmv.sandbox.genesis import RENT_SYSVAR, infrastructure
 from bmv.sandbox.openbook import program as openbook
 from bmv.sandbox.system_program import rent_exempt_lamports
 from bmv.units import LAMPORTS_PER_SOL
+from bmv.venue.openbook_v1.addresses import OPENBOOK_V1, open_orders_address, vault_signer_address
+from bmv.venue.openbook_v1.bodies import InitializeMarket, InitOpenOrders, encode_body
 from bmv.venue.openbook_v1.layouts import (
     ACCOUNT_OVERHEAD,
     EVENT_SIZE,
@@ -33,7 +34,7 @@ from bmv.venue.openbook_v1.layouts import (
     book_side_capacity,
 )
 
-OPENBOOK = bytes(Pubkey.from_string("srmqPvymJeFKQ4zGQed1GFppgkRHL9kaELCbyksJtPX"))
+OPENBOOK = bytes(OPENBOOK_V1)
 BOOK_SIDE_SIZE = 65_548
 REQUEST_QUEUE_SIZE = 5_132
 EVENT_CAPACITY = 1_024
@@ -57,7 +58,7 @@ class Lots:
 class Holder:
     """What one wallet starts with: plain lamports, wrapped lamports and atoms of the token.
 
-    ``trades``: an empty OpenOrders account is waiting for it (address by the usual seed convention).
+    ``trades``: an OpenOrders account is open for it (address by the usual seed convention).
     """
 
     wallet: bytes
@@ -123,12 +124,6 @@ def lots_for(price: Decimal, decimals: int, lowest: Decimal | None = None) -> Lo
 def _power_of_ten(most: Decimal) -> int:
     """Return the largest power of ten that is at most ``most``; 0 below 1."""
     return 0 if most < 1 else int(10 ** (len(str(int(most))) - 1))
-
-
-def open_orders_address(wallet: bytes, market: bytes) -> bytes:
-    """Return the usual OpenOrders address: the seed is the market's first 32 letters in base58."""
-    letters = str(Pubkey(market))[:32]
-    return bytes(Pubkey.create_with_seed(Pubkey(wallet), letters, Pubkey(OPENBOOK)))
 
 
 def found_market(
@@ -201,8 +196,8 @@ def _found_accounts(
     refs = [AccountRef(key, accounts[key], False, True) for key in keys]
     readers = (mint, spl_token.NATIVE_MINT, RENT_SYSVAR)
     refs += [AccountRef(key, known[key], False, False) for key in readers]
-    data = struct.pack("<BIQQHQQ", 0, 0, lots.base, lots.quote, 0, nonce, 0)
-    openbook.process(Invocation(OPENBOOK, refs, data, 0))
+    terms = InitializeMarket(lots.base, lots.quote, 0, nonce, 0)
+    openbook.process(Invocation(OPENBOOK, refs, encode_body(terms), 0))
     return market
 
 
@@ -210,10 +205,9 @@ def _vault_signer(market: bytes) -> tuple[int, bytes]:
     """Return the smallest nonce that gives the market a vault signer, and that signer."""
     for nonce in range(256):
         try:
-            signer = Pubkey.create_program_address([market, nonce.to_bytes(8, "little")], Pubkey(OPENBOOK))
-        except ValueError:
+            return nonce, bytes(vault_signer_address(Pubkey(market), nonce))
+        except BadBytes:
             continue
-        return nonce, bytes(signer)
     raise AssertionError("256 nonces without an address off the curve: chance 2 ** -256")
 
 
@@ -236,5 +230,18 @@ def _endow(accounts: dict[bytes, Account], holder: Holder, mint: bytes, market: 
         wrapped = _token_account(spl_token.NATIVE_MINT, holder.wallet, holder.wrapped)
         accounts[ata_program.address(holder.wallet, spl_token.NATIVE_MINT)] = wrapped
     if holder.trades:
-        waiting = Account(rent_exempt_lamports(OPEN_ORDERS_SIZE), bytes(OPEN_ORDERS_SIZE), OPENBOOK)
-        accounts[open_orders_address(holder.wallet, market)] = waiting
+        key = bytes(open_orders_address(Pubkey(holder.wallet), Pubkey(market)))
+        accounts[key] = _open_orders(key, holder.wallet, market, accounts[market])
+
+
+def _open_orders(key: bytes, wallet: bytes, market: bytes, market_account: Account) -> Account:
+    """Return what InitOpenOrders makes of a zeroed account."""
+    account = Account(rent_exempt_lamports(OPEN_ORDERS_SIZE), bytes(OPEN_ORDERS_SIZE), OPENBOOK)
+    refs = [
+        AccountRef(key, account, is_signer=False, is_writable=True),
+        AccountRef(wallet, Account(), is_signer=True, is_writable=False),
+        AccountRef(market, market_account, is_signer=False, is_writable=False),
+        AccountRef(RENT_SYSVAR, Account(), is_signer=False, is_writable=False),
+    ]
+    openbook.process(Invocation(OPENBOOK, refs, encode_body(InitOpenOrders()), 0))
+    return account

@@ -1,0 +1,140 @@
+"""Those who take: a crowd of small wallets, trend followers among them, and arbitrageurs.
+
+Rules of this file
+- Every order is immediate-or-cancel with a limit price and no limit on matches; a buyer offers 4 bps more
+  than the notional, for the fee.
+- Nobody spends what is not free in the own wallet; which side a wallet takes is drawn in proportion to what
+  it has left, so wallets do not run dry on one side.
+- Proceeds are free at once; a taker moves them home (SettleFunds) in the same transaction now and then.
+"""
+
+import math
+from collections.abc import Sequence
+from random import Random
+
+from bmv.model import Side
+from bmv.sandbox.people.floor import Floor, Trader
+from bmv.sandbox.people.person import Absences
+from bmv.units import LAMPORTS_PER_SOL
+
+SECOND_MS, HOUR_MS, DAY_MS = 1_000, 3_600_000, 86_400_000
+BUSIEST = 1.5 * 3.0
+MEDIAN_LAMPORTS, SIZE_SIGMA, LARGEST_LAMPORTS = LAMPORTS_PER_SOL // 2, 1.1, 15 * LAMPORTS_PER_SOL
+NOTICED = 0.006
+REFUSED = 0.03
+FEE_SHARE = 0.0005
+
+
+def time_of_day(now: int) -> float:
+    """Return how busy the hour is: 1.5 at 15:00 UTC, 0.5 at 03:00 UTC, 1 on average."""
+    return 1 + 0.5 * math.sin(2 * math.pi * (now / DAY_MS - 9 / 24))
+
+
+def take_funded(trader: Trader, side: Side, limit_price: int, lots: int, *, settle: bool) -> bool:
+    """Take up to ``lots`` as far as the funds go; return whether there was anything to send."""
+    floor = trader.floor
+    funds = trader.quote_funds() if side is Side.BID else trader.base_funds()
+    if side is Side.BID:
+        lots = min(lots, floor.lots_worth(int(funds / (1 + FEE_SHARE)), limit_price))
+    else:
+        lots = min(lots, funds)
+    if lots < 1:
+        return False
+    cost = floor.cost(lots, limit_price)
+    max_quote = min(funds, cost + math.ceil(cost * FEE_SHARE)) if side is Side.BID else cost
+    sends = [trader.take(side, limit_price, lots, max_quote)]
+    if settle:
+        sends.append(trader.settle())
+    trader.send(sends)
+    return True
+
+
+class TakerFlow:
+    """Arrivals of small takers: ``per_day`` on average, by time of day and activity of the reference.
+
+    A quarter of the wallets follow a trend of more than 0.8 % in two hours, two times in three. Where the
+    best price is more than 0.6 % better than the reference they take it; where it is 3 % worse they stay out.
+    """
+
+    def __init__(
+        self, floor: Floor, traders: Sequence[Trader], random: Random, spells: Absences, per_day: float
+    ) -> None:
+        self._floor, self._traders, self._random, self._spells = floor, traders, random, spells
+        self._wait_ms = DAY_MS / (per_day * BUSIEST)
+        self._weights = [random.paretovariate(1.2) for _ in traders]
+        self._followers = frozenset(range(len(traders) // 4))
+
+    def act(self, now: int) -> int:
+        """Let a taker arrive, or nobody."""
+        draw = self._random
+        busy = time_of_day(now) * self._floor.reference.activity_at(now)
+        if draw.random() < busy / BUSIEST and self._spells.back_at(now) is None:
+            (index,) = draw.choices(range(len(self._traders)), self._weights)
+            self._arrive(now, index)
+        return now + max(1, int(draw.expovariate(1 / self._wait_ms)))
+
+    def _arrive(self, now: int, index: int) -> None:
+        draw, trader, fair = self._random, self._traders[index], self._floor.fair(now)
+        side = self._side(now, index, fair)
+        value = MEDIAN_LAMPORTS * math.exp(draw.gauss(0, SIZE_SIGMA))
+        slippage, settle = draw.uniform(0.01, 0.02), draw.random() < 0.4
+        best = self._floor.best(side.opposite)
+        if best is None:
+            return
+        if side is Side.BID:
+            limit = min(int(best * (1 + slippage)), int(fair * (1 + REFUSED)))
+            is_bearable = best <= limit
+        else:
+            limit = max(math.ceil(best * (1 - slippage)), math.ceil(fair * (1 - REFUSED)))
+            is_bearable = best >= limit
+        if is_bearable:
+            lots = max(1, self._floor.lots_worth(min(int(value), LARGEST_LAMPORTS), fair))
+            take_funded(trader, side, limit, lots, settle=settle)
+
+    def _side(self, now: int, index: int, fair: int) -> Side:
+        draw, trader = self._random, self._traders[index]
+        bid, ask = self._floor.best(Side.BID), self._floor.best(Side.ASK)
+        if bid is not None and bid > fair * (1 + NOTICED):
+            return Side.ASK
+        if ask is not None and ask < fair * (1 - NOTICED):
+            return Side.BID
+        trend = fair / self._floor.fair(now - 2 * HOUR_MS) - 1
+        if index in self._followers and abs(trend) > 0.008 and draw.random() < 2 / 3:
+            return Side.BID if trend > 0 else Side.ASK
+        sol, tokens = trader.quote_funds(), self._floor.cost(trader.base_funds(), fair)
+        return Side.BID if draw.random() * (sol + tokens) < sol else Side.ASK
+
+
+class Arbitrageur:
+    """Compares best prices with the reference every 15 to 60 s and takes what is off by more than ``edge``.
+
+    Takes all that is better than the reference by 0.2 %, at most 25 SOL at a time.
+    """
+
+    MOST_LAMPORTS = 25 * LAMPORTS_PER_SOL
+    KEPT = 0.002
+
+    def __init__(self, trader: Trader, random: Random) -> None:
+        self._trader, self._random = trader, random
+        self._edge = random.uniform(0.005, 0.008)
+
+    def act(self, now: int) -> int:
+        """Take what is mispriced."""
+        floor = self._trader.floor
+        fair = floor.fair(now)
+        bid, ask = floor.best(Side.BID), floor.best(Side.ASK)
+        if ask is not None and ask < fair * (1 - self._edge):
+            self._sweep(Side.BID, int(fair * (1 - self.KEPT)), fair)
+        elif bid is not None and bid > fair * (1 + self._edge):
+            self._sweep(Side.ASK, math.ceil(fair * (1 + self.KEPT)), fair)
+        return now + self._random.randint(15 * SECOND_MS, 60 * SECOND_MS)
+
+    def _sweep(self, side: Side, limit: int, fair: int) -> None:
+        floor = self._trader.floor
+        mispriced = sum(
+            order.size_lots
+            for order in floor.side(side.opposite).orders
+            if (order.price_ticks <= limit if side is Side.BID else order.price_ticks >= limit)
+        )
+        lots = min(mispriced, floor.lots_worth(self.MOST_LAMPORTS, fair))
+        take_funded(self._trader, side, limit, lots, settle=self._random.random() < 0.4)
