@@ -103,6 +103,17 @@ def transfer(source: Account, destination: Account, authority: bytes, amount: in
     ``authority`` is the source's owner or delegate and has signed. Raises ``ProgramError``: code 1 short of
     funds, 3 different mints, 4 wrong authority, 17 frozen.
     """
+    _move(source, destination, authority, amount, None)
+
+
+def _move(
+    source: Account,
+    destination: Account,
+    authority: bytes,
+    amount: int,
+    expected: tuple[AccountRef, int] | None,
+) -> None:
+    """Transfer; where ``expected`` names a mint and its decimals, they must be the source's."""
     paid, received = Holding.read(source), Holding.read(destination)
     paid.thawed()
     received.thawed()
@@ -110,6 +121,8 @@ def transfer(source: Account, destination: Account, authority: bytes, amount: in
         raise ProgramError("code", INSUFFICIENT_FUNDS, "insufficient funds")
     if paid.mint != received.mint:
         raise ProgramError("code", MINT_MISMATCH, "mint mismatch")
+    if expected is not None:
+        _require_decimals(paid, *expected)
     itself = source is destination
     _spend(paid, authority, 0 if itself else amount, asked=amount)
     if itself:
@@ -210,6 +223,13 @@ def _spend(holding: Holding, authority: bytes, amount: int, asked: int) -> None:
         holding.has_delegate, holding.delegate = 0, NONE
 
 
+def _require_decimals(holding: Holding, mint: AccountRef, decimals: int) -> None:
+    if holding.mint != mint.key:
+        raise ProgramError("code", MINT_MISMATCH, "mint mismatch")
+    if Mint.read(mint.account).decimals != decimals:
+        raise ProgramError("code", DECIMALS_MISMATCH, "decimals mismatch")
+
+
 def _option(data: bytes) -> bytes | None:
     (present,) = struct.unpack_from("<B", data)
     if not present:
@@ -248,17 +268,13 @@ def _transfer(refs: list[AccountRef], data: bytes) -> None:
 
 def _transfer_checked(refs: list[AccountRef], data: bytes) -> None:
     amount, decimals = struct.unpack_from("<QB", data)
-    source, mint, destination, authority = refs[:4]
-    if Holding.read(source.account).mint != mint.key:
-        raise ProgramError("code", MINT_MISMATCH, "mint mismatch")
-    if Mint.read(mint.account).decimals != decimals:
-        raise ProgramError("code", DECIMALS_MISMATCH, "decimals mismatch")
-    transfer(source.account, destination.account, _signer(authority), amount)
+    source, mint, destination, authority = refs[0], refs[1], refs[2], refs[3]
+    _move(source.account, destination.account, _signer(authority), amount, (mint, decimals))
 
 
 def _approve(refs: list[AccountRef], data: bytes) -> None:
     (amount,) = struct.unpack_from("<Q", data)
-    source, delegate, owner = refs[:3]
+    source, delegate, owner = refs[0], refs[1], refs[2]
     holding = Holding.read(source.account)
     holding.thawed()
     _require_owner(holding.owner, _signer(owner))
