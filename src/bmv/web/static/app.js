@@ -12,13 +12,22 @@ const SILENCE_MS = 8000; // a push is due every second or so
 const MAX_DELAY_MS = 15000;
 const TOKEN_KEY = "bmv-token";
 
-const WAITING = {
+const NOTICES = {
   starting: "Engine starting: opening accounts and reading the market.",
-  quoting: "Nothing here yet.",
-  halting: "Halting: cancelling every order and checking the chain.",
+  quoting: "",
+  halting: "Halting: cancelling every order and checking on chain that nothing is left.",
   stopped: "The engine has stopped.",
   "feed lost": "The chain cannot be read: no order is placed until it is back.",
 };
+const EMPTY = {
+  chart: "The chart begins with the first price.",
+  depth: "The ladder is drawn once orders are wanted.",
+  ladder: "Orders appear here once the ladder is built.",
+  wallets: "Wallets appear here once their accounts are read.",
+  fills: "No fill yet: one appears when somebody trades with our orders.",
+  events: "No event yet.",
+};
+const GONE = { ladder: "Nothing of ours is on the book.", depth: "Nothing of ours is on the book." };
 
 let view = null;
 let points = [];
@@ -137,14 +146,14 @@ function row(...cells) {
   return made;
 }
 
-function fill(id, items, makeRow, empty) {
-  put(`${id}-empty`, items.length ? "" : empty);
+function fill(id, items, makeRow, state) {
+  put(`${id}-empty`, items.length ? "" : emptyText(id, state));
   if (!changed(id, items)) return false;
   byId(id).replaceChildren(...items.map(makeRow));
   return true;
 }
 
-const emptyText = (now, quoting) => (now.state === "quoting" ? quoting : WAITING[now.state]);
+const emptyText = (id, state) => (state === "stopped" && GONE[id]) || EMPTY[id];
 
 function nearest(ladder, side) {
   const outwards = side === "bid" ? (a, b) => b.price - a.price : (a, b) => a.price - b.price;
@@ -158,7 +167,7 @@ function showLadder(now, digits) {
   const largest = Math.max(...now.ladder.map((level) => Number(level.size)));
   const first = byId("ladder").children.length === 0;
   const makeRow = (item) => (item.gap ? gapRow(item, digits) : levelRow(item, digits, largest));
-  if (fill("ladder", items, makeRow, emptyText(now, "No order wanted or standing.")) && first) centreLadder();
+  if (fill("ladder", items, makeRow, now.state) && first) centreLadder();
   put("ladder-note", ladderNote(now.ladder, bids.length + asks.length));
 }
 
@@ -236,9 +245,9 @@ function eventRow(event) {
 
 function showTables(now, digits) {
   showLadder(now, digits);
-  fill("wallets", now.wallets, walletRow, emptyText(now, "No wallet is configured."));
-  fill("fills", now.fills, (one) => fillRow(one, digits), emptyText(now, "No fill yet: one appears when somebody trades with our orders."));
-  fill("events", now.events, eventRow, emptyText(now, "No event yet."));
+  fill("wallets", now.wallets, walletRow, now.state);
+  fill("fills", now.fills, (one) => fillRow(one, digits), now.state);
+  fill("events", now.events, eventRow, now.state);
   const ready = now.wallets.filter((wallet) => wallet.state === "ready").length;
   put("wallets-note", now.wallets.length ? `${ready} of ${now.wallets.length} ready` : "");
   put("fills-note", now.fills.length < now.counters.fills ? `newest ${now.fills.length} of ${count(now.counters.fills)}` : "");
@@ -255,8 +264,8 @@ function showCharts(now, digits) {
     put("chart-empty", "The chart library did not load; the tables below are complete.");
     return;
   }
-  put("chart-empty", ready.chart ? "" : emptyText(now, "Waiting for the first prices."));
-  put("depth-empty", ready.depth ? "" : emptyText(now, "No order wanted or standing."));
+  put("chart-empty", ready.chart ? "" : emptyText("chart", now.state));
+  put("depth-empty", ready.depth ? "" : emptyText("depth", now.state));
   put("depth-note", ready.depth && now.price ? "dotted: price" : "");
   if (ready.chart && changed("chart", [points.at(-1).seq, range, theme, now.fills.length])) {
     drawHistory("chart", points, now.fills, range, digits);
@@ -280,7 +289,7 @@ function show() {
   showCounters(view);
   showTables(view, digits);
   showCharts(view, digits);
-  showNotice(view.state === "quoting" ? "" : WAITING[view.state], view.state === "feed lost");
+  showNotice(NOTICES[view.state], view.state === "feed lost");
 }
 
 function take(push) {
