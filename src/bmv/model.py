@@ -185,7 +185,10 @@ class Trade(msgspec.Struct, frozen=True):
 
 
 class Fill(msgspec.Struct, frozen=True):
-    """One of our orders being matched; ``self_trade``: the other side was ours as well (must never be)."""
+    """One of our orders being matched; ``counterparty`` is the OpenOrders account on the other side.
+
+    ``self_trade``: that account is ours as well (must never be).
+    """
 
     seq: int
     at: Millis
@@ -198,6 +201,7 @@ class Fill(msgspec.Struct, frozen=True):
     fee: Lamports
     order_id: int
     client_id: int
+    counterparty: str = ""
     self_trade: bool = False
 
 

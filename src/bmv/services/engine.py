@@ -1,7 +1,7 @@
 """The shell around ``decide``: one inbox, one decision at a time, one journal.
 
-Ticks are conflated in the inbox; readings, outcomes and commands never are. Whatever goes wrong inside ends in
-the one supervisor here: it is logged, and the engine halts (cancels everything) instead of going on.
+Ticks are conflated in the inbox; readings, outcomes and commands never are. Whatever goes wrong inside ends
+in the one supervisor here: it is logged, and the engine halts (cancels everything) instead of going on.
 """
 
 import asyncio

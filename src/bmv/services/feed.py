@@ -16,6 +16,7 @@ from bmv.events import AnyEvent, FeedLost, Tick
 from bmv.observe.log import get_logger
 from bmv.ports import Clock
 from bmv.services.reading import Reader
+from bmv.services.record import Record
 from bmv.units import Slot
 
 RESYNC_S = 20.0
@@ -32,11 +33,12 @@ class Feed:
         reader: Reader,
         clock: Clock,
         emit: Callable[[AnyEvent], None],
+        record: Record,
         *,
         resync_s: float = RESYNC_S,
     ) -> None:
         self._rpc, self._stream, self._reader = rpc, stream, reader
-        self._clock, self._emit, self._resync_s = clock, emit, resync_s
+        self._clock, self._emit, self._record, self._resync_s = clock, emit, record, resync_s
         self._changed = asyncio.Event()
         self._wanted = Slot(0)
         self._log = get_logger("feed")
@@ -60,6 +62,7 @@ class Feed:
         elif isinstance(event, StreamUp):
             self.refresh(Slot(0))
         elif isinstance(event, StreamDown):
+            self._record.errors["ws_disconnected"] += 1
             self._log.warning("stream_down", reason=event.reason)
 
     async def _read_on(self) -> None:
@@ -69,7 +72,7 @@ class Feed:
             self._changed.clear()
             try:
                 wanted = self._wanted or None
-                reading = await self._rpc.accounts(self._reader.keys, min_slot=wanted, commitment="confirmed")
+                reading = await self._rpc.accounts(self._reader.keys, min_slot=wanted, commitment="processed")
                 self._emit(self._reader.read(self._clock.now(), reading))
             except (OutsideError, BadBytes) as error:
                 self._emit(FeedLost(at=self._clock.now(), reason=str(error)))

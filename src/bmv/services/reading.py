@@ -155,24 +155,30 @@ class Reader:
             self._next_seq = queue.next_seq
         trades: list[Trade] = []
         fills: list[Fill] = []
-        maker: QueueEvent | None = None
+        makers: list[QueueEvent] = []
         for event in queue.since(self._next_seq):
-            if not event.is_fill:
-                continue
-            if event.is_maker:
-                maker = event
+            if event.is_fill and event.is_maker:
+                makers.append(event)
                 trades.append(self._trade(event, at))
-            if event.owner in self._owners:
-                both = not event.is_maker and maker is not None and maker.owner in self._owners
-                fills.append(self._fill(event, at, self_trade=both))
+            elif event.is_fill:
+                # The program pushes a taker's fill right after the fill of the maker it met.
+                fills += self._match(makers, event, at)
+                makers.clear()
         self._next_seq = queue.next_seq
         return trades, fills
+
+    def _match(self, makers: Sequence[QueueEvent], taker: QueueEvent, at: Millis) -> list[Fill]:
+        """Return our fills of one match: as makers, and as takers (which must never be)."""
+        fills = [self._fill(maker, taker.owner, at) for maker in makers if maker.owner in self._owners]
+        if taker.owner in self._owners:
+            fills.append(self._fill(taker, makers[-1].owner if makers else bytes(32), at))
+        return fills
 
     def _trade(self, event: QueueEvent, at: Millis) -> Trade:
         own = event.owner in self._owners
         return Trade(event.seq, at, Ticks(event.price_ticks), self._size(event), event.side.opposite, own)
 
-    def _fill(self, event: QueueEvent, at: Millis, *, self_trade: bool) -> Fill:
+    def _fill(self, event: QueueEvent, other: bytes, at: Millis) -> Fill:
         fee_or_rebate = Lamports(event.native_fee_or_rebate)
         return Fill(
             seq=event.seq,
@@ -186,7 +192,8 @@ class Reader:
             fee=Lamports(0) if event.is_maker else fee_or_rebate,
             order_id=event.order_id,
             client_id=event.client_id,
-            self_trade=self_trade,
+            counterparty=str(Pubkey.from_bytes(other)),
+            self_trade=other in self._owners,
         )
 
     def _size(self, event: QueueEvent) -> BaseLots:

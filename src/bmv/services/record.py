@@ -17,18 +17,25 @@ RECENT_FILLS = 50
 RECENT_EVENTS = 100
 
 
+def count_error(errors: Counter[str], error: OutsideError) -> None:
+    """Count a failure of the outside world, healed or not, by service and kind."""
+    kind = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in type(error).__name__)
+    errors[f"{error.where.split()[0]}{kind}"] += 1
+
+
 class Record:
     """Count and remember; ``ledger`` exists once a first price is known."""
 
-    def __init__(self, spec: MarketSpec) -> None:
+    def __init__(self, spec: MarketSpec, errors: Counter[str]) -> None:
         self._spec = spec
         self.orders: Counter[str] = Counter(placed=0, kept=0, cancelled=0)
         self.rebuilds: Counter[str] = Counter(threshold=0, forced=0, signal=0, local=0)
         self.bundles: Counter[str] = Counter(sent=0, landed=0, failed=0, expired=0)
-        self.errors: Counter[str] = Counter()
+        self.errors = errors
         self.fills = 0
         self.self_trades = 0
         self.volume = Lamports(0)
+        self.counterparties: set[str] = set()
         self.ledger: Ledger | None = None
         self.equity_start: Lamports | None = None
         self.recent_fills: deque[Fill] = deque(maxlen=RECENT_FILLS)
@@ -40,11 +47,6 @@ class Record:
         """Count a bundle that was sent."""
         self.bundles["sent"] += 1
 
-    def error(self, error: OutsideError) -> None:
-        """Count a failure of the outside world, healed or not, by service and kind."""
-        kind = "".join(f"_{c.lower()}" if c.isupper() else c for c in type(error).__name__)
-        self.errors[f"{error.where.split()[0]}{kind}"] += 1
-
     def saw(self, event: AnyEvent, state: State) -> None:
         """Record an event; ``state`` is the belief after it."""
         if isinstance(event, BundleResolved):
@@ -55,6 +57,7 @@ class Record:
                 self.fills += 1
                 self.self_trades += fill.self_trade
                 self.volume += notional(fill.price, fill.size, self._spec.quote_lot_size)
+                self.counterparties.add(fill.counterparty)
                 self.recent_fills.appendleft(fill)
             if self.ledger is not None:
                 self.ledger.record_market(event.at, event.trades, event.fills)

@@ -1,0 +1,127 @@
+"""Put an engine together from addresses, keys and settings; demo and live take the same path."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import aiohttp
+from solders.pubkey import Pubkey
+
+from bmv.chain.jito import BlockEngine
+from bmv.chain.rpc import Rpc
+from bmv.chain.stream import AccountStream
+from bmv.config import Settings
+from bmv.core.state import new_state
+from bmv.errors import BadBytes, Refused
+from bmv.keys.signer import InProcessSigner, Secret
+from bmv.model import MarketSpec
+from bmv.observe.journal import Journal
+from bmv.ports import Clock
+from bmv.services.accounts import WalletAccounts, market_keys, market_spec
+from bmv.services.dispatch import Dispatcher
+from bmv.services.engine import Engine
+from bmv.services.feed import Feed
+from bmv.services.reading import Reader
+from bmv.services.record import Record, count_error
+from bmv.venue.openbook_v1.addresses import OPENBOOK_V1
+from bmv.venue.openbook_v1.codec import decode_market
+from bmv.venue.openbook_v1.instructions import MarketKeys
+from bmv.venue.token import decode_mint
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Where the world is: one RPC node, its WebSocket, the block engine's regions and tip figures."""
+
+    rpc_url: str
+    ws_url: str
+    jito_urls: tuple[str, ...]
+    tip_floor_url: str
+    jito_auth: Secret | None = None
+    bundles_per_second: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """An engine ready to run, and the parts others look at."""
+
+    engine: Engine
+    feed: Feed
+    dispatcher: Dispatcher
+    spec: MarketSpec
+    market: MarketKeys
+    wallets: Sequence[WalletAccounts]
+
+
+async def assemble(
+    outside: Outside,
+    session: aiohttp.ClientSession,
+    market_address: Pubkey,
+    signer: InProcessSigner,
+    settings: Settings,
+    *,
+    clock: Clock,
+    seconds: Callable[[], float],
+    journal: Journal,
+    seed: int,
+) -> Assembly:
+    """Read the market's facts from the chain and wire the engine for it.
+
+    ``seconds`` is the loop's monotonic time; ``seed`` feeds the jitter of retries and the choice of tip
+    accounts. Raises OutsideError where the chain cannot be read, BadBytes where this is not a market.
+    """
+    errors: Counter[str] = Counter()
+    count = partial(count_error, errors)
+    rpc = Rpc(session, outside.rpc_url, rng=random.Random(f"{seed} rpc"), on_error=count)
+    block_engine = BlockEngine(
+        session,
+        outside.jito_urls,
+        auth_uuid=outside.jito_auth,
+        rng=random.Random(f"{seed} jito"),
+        now=seconds,
+        per_second=outside.bundles_per_second,
+        tip_floor_url=outside.tip_floor_url,
+        on_error=count,
+    )
+    spec, market = await read_market(rpc, market_address)
+    record = Record(spec, errors)
+    wallets = [WalletAccounts.of(owner, market) for owner in signer.pubkeys()]
+    reader = Reader(spec, market, wallets, settings.foreign_min)
+    state = new_state(spec, len(wallets), settings, clock.now())
+    engine = Engine(state, settings, journal, record, clock)
+    watched = [market.bids, market.asks, market.event_queue]
+    stream = AccountStream(session, outside.ws_url, watched, rng=random.Random(f"{seed} stream"))
+    feed = Feed(rpc, stream, reader, clock, engine.emit, record)
+    dispatcher = Dispatcher(
+        rpc=rpc,
+        block_engine=block_engine,
+        signer=signer,
+        spec=spec,
+        market=market,
+        wallets=wallets,
+        reader=reader,
+        settings=settings,
+        clock=clock,
+        rng=random.Random(f"{seed} tips"),
+        emit=engine.emit,
+        on_sent=record.sent,
+    )
+    return Assembly(engine, feed, dispatcher, spec, market, wallets)
+
+
+async def read_market(rpc: Rpc, address: Pubkey) -> tuple[MarketSpec, MarketKeys]:
+    """Return a market's numbers and addresses; raise Refused where this is not an OpenBook v1 market."""
+    image = (await rpc.accounts([address])).accounts[0]
+    if image is None or image.owner != OPENBOOK_V1:
+        raise Refused("market", f"{address} is not an account of the OpenBook v1 program")
+    account = decode_market(image.data)
+    parts = [account.base_mint, account.quote_mint, account.bids, account.asks, account.event_queue]
+    images = (await rpc.accounts(parts)).accounts
+    found = [part for part in images if part is not None]
+    if len(found) != len(parts):
+        raise BadBytes("market", "one of its mints, books or its event queue does not exist")
+    decimals = decode_mint(found[0].data).decimals, decode_mint(found[1].data).decimals
+    sizes = len(found[2].data), len(found[3].data), len(found[4].data)
+    return market_spec(address, account, decimals, sizes), market_keys(address, image.owner, account)

@@ -1,0 +1,157 @@
+"""A whole market on one machine: the world, the real engine in it, and what came of it."""
+
+import asyncio
+import contextlib
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from bmv.app import reporting
+from bmv.app.assembly import Assembly, Outside, assemble
+from bmv.app.samples import MINUTE_S, Samples
+from bmv.app.world import World, WorldOptions
+from bmv.config import Settings
+from bmv.events import Finish
+from bmv.keys.signer import InProcessSigner
+from bmv.observe.journal import Journal
+from bmv.observe.log import configure
+from bmv.sandbox.clock import LoopClock, SimulatedLoop
+
+VIRTUAL_START_MS = 1_767_225_600_000
+"""2026-01-01T00:00:00Z: where virtual time begins."""
+QUIET_POLL_S = 0.4
+QUIET_TRIES = 600
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """How to run: ``speed`` None is virtual time, ``run_s`` None runs until stopped."""
+
+    world: WorldOptions
+    settings: Settings
+    speed: float | None
+    run_s: float | None
+    state_dir: Path | None
+    quiet: bool
+
+
+Shown = Callable[[World, Assembly], contextlib.AbstractAsyncContextManager[None]]
+
+
+def run_demo(options: DemoOptions, shown: Shown | None = None) -> dict[str, Any]:
+    """Run a demo from start to empty book and return its report; ``shown`` presents it while it runs."""
+    loop = SimulatedLoop(options.speed)
+    started = time.time() * 1000 if options.speed is not None else VIRTUAL_START_MS
+    clock = LoopClock(loop, int(started))
+    configure(clock.now, quiet=options.quiet)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        return runner.run(_Demo(options, clock, loop).run(shown))
+
+
+class _Demo:
+    def __init__(self, options: DemoOptions, clock: LoopClock, loop: SimulatedLoop) -> None:
+        self._options, self._clock, self._loop = options, clock, loop
+        self._world = World(options.world, clock, idle_slots_told=options.speed is not None)
+        path = options.state_dir / "journal.jsonl" if options.state_dir else None
+        self._journal = Journal(path)
+        self._samples = Samples()
+        self._began = time.monotonic()
+
+    async def run(self, shown: Shown | None) -> dict[str, Any]:
+        async with self._outside() as (outside, session):
+            assembly = await assemble(
+                outside,
+                session,
+                self._world.market,
+                InProcessSigner(self._world.keypairs),
+                self._options.settings,
+                clock=self._clock,
+                seconds=self._loop.time,
+                journal=self._journal,
+                seed=self._options.world.seed,
+            )
+            async with (shown or _unshown)(self._world, assembly):
+                return await self._run_engine(assembly)
+
+    @contextlib.asynccontextmanager
+    async def _outside(self) -> AsyncIterator[tuple[Outside, aiohttp.ClientSession]]:
+        with tempfile.TemporaryDirectory(prefix="bmv-") as folder:
+            # Virtual time needs delivery without delay, which UNIX sockets give and TCP does not promise.
+            socket = Path(folder) / "world.sock" if self._loop.speed is None else None
+            outside = await self._world.start(unix_path=socket)
+            connector = aiohttp.UnixConnector(str(socket)) if socket else aiohttp.TCPConnector()
+            try:
+                async with aiohttp.ClientSession(connector=connector) as session:
+                    yield outside, session
+            finally:
+                await self._world.stop()
+                self._journal.close()
+
+    async def _run_engine(self, assembly: Assembly) -> dict[str, Any]:
+        engine = assembly.engine
+        began_ms, began_slot = int(self._clock.now()), self._world.chain.slot
+        running = asyncio.create_task(engine.run(assembly.feed, assembly.dispatcher))
+        stopped = self._stop_on_signals(asyncio.get_running_loop(), engine.halt)
+        sampling = asyncio.create_task(self._sample(assembly))
+        waiting = {asyncio.create_task(stopped.wait()), running}
+        await asyncio.wait(waiting, timeout=self._options.run_s, return_when=asyncio.FIRST_COMPLETED)
+        sampling.cancel()
+        if not running.done() and not stopped.is_set():
+            await self._until_quiet(assembly)
+        report: dict[str, Any] = {
+            "seed": self._options.world.seed,
+            "sim_seconds": (int(self._clock.now()) - began_ms) // 1000,
+            "slots": self._world.chain.slot - began_slot,
+            **reporting.counts(self._world, assembly, self._samples),
+            "at_end": reporting.at_end(self._world, assembly),
+        }
+        books = reporting.books(assembly)
+        engine.halt("the demo is over")
+        finish = await running
+        return report | self._closing(assembly, finish, books)
+
+    def _closing(self, assembly: Assembly, finish: Finish, books: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "after_drain": reporting.after_drain(self._world, assembly),
+            **books,
+            "chain_residual": reporting.chain_residual(self._world),
+            "errors": dict(sorted(assembly.engine.record.errors.items())),
+            "faults_injected": {kind: n for kind, n in self._world.faults.injected.items() if n},
+            "clean": finish.clean,
+            "wall_s": round(time.monotonic() - self._began, 1),
+            "digest": self._journal.digest,
+        }
+
+    def _stop_on_signals(self, loop: asyncio.AbstractEventLoop, halt: Callable[[str], None]) -> asyncio.Event:
+        stopped = asyncio.Event()
+
+        def stop(name: str) -> None:
+            stopped.set()
+            halt(f"{name} received")
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop, number.name)
+        return stopped
+
+    async def _sample(self, assembly: Assembly) -> None:
+        while True:
+            await asyncio.sleep(MINUTE_S)
+            self._samples.take(self._world, assembly, int(self._clock.now()))
+
+    async def _until_quiet(self, assembly: Assembly) -> None:
+        """Wait until nothing is in flight, so that ledgers and accounts speak of the same moment."""
+        for _ in range(QUIET_TRIES):
+            if not assembly.engine.state.in_flight:
+                return
+            await asyncio.sleep(QUIET_POLL_S)
+
+
+@contextlib.asynccontextmanager
+async def _unshown(_world: World, _assembly: Assembly) -> AsyncIterator[None]:
+    yield

@@ -1,0 +1,111 @@
+"""The demo's report: one JSON value, amounts as decimal strings, prices in ticks as well."""
+
+from decimal import Decimal
+from typing import Any
+
+from bmv.app.assembly import Assembly
+from bmv.app.samples import Samples, best_own
+from bmv.app.truth import locked_atoms, residual_lamports, residual_tokens, standing_orders
+from bmv.app.world import World
+from bmv.core.decay import FINE
+from bmv.core.ledger import Part
+from bmv.model import MarketSpec, Side
+from bmv.units import LAMPORTS_PER_SOL, Lamports, Ticks
+
+
+def sol(lamports: Lamports) -> str:
+    """Return lamports as SOL, a decimal string without exponent."""
+    return f"{Decimal(int(lamports)) / LAMPORTS_PER_SOL:f}"
+
+
+def price_fields(spec: MarketSpec, name: str, ticks: int | None) -> dict[str, Any]:
+    """Return a price as a decimal string and as ``*_ticks``; both None where there is none."""
+    text = None if ticks is None else f"{spec.price(Ticks(ticks)):f}"
+    return {name: text, f"{name}_ticks": ticks}
+
+
+def at_end(world: World, assembly: Assembly) -> dict[str, Any]:
+    """Return what stands before the closing drain."""
+    engine, spec = assembly.engine, assembly.spec
+    state = engine.state
+    best = best_own(world, assembly)
+    own = [o for o in standing_orders(world.chain, assembly.market, assembly.wallets) if o.wallet is not None]
+    pivot = state.market.capped_pivot.value_fine
+    price = state.market.reading.price_fine if state.market.reading else None
+    known = engine.record.equity_start is not None
+    return {
+        "orders_live": len(own),
+        **price_fields(spec, "pivot", None if pivot is None else pivot // FINE),
+        **price_fields(spec, "price", None if price is None else price // FINE),
+        **price_fields(spec, "best_bid", best.get(Side.BID)),
+        **price_fields(spec, "best_ask", best.get(Side.ASK)),
+        "equity_sol": sol(_equity(assembly)) if known else None,
+    }
+
+
+def books(assembly: Assembly) -> dict[str, Any]:
+    """Return the profit and loss: its parts from ledgers, the change of equity from accounts, their difference."""
+    record = assembly.engine.record
+    if record.ledger is None or record.equity_start is None:
+        return {"equity_start_sol": None, "pnl_parts_lamports": None, "identity_residual_lamports": None}
+    parts = record.ledger.totals()
+    change = _equity(assembly) - record.equity_start
+    return {
+        "equity_start_sol": sol(record.equity_start),
+        "pnl_parts_lamports": {part.value: int(parts[part]) for part in Part},
+        "identity_residual_lamports": int(change) - sum(int(amount) for amount in parts.values()),
+    }
+
+
+def counts(world: World, assembly: Assembly, samples: Samples) -> dict[str, Any]:
+    """Return everything that was counted and sampled."""
+    record = assembly.engine.record
+    parts = record.ledger.totals() if record.ledger else {}
+    median, lowest = samples.median(samples.shares), min(samples.shares, default=None)
+    return {
+        "wallets": len(assembly.wallets),
+        "levels": len(assembly.engine.state.target.quotes),
+        "levels_wanted": {
+            "median": samples.median(samples.wanted),
+            "min_standing_share": lowest,
+            "median_standing_share": median,
+        },
+        "orders": dict(record.orders),
+        "rebuilds": dict(record.rebuilds),
+        "bundles": dict(record.bundles),
+        "cost_sol": {
+            "tips": sol(-parts.get(Part.TIPS, Lamports(0))),
+            "fees": sol(-parts.get(Part.NETWORK_FEES, Lamports(0))),
+        },
+        "fills": record.fills,
+        "takers": len(record.counterparties),
+        "volume_sol": sol(record.volume),
+        "self_trades": record.self_trades,
+        "price_error": {
+            "share_within_2pct": samples.share(samples.price_hits),
+            "quotes_within_5pct": samples.share(samples.quote_hits),
+            "hours": samples.hours,
+        },
+    }
+
+
+def after_drain(world: World, assembly: Assembly) -> dict[str, Any]:
+    """Return what of ours is left on the simulated chain."""
+    book = standing_orders(world.chain, assembly.market, assembly.wallets)
+    return {
+        "orders_live": sum(order.wallet is not None for order in book),
+        "locked": locked_atoms(world.chain, assembly.wallets),
+    }
+
+
+def chain_residual(world: World) -> dict[str, int]:
+    """Return lamports and token atoms that appeared or vanished since genesis; both must be 0."""
+    return {
+        "lamports": residual_lamports(world.chain, world.genesis_lamports),
+        "tokens": residual_tokens(world.chain, world.mint),
+    }
+
+
+def _equity(assembly: Assembly) -> Lamports:
+    state = assembly.engine.state
+    return assembly.engine.record.equity([state.views[wallet] for wallet in sorted(state.views)])
