@@ -10,12 +10,13 @@ from enum import IntEnum
 import msgspec
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
-from solders.token import ID as TOKEN_PROGRAM
+from solders.token import ID
 from solders.token.associated import get_associated_token_address
 
 from bmv.errors import BadBytes
 from bmv.venue.system import SYSTEM_PROGRAM
 
+TOKEN_PROGRAM = ID
 ASSOCIATED_TOKEN_PROGRAM = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
 WRAPPED_SOL = Pubkey.from_string("So11111111111111111111111111111111111111112")
 

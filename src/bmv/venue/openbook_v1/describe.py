@@ -1,4 +1,4 @@
-"""Accounts as plain JSON values, for ``bmv inspect``.
+"""Accounts (and, by way of ``describe_instruction``, instructions) as plain JSON values, for ``bmv inspect``.
 
 Numbers up to u64 are JSON numbers, order ids and client ids strings (JSON readers lose bits above 2^53).
 """
@@ -19,12 +19,15 @@ from bmv.venue.openbook_v1.codec import (
     decode_open_orders,
     decode_request_queue,
 )
+from bmv.venue.openbook_v1.describe_instruction import describe_instruction
 from bmv.venue.openbook_v1.envelope import read_flags
 from bmv.venue.openbook_v1.layouts import (
     OPEN_ORDERS_SIZE_BEFORE_REBATES,
     AccountFlag,
     EventFlag,
 )
+
+__all__ = ["describe_account", "describe_instruction"]
 
 Json = dict[str, Any]
 
@@ -33,7 +36,7 @@ _SIDE_NAMES = {Side.BID: "bid", Side.ASK: "ask"}
 
 
 def describe_account(data: bytes) -> Json:
-    """Return an account of the program as JSON values; its flags say which kind; raise BadBytes for others."""
+    """Return an account of the program as JSON values, by its flags; raise BadBytes for anything else."""
     flags = read_flags("account", data)
     if flags & ~_KNOWN_FLAGS:
         raise BadBytes("account", f"account flags {flags:#x}")

@@ -14,7 +14,6 @@ import msgspec
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 from solders.sysvar import RENT
-from solders.token import ID as TOKEN_PROGRAM
 
 from bmv.model import Side
 from bmv.venue.openbook_v1 import bodies
@@ -22,6 +21,7 @@ from bmv.venue.openbook_v1.bodies import NEVER, Body, NewOrder, OrderType, SelfT
 from bmv.venue.openbook_v1.calls import CRANKS, ROLES, Call, build
 from bmv.venue.openbook_v1.numbers import Lots
 from bmv.venue.openbook_v1.params import Params
+from bmv.venue.token import TOKEN_PROGRAM
 
 _SIDES = {"buy": Side.BID, "sell": Side.ASK}
 _ORDER_TYPES = {"limit": OrderType.LIMIT, "ioc": OrderType.IOC, "postOnly": OrderType.POST_ONLY}

@@ -11,7 +11,6 @@ import msgspec
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 from solders.sysvar import RENT
-from solders.token import ID as TOKEN_PROGRAM
 
 from bmv.model import Side
 from bmv.venue.openbook_v1 import bodies
@@ -31,6 +30,7 @@ from bmv.venue.openbook_v1.bodies import (
     SelfTrade,
 )
 from bmv.venue.openbook_v1.calls import Call, build
+from bmv.venue.token import TOKEN_PROGRAM
 
 __all__ = [
     "MAX_BATCH",

@@ -28,6 +28,7 @@ from bmv.model import Side
 from bmv.venue.openbook_v1.envelope import check_flags
 from bmv.venue.openbook_v1.layouts import (
     LEAF_NODE_DTYPE,
+    NODE_FREE,
     NODE_INNER,
     NODE_LAST_FREE,
     NODE_LEAF,
@@ -171,14 +172,15 @@ def decode_book_side(data: bytes) -> BookSideAccount:
     # The slice also moves the nodes to an aligned address, which numpy reads much faster.
     nodes = np.frombuffer(data[SLAB_NODES : SLAB_NODES + bump * NODE_SIZE], "<u8").reshape(bump, 9)
     side = _SIDES[flags]
-    leaves = _leaves(nodes, leaf_count, free_len, root)[:: -1 if side is Side.BID else 1]
+    leaves = _leaves(nodes, leaf_count, (free_len, free_head), root)[:: -1 if side is Side.BID else 1]
     table = np.ascontiguousarray(leaves).view(LEAF_NODE_DTYPE)[:, 0]
     table.setflags(write=False)
     return BookSideAccount(side, bump, free_len, free_head, root, leaf_count, capacity, table)
 
 
-def _leaves(nodes: U64, leaf_count: int, free_len: int, root: int) -> U64:
+def _leaves(nodes: U64, leaf_count: int, free_list: tuple[int, int], root: int) -> U64:
     """Return the leaf rows by ascending key after checking tags, tree and contents."""
+    free_len, free_head = free_list
     tags = nodes.view("<u4")[:, 0] if len(nodes) else np.empty(0, np.uint32)
     if len(tags) and int(tags.max()) > NODE_LAST_FREE:
         raise BadBytes(_WHAT, "unknown node tag")
@@ -187,6 +189,8 @@ def _leaves(nodes: U64, leaf_count: int, free_len: int, root: int) -> U64:
     expected = [0, inner_count, leaf_count, max(free_len - 1, 0), min(free_len, 1)]
     if np.bincount(tags, minlength=5).tolist() != expected:
         raise BadBytes(_WHAT, "node tags do not add up to the counts in the header")
+    if free_len and tags[free_head] != (NODE_FREE if free_len > 1 else NODE_LAST_FREE):
+        raise BadBytes(_WHAT, "the free list does not begin with a free node")
     is_leaf, is_inner = tags == NODE_LEAF, tags == NODE_INNER
     if leaf_count:
         _check_tree(nodes, is_leaf | is_inner, np.flatnonzero(is_inner), root)
