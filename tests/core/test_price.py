@@ -1,5 +1,6 @@
 """P against a slow model that recounts every trade in exact fractions, and each rule by an example."""
 
+from copy import deepcopy
 from fractions import Fraction
 
 import pytest
@@ -89,7 +90,7 @@ class SlowModel:
     st.lists(
         st.tuples(
             st.sampled_from([0, 400, 60_000, HOUR, 2 * HOUR, 5 * HOUR, 7 * HOUR]),
-            st.lists(st.tuples(st.integers(90, 110), st.integers(1, 60)), max_size=4),
+            st.lists(st.tuples(st.integers(92, 108), st.integers(1, 60)), max_size=4),
         ),
         max_size=30,
     )
@@ -257,3 +258,13 @@ def test_a_reference_raised_while_running_does_not_bring_back_an_old_price() -> 
         read(tracker, 1)
     doubled = load(environ={"BMV_REF_NOTIONAL_SOL": "40"})
     assert read(tracker, 2, settings=doubled).price_fine == pytest.approx(130 * FINE, rel=1e-9)
+
+
+def test_a_copy_goes_on_as_the_original_would() -> None:
+    tracker = PriceTracker(LOT, 100 * FINE)
+    for now in range(0, 30 * HOUR, HOUR):
+        tracker.on_trades([trade(now, 100 + now // HOUR % 3, 10)])
+        read(tracker, now, ask=101)
+    copy = deepcopy(tracker)
+    later = [30 * HOUR, 37 * HOUR, 38 * HOUR]
+    assert [read(tracker, now, bid=1) for now in later] == [read(copy, now, bid=1) for now in later]
