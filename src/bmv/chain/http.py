@@ -10,7 +10,6 @@ Rules of this file
 
 import asyncio
 import copy
-import itertools
 import math
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -266,7 +265,9 @@ class Patience:
         longest = self.total_s if self.attempts == 1 else self.total_s / 2
         clock = asyncio.get_running_loop().time
         deadline = clock() + self.total_s
-        for number in itertools.count(1):
+        number = 0
+        while True:
+            number += 1
             try:
                 return await attempt(min(longest, deadline - clock()))
             except OutsideError as error:
@@ -276,7 +277,6 @@ class Patience:
                 if isinstance(error, Refused) or number >= self.attempts or clock() + pause >= deadline:
                     raise
             await asyncio.sleep(pause)
-        raise AssertionError("unreachable: the loop returns or raises")
 
     def _pause(self, error: OutsideError, number: int) -> float:
         if isinstance(error, Stale):

@@ -1,0 +1,135 @@
+"""Order transactions by the hundred: templates against building every one from objects."""
+
+import base64
+import json
+import random
+import time
+from collections.abc import Callable
+
+from solders.compute_budget import set_compute_unit_limit
+from solders.hash import Hash
+from solders.instruction import AccountMeta, Instruction
+from solders.keypair import Keypair
+from solders.message import MessageV0, to_bytes_versioned
+from solders.pubkey import Pubkey
+from solders.transaction import VersionedTransaction
+
+from bmv.chain.message import TemplateCache
+from bmv.chain.transaction import build_transaction, sign
+from bmv.keys.signer import InProcessSigner
+
+TRANSACTIONS = 400
+WALLETS = 16
+ROUNDS = 5
+COMPUTE_LIMIT = 200_000
+DATA_BYTES = 5 + 8 + 8 * 54
+"""Version and tag, count, eight orders: a full ReplaceOrdersByClientIds."""
+
+Order = tuple[int, bytes]
+"""Which wallet, and the instruction data."""
+
+
+class Swarm:
+    """Sixteen wallets with their keys and the accounts their order instruction names."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.wallets = [Keypair.from_seed(rng.randbytes(32)) for _ in range(WALLETS)]
+        self.owners = [wallet.pubkey() for wallet in self.wallets]
+        self.program = Pubkey.from_bytes(rng.randbytes(32))
+        market = [Pubkey.from_bytes(rng.randbytes(32)) for _ in range(8)]
+        self.accounts = [
+            [
+                *((key, False, True) for key in market),
+                (Pubkey.from_bytes(rng.randbytes(32)), False, True),
+                (owner, True, True),
+                (Pubkey.from_bytes(rng.randbytes(32)), False, True),
+                (Pubkey.from_bytes(rng.randbytes(32)), False, False),
+                (Pubkey.from_bytes(rng.randbytes(32)), False, False),
+            ]
+            for owner in self.owners
+        ]
+        self.metas = [[AccountMeta(*one) for one in accounts] for accounts in self.accounts]
+        self.signer = InProcessSigner(self.wallets)
+        self.templates = TemplateCache()
+
+
+def compiled_from_objects(swarm: Swarm, order: Order, blockhash: bytes) -> MessageV0:
+    """Build every object anew and let solders compile them: the plain way."""
+    wallet, data = order
+    metas = [AccountMeta(*one) for one in swarm.accounts[wallet]]
+    asked = [set_compute_unit_limit(COMPUTE_LIMIT), Instruction(swarm.program, data, metas)]
+    return MessageV0.try_compile(swarm.owners[wallet], asked, [], Hash.from_bytes(blockhash))
+
+
+def message_from_objects(swarm: Swarm, order: Order, blockhash: bytes) -> bytes:
+    """Return the message, made the plain way."""
+    return to_bytes_versioned(compiled_from_objects(swarm, order, blockhash))
+
+
+def message_from_templates(swarm: Swarm, order: Order, blockhash: bytes) -> bytes:
+    """Return the message, made as the product does."""
+    wallet, data = order
+    instruction = Instruction(swarm.program, data, swarm.metas[wallet])
+    return build_transaction(
+        swarm.owners[wallet], [instruction], COMPUTE_LIMIT, None, blockhash, templates=swarm.templates
+    )
+
+
+def sent_from_objects(swarm: Swarm, order: Order, blockhash: bytes) -> bytes:
+    """Return what goes on the wire in base64, compiled and signed by solders' own objects."""
+    message = compiled_from_objects(swarm, order, blockhash)
+    return base64.b64encode(bytes(VersionedTransaction(message, [swarm.wallets[order[0]]])))
+
+
+def sent_from_templates(swarm: Swarm, order: Order, blockhash: bytes) -> bytes:
+    """Return what goes on the wire in base64, made as the product does."""
+    return base64.b64encode(sign(message_from_templates(swarm, order, blockhash), swarm.signer))
+
+
+def best_time(work: Callable[[], list[bytes]]) -> tuple[float, list[bytes]]:
+    """Return the shortest of several runs in microseconds per transaction, and what the run made."""
+    best, made = float("inf"), []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        made = work()
+        best = min(best, time.perf_counter() - began)
+    return best / TRANSACTIONS * 1e6, made
+
+
+def run() -> dict[str, object]:
+    """Time both ways over the same orders, in microseconds each; AssertionError where their bytes differ.
+
+    ``ceiling`` is the ratio if everything but the signature cost nothing.
+    """
+    rng = random.Random(20)
+    swarm = Swarm(rng)
+    orders = [(n % WALLETS, rng.randbytes(DATA_BYTES)) for n in range(TRANSACTIONS)]
+    blockhash = rng.randbytes(32)
+
+    def each(way: Callable[[Swarm, Order, bytes], bytes]) -> tuple[float, list[bytes]]:
+        return best_time(lambda: [way(swarm, order, blockhash) for order in orders])
+
+    plain_message, messages = each(message_from_objects)
+    our_message, our_messages = each(message_from_templates)
+    plain, wires = each(sent_from_objects)
+    ours, our_wires = each(sent_from_templates)
+    if messages != our_messages or wires != our_wires:
+        raise AssertionError("the two ways made different bytes")
+    to_sign = [(swarm.wallets[n % WALLETS], message) for n, message in enumerate(messages)]
+    floor, _ = best_time(lambda: [bytes(wallet.sign_message(message)) for wallet, message in to_sign])
+    return {
+        "bench": "order_transactions",
+        "n": TRANSACTIONS,
+        "baseline_us": round(plain, 1),
+        "ours_us": round(ours, 1),
+        "ratio": round(plain / ours, 2),
+        "sign_us": round(floor, 1),
+        "ceiling": round(plain / floor, 2),
+        "unsigned_baseline_us": round(plain_message, 1),
+        "unsigned_ours_us": round(our_message, 1),
+        "unsigned_ratio": round(plain_message / our_message, 2),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(run()))
