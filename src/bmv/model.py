@@ -24,7 +24,7 @@ from bmv.units import (
 
 WalletIndex = int
 TOUCH = -1
-"""Level of the order that stands at the inside spread; lattice levels count from 0 outwards."""
+"""Level of the order that stands at the inside spread; lattice points are positive."""
 
 
 class Side(IntEnum):

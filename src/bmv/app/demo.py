@@ -108,7 +108,7 @@ class _Demo:
             "seed": self._options.world.seed,
             "sim_seconds": (int(self._clock.now()) - began_ms) // 1000,
             "slots": self._world.chain.slot - began_slot,
-            **reporting.counts(self._world, assembly, self._samples),
+            **reporting.counts(assembly, self._samples),
             "at_end": reporting.at_end(self._world, assembly),
         }
         books = reporting.books(assembly)

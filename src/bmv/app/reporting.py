@@ -44,7 +44,7 @@ def at_end(world: World, assembly: Assembly) -> dict[str, Any]:
 
 
 def books(assembly: Assembly) -> dict[str, Any]:
-    """Return the profit and loss: its parts from ledgers, the change of equity from accounts, their difference."""
+    """Return profit and loss: parts from ledgers, change of equity from accounts, and their difference."""
     record = assembly.engine.record
     if record.ledger is None or record.equity_start is None:
         return {"equity_start_sol": None, "pnl_parts_lamports": None, "identity_residual_lamports": None}
@@ -57,7 +57,7 @@ def books(assembly: Assembly) -> dict[str, Any]:
     }
 
 
-def counts(world: World, assembly: Assembly, samples: Samples) -> dict[str, Any]:
+def counts(assembly: Assembly, samples: Samples) -> dict[str, Any]:
     """Return everything that was counted and sampled."""
     record = assembly.engine.record
     parts = record.ledger.totals() if record.ledger else {}

@@ -37,7 +37,8 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
         return []
     if not reprice(state, settings):
         return []
-    trigger, sides = _trigger(state, settings)
+    # An unconfirmed jump: the old price stands, and nothing may be raised or lowered towards the new one.
+    trigger, sides = _trigger(state, settings) if _confirmed(state) else ("", ())
     reports: list[AnyAction] = []
     if trigger and not _rebuild(state, settings, trigger, sides):
         trigger = ""
@@ -139,6 +140,8 @@ def _with_touch_at(touch: Level, price: Ticks, others: Sequence[Level], state: S
     fine = int(price) * FINE
     bid = touch.side is Side.BID
     right_side = fine < _price(state) if bid else fine > _price(state)
+    opposite = state.book.best_ask if bid else state.book.best_bid
+    right_side = right_side and (opposite is None or (price < opposite if bid else price > opposite))
     in_front = not others or (price > others[0].price if bid else price < others[0].price)
     return Level(touch.side, TOUCH, price, touch.size) if near and right_side and in_front else touch
 
@@ -146,14 +149,13 @@ def _with_touch_at(touch: Level, price: Ticks, others: Sequence[Level], state: S
 def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
     market, bid = state.market, side is Side.BID
     assert market.channel is not None
-    counts = shares(grid_levels(state, settings), settings.buy_density, settings)
+    levels = grid_levels(state, settings)
+    counts = shares(levels, settings.buy_density, settings)
     count = min(counts[side], capacity(side, state, settings))
     width = settings.buy_channel_width if bid else settings.sell_channel_width
     if side not in market.lattices:
         anchor = market.channel.anchor if bid else market.channel.sell_low
-        market.lattices[side] = Lattice.anchored(
-            side, anchor, width, max(2, counts[side]), settings.anchor_band
-        )
+        market.lattices[side] = Lattice.anchored(side, anchor, width, levels, settings.anchor_band)
     zone = Zone(
         lattice=market.lattices[side],
         low_fine=market.channel.buy_low if bid else market.channel.sell_low,
@@ -258,6 +260,10 @@ def _crank(state: State) -> list[AnyAction]:
     crowded = state.queue_count * 2 >= state.spec.event_capacity
     due = state.own_pending >= CRANK_PENDING or (state.own_pending > 0 and (short or since >= CRANK_EVERY_MS))
     return [Crank(state.take_ticket())] if due or crowded else []
+
+
+def _confirmed(state: State) -> bool:
+    return state.market.reading is not None and state.market.reading.confirmed
 
 
 def _price(state: State) -> int:

@@ -87,7 +87,7 @@ class Engine:
             elif isinstance(action, Finish):
                 finish = action
         for refusal in approved.refusals:
-            self._log.info("REFUSED", reason=refusal.reason, price=int(refusal.place.price))
+            self._log.debug("REFUSED", reason=refusal.reason, price=int(refusal.place.price))
         dispatcher.dispatch(approved)
         return finish
 

@@ -1,0 +1,269 @@
+"""What people see of the engine: the page's snapshot and its chart series."""
+
+from collections import deque
+from collections.abc import Sequence
+from decimal import Decimal
+
+from bmv import __version__
+from bmv.core.decay import FINE
+from bmv.core.ledger import Part
+from bmv.core.state import Phase, State
+from bmv.events import Execute, Report
+from bmv.model import MarketSpec, Quote, Side, WalletView
+from bmv.observe.view import (
+    ChannelView,
+    CountersView,
+    EngineState,
+    EventView,
+    FillView,
+    HistoryPoint,
+    LevelView,
+    Mode,
+    OrderState,
+    PriceView,
+    SideName,
+    View,
+    WalletRow,
+)
+from bmv.services.accounts import WalletAccounts
+from bmv.services.engine import Engine
+from bmv.units import LAMPORTS_PER_SOL, BaseAtoms, BaseLots, Lamports, Millis, Ticks
+
+HISTORY_POINTS = 4_000
+HISTORY_EVERY_MS = Millis(2_000)
+NO_POINT = -2
+"""Shown as the point of an order that no level wants any more."""
+_SIDES: dict[Side, SideName] = {Side.BID: "bid", Side.ASK: "ask"}
+_CHAIN_FIELDS = ("price", "size", "price_fine", "pivot_fine")
+
+
+class Showing:
+    """Present a running engine; ``note`` is called now and then to add a point to the chart."""
+
+    def __init__(
+        self, engine: Engine, spec: MarketSpec, wallets: Sequence[WalletAccounts], mode: Mode
+    ) -> None:
+        self._engine, self._spec, self._wallets, self._mode = engine, spec, wallets, mode
+        self._history: deque[HistoryPoint] = deque(maxlen=HISTORY_POINTS)
+        self._seq = 0
+        self._started = engine.state.now
+
+    def history(self, since: int) -> list[HistoryPoint]:
+        """Return the points after ``since``, oldest first."""
+        return [point for point in self._history if point.seq > since]
+
+    async def halt(self, reason: str) -> None:
+        """Ask the engine to stop."""
+        self._engine.halt(reason)
+
+    def note(self) -> None:
+        """Add a point to the chart if the last one is old enough and there is a price."""
+        state = self._engine.state
+        market = state.market
+        if market.reading is None or market.channel is None:
+            return
+        if self._history and int(state.now) - self._history[-1].at < int(HISTORY_EVERY_MS):
+            return
+        self._seq += 1
+        best = _best(state)
+        channel = market.channel
+        self._history.append(
+            HistoryPoint(
+                seq=self._seq,
+                at=int(state.now),
+                price=self._float(market.reading.price_fine),
+                pivot=self._float(market.capped_pivot.value_fine),
+                buy_low=self._float(channel.buy_low),
+                buy_high=self._float(channel.buy_high),
+                sell_low=self._float(channel.sell_low),
+                sell_high=self._float(channel.sell_high),
+                best_bid=self._tick_float(best[Side.BID]),
+                best_ask=self._tick_float(best[Side.ASK]),
+            )
+        )
+
+    def view(self) -> View:
+        """Return the snapshot of now."""
+        state, record = self._engine.state, self._engine.record
+        market, best, book = state.market, _best(state), state.book
+        equity = None
+        if record.equity_start is not None:
+            equity = record.equity([state.views[wallet] for wallet in sorted(state.views)])
+        return View(
+            product="BMV market maker",
+            version=__version__,
+            market=self._spec.address,
+            symbol="BMV",
+            mode=self._mode,
+            state=_state_name(state),
+            started=int(self._started),
+            now=int(state.now),
+            slot=int(state.slot),
+            price=self._price_view(state),
+            pivot=self._fine(market.capped_pivot.value_fine),
+            channel=self._channel(state),
+            best_bid=self._tick(best[Side.BID]),
+            best_ask=self._tick(best[Side.ASK]),
+            foreign_bid=self._tick(book.best_bid),
+            foreign_ask=self._tick(book.best_ask),
+            spread_pct=_spread_pct(best),
+            ladder=tuple(self._ladder(state)),
+            wallets=tuple(self._wallet(view) for _, view in sorted(state.views.items())),
+            fills=tuple(
+                FillView(
+                    at=int(fill.at),
+                    side=_SIDES[fill.side],
+                    price=f"{self._spec.price(fill.price):f}",
+                    size=f"{self._spec.size(fill.size):f}",
+                    wallet=fill.wallet,
+                )
+                for fill in record.recent_fills
+            ),
+            events=tuple(self._event(at, report) for at, report in record.recent_events),
+            counters=self._counters(),
+            equity_sol=None if equity is None else _sol(equity),
+            pnl_sol=None
+            if equity is None or record.equity_start is None
+            else _sol(equity - record.equity_start),
+        )
+
+    def _counters(self) -> CountersView:
+        record = self._engine.record
+        totals = record.ledger.totals() if record.ledger else {}
+        return CountersView(
+            orders_placed=record.orders["placed"],
+            orders_kept=record.orders["kept"],
+            orders_cancelled=record.orders["cancelled"],
+            bundles_sent=record.bundles["sent"],
+            bundles_landed=record.bundles["landed"],
+            bundles_failed=record.bundles["failed"],
+            bundles_expired=record.bundles["expired"],
+            fills=record.fills,
+            volume_sol=_sol(record.volume),
+            self_trades=record.self_trades,
+            tips_sol=_sol(-totals.get(Part.TIPS, Lamports(0))),
+            fees_sol=_sol(-totals.get(Part.NETWORK_FEES, Lamports(0))),
+            errors=dict(record.errors),
+        )
+
+    def _ladder(self, state: State) -> list[LevelView]:
+        """Return every order that stands or is wanted, from the highest price down."""
+        levels: dict[tuple[int, Side, Ticks], LevelView] = {}
+        wanted = {(q.wallet, q.side, q.price): q for q in state.target.quotes}
+        for key, quote in wanted.items():
+            levels[key] = self._level(quote, state, "missing")
+        for place in state.flying_places():
+            quote = Quote(place.wallet, place.side, place.point, place.price, place.size)
+            levels[place.wallet, place.side, place.price] = self._level(quote, state, "in-flight")
+        leaving = {
+            cancel.order_id
+            for flight in state.in_flight.values()
+            if isinstance(flight.action, Execute)
+            for cancel in flight.action.cancels
+        }
+        for view in state.views.values():
+            for order in view.orders:
+                key = order.wallet, order.side, order.price
+                point = wanted[key].point if key in wanted else NO_POINT
+                quote = Quote(order.wallet, order.side, point, order.price, order.size)
+                levels[key] = self._level(quote, state, "leaving" if order.order_id in leaving else "live")
+        return [levels[key] for key in sorted(levels, key=lambda key: (-int(key[2]), key[1], key[0]))]
+
+    def _level(self, quote: Quote, state: State, name: OrderState) -> LevelView:
+        price = state.market.reading.price_fine if state.market.reading else 0
+        distance = Decimal(int(quote.price) * FINE - price) / price * 100 if price else Decimal(0)
+        return LevelView(
+            side=_SIDES[quote.side],
+            price=f"{self._spec.price(quote.price):f}",
+            size=f"{self._spec.size(quote.size):f}",
+            wallet=quote.wallet,
+            state=name,
+            point=quote.point,
+            distance_pct=f"{distance:.2f}",
+        )
+
+    def _wallet(self, view: WalletView) -> WalletRow:
+        return WalletRow(
+            index=view.wallet,
+            address=str(self._wallets[view.wallet].owner),
+            gas_sol=_sol(view.gas),
+            sol_free=_sol(view.quote_held + view.quote_free),
+            sol_locked=_sol(view.quote_locked),
+            tokens_free=self._tokens(view.base_held + view.base_free),
+            tokens_locked=self._tokens(view.base_locked),
+            orders=len(view.orders),
+            state="ready" if view.ready else "opening accounts",
+        )
+
+    def _event(self, at: Millis, report: Report) -> EventView:
+        parts = [f"{key} {self._plain(key, value)}" for key, value in report.fields.items()]
+        return EventView(at=int(at), name=report.name, text=", ".join(parts))
+
+    def _plain(self, key: str, value: str | int) -> str:
+        """Return an event's field as people write it: prices in SOL, sizes in tokens."""
+        if key not in _CHAIN_FIELDS or not isinstance(value, int):
+            return str(value)
+        if key == "size":
+            return f"{self._spec.size(BaseLots(value)):f}"
+        return f"{self._spec.price(Ticks(value if key == 'price' else value // FINE)):f}"
+
+    def _price_view(self, state: State) -> PriceView | None:
+        reading = state.market.reading
+        if reading is None:
+            return None
+        return PriceView(value=self._fine(reading.price_fine) or "", source=reading.source)
+
+    def _channel(self, state: State) -> ChannelView | None:
+        channel = state.market.channel
+        if channel is None:
+            return None
+        borders = (channel.buy_low, channel.buy_high, channel.sell_low, channel.sell_high)
+        low, high, sell_low, sell_high = (self._fine(border) or "" for border in borders)
+        return ChannelView(buy_low=low, buy_high=high, sell_low=sell_low, sell_high=sell_high)
+
+    def _fine(self, fine: int | None) -> str | None:
+        return None if fine is None else self._tick(Ticks(fine // FINE))
+
+    def _tick(self, ticks: Ticks | None) -> str | None:
+        return None if ticks is None else f"{self._spec.price(ticks):f}"
+
+    def _float(self, fine: int | None) -> float | None:
+        return None if fine is None else float(self._spec.price(Ticks(1))) * fine / FINE
+
+    def _tick_float(self, ticks: Ticks | None) -> float | None:
+        return None if ticks is None else float(self._spec.price(ticks))
+
+    def _tokens(self, atoms: BaseAtoms) -> str:
+        return f"{Decimal(int(atoms)) / Decimal(10) ** self._spec.base_decimals:f}"
+
+
+def _state_name(state: State) -> EngineState:
+    if state.phase is Phase.QUOTING and not state.feed_up:
+        return "feed lost"
+    names: dict[Phase, EngineState] = {
+        Phase.STARTING: "starting",
+        Phase.QUOTING: "quoting",
+        Phase.HALTING: "halting",
+        Phase.DONE: "stopped",
+    }
+    return names[state.phase]
+
+
+def _best(state: State) -> dict[Side, Ticks | None]:
+    """Return the best prices of the whole book, ours and foreign."""
+    bids = [order.price for view in state.views.values() for order in view.orders if order.side is Side.BID]
+    asks = [order.price for view in state.views.values() for order in view.orders if order.side is Side.ASK]
+    bids += [state.book.best_bid] if state.book.best_bid is not None else []
+    asks += [state.book.best_ask] if state.book.best_ask is not None else []
+    return {Side.BID: max(bids, default=None), Side.ASK: min(asks, default=None)}
+
+
+def _spread_pct(best: dict[Side, Ticks | None]) -> str | None:
+    bid, ask = best[Side.BID], best[Side.ASK]
+    if bid is None or ask is None:
+        return None
+    return f"{Decimal(int(ask) - int(bid)) * 200 / (int(ask) + int(bid)):.2f}"
+
+
+def _sol(lamports: Lamports) -> str:
+    return f"{Decimal(int(lamports)) / LAMPORTS_PER_SOL:f}"
