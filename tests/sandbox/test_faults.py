@@ -193,7 +193,7 @@ async def hear(world: World, client: Client, payments: int) -> list[Any]:
             "jsonrpc": "2.0",
             "id": 1,
             "method": "accountSubscribe",
-            "params": [str(world.bob.pubkey()), {"encoding": "base64"}],
+            "params": [str(world.bob.pubkey()), {"encoding": "base64", "commitment": "processed"}],
         }
         await socket.send_json(request)
         await socket.receive_json()

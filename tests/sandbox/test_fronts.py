@@ -521,7 +521,7 @@ def test_a_data_slice_holds_for_notifications_and_a_gone_account_has_no_lamports
     holding = key(ata_program.address(bytes(world.alice.pubkey()), MINT))
 
     async def scenario(listener: Listener) -> None:
-        part = {"encoding": "base64", "dataSlice": {"offset": 64, "length": 8}}
+        part = PROCESSED | {"encoding": "base64", "dataSlice": {"offset": 64, "length": 8}}
         await listener.call("accountSubscribe", holding, part)
         world.run(spl_token_mint_to(world.alice, 750))
         told = await listener.next()
@@ -543,7 +543,7 @@ def test_logs_and_signatures_are_told_to_those_who_asked() -> None:
         logs = await listener.call("logsSubscribe", mentions, PROCESSED)
         raw = world.sign([pay(world.alice, world.bob.pubkey(), 999 * SOL)])
         signature = world.chain.submit_transaction(raw)
-        waiting = await listener.call("signatureSubscribe", signature)
+        waiting = await listener.call("signatureSubscribe", signature, PROCESSED)
         world.pass_slots(2)
         told = [await listener.next(), await listener.next()]
         error = {"InstructionError": [0, {"Custom": 1}]}
@@ -561,13 +561,38 @@ def test_logs_and_signatures_are_told_to_those_who_asked() -> None:
     listen(world, scenario)
 
 
+@pytest.mark.parametrize("level", ["confirmed", "finalized"])
+def test_a_subscriber_at_a_slower_commitment_hears_when_a_read_would_show_it(level: Any) -> None:
+    world = World()
+    world.pass_slots(50)
+
+    async def scenario(listener: Listener) -> None:
+        options = {"encoding": "base64", "commitment": level}
+        await listener.call("accountSubscribe", str(world.bob.pubkey()), options)
+        signature = world.chain.submit_transaction(world.sign([pay(world.alice, world.bob.pubkey(), SOL)]))
+        landing = await listener.call("signatureSubscribe", signature, options)
+        while world.chain.ledger.count == 0:
+            world.pass_slots()
+        [landed] = world.chain.ledger.of_address(bytes(world.bob.pubkey()), world.chain.slot, 1)
+        world.chain.submit_transaction(world.sign([pay(world.alice, world.bob.pubkey(), 7 * SOL)]))
+        while world.chain.slot_at(level) < landed.slot:
+            assert await listener.is_quiet()
+            world.pass_slots()
+        told = await listener.next()
+        assert told["params"]["result"]["context"]["slot"] == landed.slot
+        assert told["params"]["result"]["value"]["lamports"] == 101 * SOL
+        assert (await listener.next())["params"]["subscription"] == landing
+
+    listen(world, scenario)
+
+
 def test_a_signature_that_has_landed_already_is_told_at_once() -> None:
     world = World()
     signature = world.chain.submit_transaction(world.sign([pay(world.alice, world.bob.pubkey(), 1)]))
     world.pass_slots(2)
 
     async def scenario(listener: Listener) -> None:
-        subscription = await listener.call("signatureSubscribe", signature)
+        subscription = await listener.call("signatureSubscribe", signature, PROCESSED)
         told = await listener.next()
         assert told["params"]["subscription"] == subscription
         assert told["params"]["result"]["value"] == {"err": None}
@@ -605,7 +630,8 @@ def virtual_run(folder: Path) -> list[Any]:
         ):
             listener = Listener(socket)
             await listener.call("slotSubscribe")
-            await listener.call("accountSubscribe", str(world.bob.pubkey()), {"encoding": "base64"})
+            options = {"encoding": "base64", "commitment": "confirmed"}
+            await listener.call("accountSubscribe", str(world.bob.pubkey()), options)
             for minute in range(30):
                 raw = world.sign([pay(world.alice, world.bob.pubkey(), minute + 1), tip(world.alice)])
                 await client.jito("sendBundle", [b64(raw)], {"encoding": "base64"})

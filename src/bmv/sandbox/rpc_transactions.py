@@ -10,6 +10,7 @@ from typing import cast
 
 from solders.pubkey import Pubkey
 
+from bmv.sandbox import spl_token
 from bmv.sandbox.bank import Balances, Outcome
 from bmv.sandbox.chain import LAG_SLOTS, Chain
 from bmv.sandbox.ledger import Landed, UnknownCursor
@@ -190,7 +191,7 @@ class TransactionCalls:
                 "accountIndex": token.index,
                 "mint": str(Pubkey(token.mint)),
                 "owner": str(Pubkey(token.owner)),
-                "programId": "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA",
+                "programId": str(Pubkey(spl_token.PROGRAM_ID)),
                 "uiTokenAmount": token_amount(token.amount, self._reads.decimals(token.mint)),
             }
             for token in balances.tokens

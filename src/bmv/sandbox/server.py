@@ -84,8 +84,8 @@ class SandboxServer:
         while True:
             self._wake.clear()
             self.chain.run_due()
-            self._ws.announce_idle()
-            dues = [due for due in (self.chain.next_due_ms(), self._ws.next_idle_ms()) if due is not None]
+            self._ws.run_due()
+            dues = [due for due in (self.chain.next_due_ms(), self._ws.next_due_ms()) if due is not None]
             delay = max(min(dues) - self.chain.now(), 1) / 1000 if dues else None
             try:
                 async with asyncio.timeout(delay):
