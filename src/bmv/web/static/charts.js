@@ -22,7 +22,7 @@ function sharedLayout(colour) {
   return {
     paper_bgcolor: "transparent", plot_bgcolor: "transparent",
     font: { color: colour("soft"), family: colour("sans"), size: 12 },
-    hoverlabel: { bgcolor: colour("raise"), bordercolor: colour("line"), font: { color: colour("ink"), size: 12 } },
+    hoverlabel: { bgcolor: colour("raise"), bordercolor: colour("line"), font: { color: colour("ink"), family: colour("sans"), size: 12 } },
     legend: { orientation: "h", xref: "container", x: 0.01, yref: "container", y: 1, yanchor: "top", font: { size: 11 }, itemwidth: 30 },
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
   };
@@ -88,7 +88,7 @@ export function drawHistory(place, points, fills, range, digits) {
   const [colour, shown] = [colours(), thinned(points)];
   const layout = {
     ...sharedLayout(colour), margin: { l: 12, r: 12, t: 8, b: 30 }, hovermode: "x unified", uirevision: range,
-    xaxis: { ...axisOf(colour), type: "date", hoverformat: "%H:%M:%S UTC" },
+    xaxis: { ...axisOf(colour), type: "date", hoverformat: "%H:%M:%S UTC", spikecolor: colour("soft"), spikethickness: 1 },
     yaxis: { ...priceAxis(colour, digits), side: "right", range: range === "price" ? nearPrice(shown) : undefined },
   };
   const traces = [...bands(shown, colour), ...lines(shown, colour, digits), ...fillMarks(fills, shown[0].at, colour)];
@@ -136,9 +136,8 @@ function depthTraces(levels, colour, digits) {
 export function drawDepth(place, levels, price, symbol, digits) {
   const colour = colours();
   const line = { type: "line", xref: "paper", x0: 0, x1: 1, y0: price, y1: price, line: { color: colour("accent"), width: 1.4, dash: "dot" } };
-  const shared = sharedLayout(colour);
   const layout = {
-    ...shared, legend: { ...shared.legend, entrywidth: 46 }, margin: { l: 12, r: 14, t: 8, b: 30 }, barmode: "overlay", hovermode: "closest", uirevision: "depth",
+    ...sharedLayout(colour), margin: { l: 12, r: 14, t: 8, b: 30 }, barmode: "overlay", hovermode: "closest", uirevision: "depth",
     xaxis: { ...axisOf(colour), rangemode: "tozero", title: { text: `size, ${symbol}`, font: { size: 11 }, standoff: 6 } },
     yaxis: priceAxis(colour, digits), shapes: price === null ? [] : [line],
   };
