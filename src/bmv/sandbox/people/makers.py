@@ -75,11 +75,11 @@ class Quoter(_Maker):
 
     def __init__(self, trader: Trader, random: Random, absences: tuple[Absences, ...]) -> None:
         super().__init__(trader, random, absences)
-        self._levels = random.randint(2, 3)
+        self._levels = random.randint(1, 3)
         self._half_spread = random.uniform(0.0020, 0.0034)
         self._step = random.uniform(0.0005, 0.0009)
         self._threshold = random.uniform(0.0020, 0.0030)
-        self._level_lamports = random.uniform(0.28, 0.45) * LAMPORTS_PER_SOL
+        self._level_lamports = random.uniform(0.9, 1.3) * LAMPORTS_PER_SOL / self._levels
         self._quoted_at = 0
         self._placed = {Side.BID: 0, Side.ASK: 0}
 
@@ -168,7 +168,7 @@ class Duster(_Maker):
 class WallBuilder(_Maker):
     """Places one large order 2 to 6 % away for 5 minutes to 3 hours, then none for 1 to 6 hours.
 
-    Looks every minute while a wall stands; two walls in three are pulled once the reference comes within 1 %.
+    The side is drawn in proportion to what is left to build with. Looks every minute while a wall stands; two walls in three are pulled once the reference comes within 1 %.
     """
 
     def __init__(self, trader: Trader, random: Random, absences: tuple[Absences, ...]) -> None:
@@ -194,7 +194,8 @@ class WallBuilder(_Maker):
 
     def _build(self, now: int, fair: int) -> int:
         draw = self._random
-        side = draw.choice((Side.BID, Side.ASK))
+        sol, tokens = self._funds(Side.BID), self._floor.cost(self._funds(Side.ASK), fair)
+        side = Side.BID if draw.random() * (sol + tokens) < sol else Side.ASK
         distance, value = draw.uniform(0.02, 0.06), int(draw.uniform(15, 60) * LAMPORTS_PER_SOL)
         price = self._slide(side, round(fair * (1 - distance if side is Side.BID else 1 + distance)))
         most = self._floor.lots_worth(self._funds(side), price) if side is Side.BID else self._funds(side)
