@@ -112,7 +112,7 @@ def test_a_busy_region_is_passed_over_and_left_alone_while_it_cools() -> None:
 def test_regions_take_turns() -> None:
     async def run() -> None:
         async with Stage(result(OWN)) as first, Stage(result(OWN)) as second:
-            jito = engine(first, second)
+            jito = engine(first, second, per_second=1e9)
             for _ in range(4):
                 await jito.send_bundle(RAWS)
             assert (len(first.requests), len(second.requests)) == (2, 2)
