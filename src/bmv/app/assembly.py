@@ -92,7 +92,9 @@ async def assemble(
     state = new_state(spec, len(wallets), settings, clock.now())
     engine = Engine(state, settings, journal, record, clock)
     watched = [market.bids, market.asks, market.event_queue]
-    stream = AccountStream(session, outside.ws_url, watched, rng=random.Random(f"{seed} stream"))
+    stream = AccountStream(
+        session, outside.ws_url, watched, rng=random.Random(f"{seed} stream"), commitment="confirmed"
+    )
     feed = Feed(rpc, stream, reader, clock, engine.emit, record)
     dispatcher = Dispatcher(
         rpc=rpc,

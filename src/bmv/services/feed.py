@@ -72,7 +72,7 @@ class Feed:
             self._changed.clear()
             try:
                 wanted = self._wanted or None
-                reading = await self._rpc.accounts(self._reader.keys, min_slot=wanted, commitment="processed")
+                reading = await self._rpc.accounts(self._reader.keys, min_slot=wanted, commitment="confirmed")
                 self._emit(self._reader.read(self._clock.now(), reading))
             except (OutsideError, BadBytes) as error:
                 self._emit(FeedLost(at=self._clock.now(), reason=str(error)))

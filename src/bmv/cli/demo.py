@@ -1,0 +1,134 @@
+"""``bmv demo``: a whole market on this machine."""
+
+import asyncio
+import contextlib
+import json
+import secrets
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bmv.app.assembly import Assembly
+from bmv.app.demo import DemoOptions, run_demo
+from bmv.app.world import World
+from bmv.cli import options
+from bmv.config import Settings, load
+from bmv.errors import BadInput
+from bmv.services.showing import Showing
+from bmv.web.server import WebServer
+
+DEFAULT_LEVELS = 100
+DEFAULT_PORT = 8080
+STATUS_EVERY_S = 1.0
+
+
+def demo(
+    headless: Annotated[bool, typer.Option(help="No page: run and print the report.")] = False,
+    length: Annotated[str | None, typer.Option("--for", help="Simulated time to run: 30s, 24h, 30d.")] = None,
+    speed: Annotated[str, typer.Option(help="Simulated seconds per real second, or max.")] = "1",
+    seed: Annotated[int, typer.Option(help="Everything random follows from it.", min=0)] = 1,
+    wallets: Annotated[int, typer.Option(help="Operator wallets.", min=1, max=100)] = 4,
+    levels: Annotated[int | None, typer.Option(help="Levels of the ladder, both sides together.")] = None,
+    prices: Annotated[Path | None, typer.Option(help="Reference path: FILE.parquet or FILE.csv.")] = None,
+    time_scale: Annotated[str, typer.Option(help="Play --prices this many times as fast.")] = "1",
+    faults: Annotated[str, typer.Option(help="none, standard, or a TOML or JSON file of rates.")] = "none",
+    config: Annotated[Path | None, typer.Option(help="Settings, TOML.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the page (default 8080, else a free one).")
+    ] = None,
+    state: Annotated[Path | None, typer.Option(help="Folder for the journal.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the report to this file.")] = None,
+) -> None:
+    """Run a simulated world and the real engine in it; Ctrl-C cancels everything and ends."""
+    pace = options.speed(speed)
+    if pace is None and not headless:
+        raise BadInput(
+            "--speed", speed, "a number while the page is shown (max needs --headless)", options.SOURCE
+        )
+    run_s = options.seconds("--for", length)
+    world = options.world(seed, prices, time_scale, faults, run_s, wallets=wallets)
+    target = options.writable("--report", report)
+    chosen = DemoOptions(
+        world=world,
+        settings=with_levels(load(config), levels, wallets),
+        speed=pace,
+        run_s=run_s,
+        state_dir=options.folder("--state", state),
+        quiet=True,
+    )
+    result = run_demo(chosen, None if headless else _Page(port, pace or 1.0).shown)
+    if target is not None:
+        options.write_json(target, result)
+    elif headless:
+        typer.echo(json.dumps(result, indent=2))
+    left = result["after_drain"]["orders_live"]
+    typer.echo(f"done: {result['fills']} fills, {left} orders of ours left on the chain", err=True)
+    if left or not result["clean"]:
+        raise typer.Exit(3)
+
+
+def with_levels(settings: Settings, levels: int | None, wallets: int) -> Settings:
+    """Return settings with the number of levels asked for; by default as configured, else about a hundred."""
+    seats = wallets * settings.orders_per_wallet
+    if levels is None and settings.grid_levels is not None:
+        return settings
+    wanted = min(DEFAULT_LEVELS, seats) if levels is None else levels
+    if not 4 <= wanted <= seats:
+        allowed = f"4 to {seats} ({wallets} wallets x ORDERS_PER_WALLET {settings.orders_per_wallet})"
+        raise BadInput("--levels", wanted, allowed, options.SOURCE)
+    return settings.model_copy(update={"grid_levels": wanted})
+
+
+class _Page:
+    """The page and a status line beside a running demo."""
+
+    def __init__(self, port: int | None, pace: float) -> None:
+        self._port, self._pace = port, pace
+        self._token = secrets.token_urlsafe(16)
+
+    @contextlib.asynccontextmanager
+    async def shown(self, _world: World, assembly: Assembly) -> AsyncIterator[None]:
+        """Serve the page while the block runs."""
+        showing = Showing(assembly.engine, assembly.spec, assembly.wallets, "demo")
+        server = WebServer(showing, token=self._token, tick_s=self._pace)
+        url = await self._start(server)
+        typer.echo(f"live page: {url}#token={self._token}")
+        typer.echo("Ctrl-C cancels every order and ends.")
+        sys.stdout.flush()
+        telling = asyncio.create_task(self._tell(showing))
+        try:
+            yield
+        finally:
+            telling.cancel()
+            await server.stop()
+            typer.echo("")
+
+    async def _start(self, server: WebServer) -> str:
+        if self._port is not None:
+            return await server.start(port=self._port)
+        try:
+            return await server.start(port=DEFAULT_PORT)
+        except BadInput:
+            return await server.start(port=0)
+
+    async def _tell(self, showing: Showing) -> None:
+        while True:
+            await asyncio.sleep(STATUS_EVERY_S * self._pace)
+            showing.note()
+            if sys.stdout.isatty():
+                typer.echo(f"\r{status_line(showing)}\x1b[K", nl=False)
+
+
+def status_line(showing: Showing) -> str:
+    """Return the engine's state in one line."""
+    view = showing.view()
+    counters = view.counters
+    price = view.price.value if view.price else "-"
+    return (
+        f"{view.state}  price {price} SOL  bid {view.best_bid or '-'}  ask {view.best_ask or '-'}  "
+        f"orders {sum(wallet.orders for wallet in view.wallets)}  fills {counters.fills}  "
+        f"bundles {counters.bundles_landed}/{counters.bundles_sent}  self-trades {counters.self_trades}"
+    )

@@ -1,0 +1,43 @@
+"""The command line: ``bmv``.
+
+Exit codes: 0 ok, 1 a check failed, 2 bad input, 3 unsafe state, 4 the outside cannot be reached.
+"""
+
+import sys
+
+import typer
+
+from bmv import __version__
+from bmv.cli.demo import demo
+from bmv.cli.inspect import inspect_app
+from bmv.cli.sandbox import sandbox
+from bmv.errors import BmvError
+
+app = typer.Typer(
+    help="BMV market maker: an asymmetric ladder of real orders on one OpenBook token/SOL market.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo)
+app.command("sandbox")(sandbox)
+app.add_typer(inspect_app, name="inspect")
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: bool = typer.Option(False, "--version", help="Print the version and end."),
+) -> None:
+    """Answer what concerns no command."""
+    if show:
+        typer.echo(f"bmv {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; errors become one line on stderr and an exit code."""
+    try:
+        app()
+    except BmvError as error:
+        typer.echo(f"bmv: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,99 @@
+"""Command-line texts -> values, with errors that name the option, the value and what is allowed."""
+
+import json
+import sys
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from bmv.app.world import WorldOptions
+from bmv.config import parse_duration
+from bmv.errors import BadInput
+from bmv.sandbox.faults import Faults
+from bmv.sandbox.prices import load_prices
+
+SOURCE = "command line"
+
+
+def seconds(option: str, text: str | None) -> float | None:
+    """Return a duration such as 30s, 24h or 30d in seconds; None for none."""
+    if text is None:
+        return None
+    try:
+        millis = parse_duration(text)
+    except ValueError as error:
+        raise BadInput(option, text, str(error), SOURCE) from error
+    if millis <= 0:
+        raise BadInput(option, text, "more than nothing", SOURCE)
+    return millis / 1000
+
+
+def speed(text: str) -> float | None:
+    """Return simulated seconds per real second; None for ``max`` (virtual time)."""
+    if text == "max":
+        return None
+    return float(positive("--speed", text, "a number above 0 and up to 1000, or max", most=Decimal(1000)))
+
+
+def positive(option: str, text: str, allowed: str, *, most: Decimal) -> Decimal:
+    """Return a number above 0 and at most ``most``."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation as error:
+        raise BadInput(option, text, allowed, SOURCE) from error
+    if not number.is_finite() or not 0 < number <= most:
+        raise BadInput(option, text, allowed, SOURCE)
+    return number
+
+
+def folder(option: str, path: Path | None) -> Path | None:
+    """Make a folder if it is not there and return it."""
+    if path is not None:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(
+                option, str(path), f"a folder that can be made ({error.strerror})", SOURCE
+            ) from error
+    return path
+
+
+def writable(option: str, path: Path | None) -> Path | None:
+    """Check before a long run that its result can be written, without touching what is there."""
+    if path is not None:
+        try:
+            with path.open("ab"):
+                pass
+        except OSError as error:
+            raise BadInput(
+                option, str(path), f"a file that can be written ({error.strerror})", SOURCE
+            ) from error
+    return path
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON."""
+    path.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def world(
+    seed: int,
+    prices: Path | None,
+    time_scale: str,
+    faults: str,
+    run_s: float | None,
+    *,
+    wallets: int,
+) -> WorldOptions:
+    """Return the world that the options shared by ``demo`` and ``sandbox`` describe; refuse bad ones now."""
+    scale = positive("--time-scale", time_scale, "a number above 0 and up to 100000", most=Decimal(100_000))
+    if prices is None and scale != 1:
+        raise BadInput("--time-scale", time_scale, "only together with --prices", SOURCE)
+    run_ms = None if run_s is None else int(run_s * 1000)
+    path = None if prices is None else load_prices(prices)
+    if path is not None and run_ms is not None:
+        path.require(int(run_ms * scale))
+    if path is not None and path.skipped:
+        print(f"{prices}: {path.skipped} rows without a price above 0 skipped", file=sys.stderr)
+    Faults.load(faults, seed)
+    return WorldOptions(seed=seed, wallets=wallets, path=path, time_scale=scale, run_ms=run_ms, faults=faults)

@@ -1,0 +1,61 @@
+"""``bmv sandbox``: the simulated outside world as a process of its own."""
+
+import asyncio
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bmv.app.world import World
+from bmv.cli import options
+from bmv.errors import BadInput
+from bmv.observe.log import configure
+from bmv.sandbox.clock import LoopClock, SimulatedLoop
+
+
+def sandbox(
+    port: Annotated[int, typer.Option(help="Port to answer on; 0 takes a free one.", min=0, max=65535)] = 0,
+    seed: Annotated[int, typer.Option(help="Everything random follows from it.", min=0)] = 1,
+    speed: Annotated[str, typer.Option(help="Simulated seconds per real second.")] = "1",
+    prices: Annotated[Path | None, typer.Option(help="Reference path: FILE.parquet or FILE.csv.")] = None,
+    faults: Annotated[str, typer.Option(help="none, standard, or a TOML or JSON file of rates.")] = "none",
+    state: Annotated[Path | None, typer.Option(help="Folder to write sandbox.json (the URLs) into.")] = None,
+) -> None:
+    """Serve a simulated chain, market and crowd until Ctrl-C; print one JSON line with the URLs."""
+    pace = options.speed(speed)
+    if pace is None:
+        raise BadInput("--speed", speed, "a number: other processes live in real time", options.SOURCE)
+    world = options.world(seed, prices, "1", faults, None, wallets=4)
+    folder = options.folder("--state", state)
+    loop = SimulatedLoop(pace)
+    clock = LoopClock(loop, int(time.time() * 1000))
+    configure(clock.now, quiet=True)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(_serve(World(world, clock, idle_slots_told=True), port, folder))
+
+
+async def _serve(world: World, port: int, folder: Path | None) -> None:
+    try:
+        outside = await world.start(port=port)
+    except OSError as error:
+        raise BadInput("--port", port, f"a free port ({error.strerror})", options.SOURCE) from error
+    facts = {
+        "rpc_url": outside.rpc_url,
+        "ws_url": outside.ws_url,
+        "jito_urls": list(outside.jito_urls),
+        "tip_floor_url": outside.tip_floor_url,
+        "market": str(world.market),
+        "base_mint": world.spec.base_mint,
+        "wallets": [str(keypair.pubkey()) for keypair in world.keypairs],
+    }
+    if folder is not None:
+        options.write_json(folder / "sandbox.json", facts)
+    typer.echo(json.dumps(facts))
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()
+    await world.stop()
