@@ -168,7 +168,8 @@ class Duster(_Maker):
 class WallBuilder(_Maker):
     """Places one large order 2 to 6 % away for 5 minutes to 3 hours, then none for 1 to 6 hours.
 
-    The side is drawn in proportion to what is left to build with. Looks every minute while a wall stands; two walls in three are pulled once the reference comes within 1 %.
+    The side is drawn in proportion to what is left to build with. Looks every minute while a wall stands; two
+    walls in three are pulled once the reference comes within 1 %.
     """
 
     def __init__(self, trader: Trader, random: Random, absences: tuple[Absences, ...]) -> None:
