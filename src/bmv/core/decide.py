@@ -13,7 +13,7 @@ from bmv.core.halting import halting
 from bmv.core.limits import Approved, approve
 from bmv.core.quoting import quoting
 from bmv.core.state import InFlight, Phase, State
-from bmv.events import AnyAction, AnyEvent, Crank, Execute, MarketSeen, Prepare, Report, Settle
+from bmv.events import AnyAction, AnyEvent, Crank, Execute, Prepare, Report, Settle
 from bmv.units import Lamports
 
 
@@ -27,7 +27,7 @@ def decide(state: State, event: AnyEvent, settings: Settings) -> tuple[State, Ap
         actions += _starting(state, settings)
     if state.phase is Phase.QUOTING:
         actions += quoting(state, event, settings)
-    elif state.phase is Phase.HALTING and isinstance(event, MarketSeen):
+    elif state.phase is Phase.HALTING and state.feed_up:
         actions += halting(state)
     approved = approve(actions, state, settings)
     _remember(state, approved)

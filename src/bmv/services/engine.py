@@ -12,7 +12,8 @@ from bmv.config import Settings
 from bmv.core.decide import decide
 from bmv.core.state import State
 from bmv.errors import OutsideError, UnsafeState
-from bmv.events import AnyEvent, Finish, HaltRequested, Report, Tick
+from bmv.events import AnyEvent, BundleResolved, Finish, HaltRequested, Report, Tick
+from bmv.model import Outcome
 from bmv.observe.journal import Journal
 from bmv.observe.log import get_logger
 from bmv.ports import Clock
@@ -55,16 +56,20 @@ class Engine:
             asyncio.create_task(self._supervised("dispatch", dispatcher.run)),
         ]
         try:
-            return await self._decide_on(dispatcher)
+            return await self._decide_on(feed, dispatcher)
         finally:
             for service in services:
                 service.cancel()
             await asyncio.gather(*services, return_exceptions=True)
 
-    async def _decide_on(self, dispatcher: Dispatcher) -> Finish:
+    async def _decide_on(self, feed: Feed, dispatcher: Dispatcher) -> Finish:
         while True:
             while self._inbox:
-                finish = self._step(self._inbox.popleft(), dispatcher)
+                event = self._inbox.popleft()
+                finish = self._step(event, dispatcher)
+                if isinstance(event, BundleResolved) and event.outcome is Outcome.LANDED:
+                    # What landed must be seen soon, even if its notification is lost.
+                    feed.refresh(event.slot)
                 if finish is not None:
                     return finish
             self._arrived.clear()
