@@ -44,7 +44,7 @@ class Recording:
     """The accounts of one recorded market, and the steps done to it."""
 
     def __init__(self, path: Path) -> None:
-        self.rows: Iterator[Row] = (json.loads(line) for line in gzip.open(path, "rt"))
+        self.rows: Iterator[Row] = map(json.loads, gzip.decompress(path.read_bytes()).splitlines())
         head = next(self.rows)
         self.program = key_of(head["program"])
         self.keys = {name: key_of(text) for name, text in head["keys"].items()}

@@ -7,11 +7,12 @@ Rules of this file
 Source: the program's state.rs and matching.rs (remove_all).
 """
 
-from collections.abc import Collection
+from collections.abc import Set
 from typing import NamedTuple
 
 from bmv.sandbox.account import AccountRef, Invocation, ProgramError
 from bmv.sandbox.openbook.failure import AssertedAs, Code, asserted, refused
+from bmv.sandbox.openbook.heap import Heap
 from bmv.sandbox.openbook.instructions import (
     unpack_cancel,
     unpack_client_id,
@@ -22,6 +23,7 @@ from bmv.sandbox.openbook.market import check_signer, load_market
 from bmv.sandbox.openbook.matching import Book, cancel, release
 from bmv.sandbox.openbook.open_orders import OpenOrders, load_open_orders
 from bmv.sandbox.openbook.slab import Leaf, Slab
+from bmv.venue.openbook_v1.layouts import NODE_SIZE
 
 
 class _Lines(NamedTuple):
@@ -33,6 +35,7 @@ class _Lines(NamedTuple):
     asks: int
 
 
+_ORDER_ID_SIZE = 16
 _BY_ORDER_ID = _Lines(2086, 2097, 2109, 2110)
 _BY_CLIENT_ID = _Lines(2147, 2160, 2172, 2173)
 _BY_CLIENT_IDS = _Lines(2210, 2227, 2239, 2240)
@@ -52,11 +55,10 @@ def cancel_by_client_id(invocation: Invocation, body: bytes) -> None:
     if len(invocation.accounts) >= 6 and not wanted:
         raise asserted(2158, "client id 0 names no order")
     book, open_orders = _open(invocation, invocation.accounts, _BY_CLIENT_ID)
-    for client_id, order_id, is_bid in open_orders.named_orders():
-        if client_id == wanted:
-            cancel(book, open_orders, order_id, is_bid)
-            open_orders.store()
-            return
+    for order_id, is_bid in open_orders.orders_named({wanted}):
+        cancel(book, open_orders, order_id, is_bid)
+        open_orders.store()
+        return
     raise refused(Code.CLIENT_ID_NOT_FOUND)
 
 
@@ -65,16 +67,15 @@ def cancel_by_client_ids(invocation: Invocation, body: bytes) -> None:
     cancel_named(invocation, invocation.accounts, unpack_client_ids(body))
 
 
-def cancel_named(invocation: Invocation, refs: list[AccountRef], client_ids: Collection[int]) -> None:
-    """Cancel every live order with one of these client ids; ``refs`` are a cancel's accounts."""
+def cancel_named(invocation: Invocation, refs: list[AccountRef], client_ids: Set[int]) -> None:
+    """Cancel every live order with one of these client ids, 0 not among them."""
     book, open_orders = _open(invocation, refs, _BY_CLIENT_IDS)
-    for client_id, order_id, is_bid in open_orders.named_orders():
-        if client_id in client_ids:
-            try:
-                cancel(book, open_orders, order_id, is_bid)
-            except ProgramError as failure:
-                if failure.code != Code.ORDER_NOT_FOUND:
-                    raise
+    for order_id, is_bid in open_orders.orders_named(client_ids):
+        try:
+            cancel(book, open_orders, order_id, is_bid)
+        except ProgramError as failure:
+            if failure.code != Code.ORDER_NOT_FOUND:
+                raise
     open_orders.store()
 
 
@@ -106,6 +107,10 @@ def prune(invocation: Invocation, body: bytes) -> None:
     book = Book(market, bids, asks, market.event_queue(events_ref), invocation.logs)
     ask_ids, limit = asks.orders_of(oo_ref.key, limit)
     bid_ids, _ = bids.orders_of(oo_ref.key, limit)
+    heap = Heap(refs)
+    for found in (len(bid_ids), len(ask_ids)):
+        heap.grow(found, _ORDER_ID_SIZE)
+        heap.grow(found, NODE_SIZE)
     invocation.logs.append(f"Program log: Pruned {len(bid_ids)} bids and {len(ask_ids)} asks")
     for leaf in _remove_all(bids, bid_ids):
         release(book, open_orders, leaf, True)

@@ -11,7 +11,7 @@ from struct import Struct
 
 from bmv.sandbox import spl_token
 from bmv.sandbox.account import AccountRef, Invocation
-from bmv.sandbox.openbook.failure import Code, asserted, panicked, refused
+from bmv.sandbox.openbook.failure import Code, asserted, invalid, panicked, refused
 from bmv.sandbox.openbook.instructions import InitializeMarket, unpack_initialize
 from bmv.sandbox.openbook.market import (
     BODY,
@@ -67,11 +67,13 @@ def initialize_market(invocation: Invocation, body: bytes) -> None:
     signer = vault_signer(market.key, asked.vault_nonce, invocation.program_id)
     _check_vault(base_vault, base_mint, signer)
     _check_vault(quote_vault, quote_mint, signer)
-    if len({requests.key, events.key, bids.key, asks.key, market.key}) < 5:
+    if requests.key in (events.key, bids.key, asks.key) or events.key in (bids.key, asks.key):
         raise panicked("one account in two places")
     _initialize_queues(requests, events)
     _initialize_side(bids, AccountFlag.BIDS)
     _initialize_side(asks, AccountFlag.ASKS)
+    if market.key in (requests.key, events.key):
+        raise invalid("AccountBorrowFailed")
     _initialize_state(refs, asked)
 
 
@@ -211,7 +213,7 @@ def close_open_orders(invocation: Invocation, _body: bytes) -> None:
     if open_orders.free_slots != _ALL_FREE or open_orders.base_total or open_orders.quote_total:
         raise refused(Code.TOO_MANY_OPEN_ORDERS)
     if destination is account:
-        raise panicked("lamports would be lost")
+        raise invalid("UnbalancedInstruction")
     destination.lamports += account.lamports
     account.lamports = 0
     _FLAGS.pack_into(account.data, FLAGS_OFFSET, AccountFlag.CLOSED)

@@ -7,7 +7,7 @@ Rules of this file
 Source: the program's state.rs (OpenOrders, Market::load_orders_mut).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from struct import Struct
 
 from bmv.sandbox.account import Account, AccountRef
@@ -129,11 +129,11 @@ class OpenOrders:
         """Return whether an order of this side has the slot."""
         return not self.free_slots >> slot & 1 and bool(self._bid_slots >> slot & 1) == is_bid
 
-    def named_orders(self) -> Iterator[tuple[int, int, bool]]:
-        """Yield (client id, order id, is bid) of every taken slot with a client id, lowest slot first."""
+    def orders_named(self, client_ids: Set[int]) -> Iterator[tuple[int, bool]]:
+        """Yield (order id, is bid) of every taken slot with one of these client ids, lowest slot first."""
         for slot, client_id in enumerate(_CLIENT_IDS.unpack_from(self._data, OPEN_ORDERS_CLIENT_IDS)):
-            if client_id and not self.free_slots >> slot & 1:
-                yield client_id, self.order_id(slot), bool(self._bid_slots >> slot & 1)
+            if client_id in client_ids and not self.free_slots >> slot & 1:
+                yield self.order_id(slot), bool(self._bid_slots >> slot & 1)
 
 
 def load_open_orders(

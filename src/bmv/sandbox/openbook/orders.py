@@ -70,7 +70,7 @@ def _replace(invocation: Invocation, orders: list[NewOrder]) -> None:
     if len(invocation.accounts) <= max(_REPLACE_CANCELS_WITH):
         raise panicked("too few accounts")
     refs = [invocation.accounts[at] for at in _REPLACE_CANCELS_WITH]
-    cancel_named(invocation, refs, {order.client_id for order in orders})
+    cancel_named(invocation, refs, {order.client_id for order in orders} - {0})
     if orders:
         _place_all(invocation, orders)
 

@@ -8,6 +8,7 @@ Source: the program's state.rs (process_settle_funds, process_sweep_fees).
 """
 
 from functools import lru_cache
+from hashlib import sha256
 
 from solders.pubkey import Pubkey
 
@@ -24,12 +25,10 @@ AUTHORITY = bytes(Pubkey.from_string("GTgd6NaobHDLSFAh2kG5DTNsL4SBJH42Qq11jpjWCf
 @lru_cache(maxsize=64)
 def vault_signer(market: bytes, nonce: int, program_id: bytes) -> bytes:
     """Return the address that owns a market's vaults; raises ``ProgramError`` for a nonce without one."""
-    try:
-        derived = Pubkey.create_program_address(
-            [market, nonce.to_bytes(8, "little")], Pubkey.from_bytes(program_id)
-        )
-    except ValueError as on_curve:
-        raise invalid("no vault signer for this nonce") from on_curve
+    seeds = market + nonce.to_bytes(8, "little") + program_id
+    derived = Pubkey.from_bytes(sha256(seeds + b"ProgramDerivedAddress").digest())
+    if derived.is_on_curve():
+        raise invalid("InvalidSeeds")
     return bytes(derived)
 
 
