@@ -3,8 +3,8 @@
 The account is a crit-bit tree in an array of nodes. It is checked without walking it:
 
 1. Tags: n leaves, n - 1 inner nodes, every other used node free.
-2. The n - 1 pairs of children and the root name 2n - 1 nodes. If those are exactly the 2n - 1 live ones,
-   every live node is named once: each but the root has one parent.
+2. The n - 1 pairs of children and the root name 2n - 1 nodes. If every one of the 2n - 1 live nodes is
+   named, each is named once: each but the root has one parent, and nothing else is named.
 3. Along every edge ``prefix_len`` grows (a leaf counts as 128). So going up from any node must end, and it
    can only end at the one node without a parent: the nodes are one tree, rooted at ``root``, no cycles.
 4. Along every edge the child's key repeats the first ``prefix_len`` bits of its parent's, and its next bit
@@ -17,7 +17,7 @@ Source of the layout: docs/layouts.md.
 """
 
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -33,16 +33,15 @@ from bmv.venue.openbook_v1.layouts import (
     NODE_LAST_FREE,
     NODE_LEAF,
     NODE_SIZE,
-    ORDER_SLOTS,
     SLAB_BUMP_INDEX,
     SLAB_NODES,
     AccountFlag,
     slab_node_capacity,
 )
 
-U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.intp]
+Nodes = npt.NDArray[np.void]
 
 _WHAT = "book side"
 _SIDES = {
@@ -53,22 +52,34 @@ _HEADER = struct.Struct("<QQIIQ")
 _LEAF = struct.Struct("<4xBB2xQQ32sQQ")
 _KEY_BITS = 128
 
-# Columns of a node seen as nine u64 words (or eighteen u32 words).
-_LOW, _HIGH, _QUANTITY = 1, 2, 7
-_PREFIX_LEN, _CHILDREN = 1, slice(6, 8)
+# A node with the fields of inner nodes and leaves laid over each other. ``first`` is the tag and, above it,
+# an inner node's prefix length or a leaf's slot; masked with the words below it equals the tag alone exactly
+# if the prefix is below 128, or the slot is.
+_NODE = np.dtype(
+    {
+        "names": ["first", "prefix_len", "key", "children", "quantity"],
+        "formats": ["<u8", "u1", "V16", ("<u4", 2), "<u8"],
+        "offsets": [0, 4, 8, 24, 56],
+        "itemsize": NODE_SIZE,
+    }
+)
+_INNER_WORD = np.uint64(0xFFFF_FF80_FFFF_FFFF)
+_LEAF_WORD = np.uint64(0x0000_0080_FFFF_FFFF)
+_TAG_BITS = np.uint64(0xFFFF_FFFF)
+
+# Depths order the nodes of a path: the root's parent, inner nodes (prefix + 1), leaves; then what is no tree.
+_ABOVE_ROOT, _LEAF_DEPTH, _UNNAMED, _NOT_LIVE = 0, _KEY_BITS + 1, 254, 255
 
 
-def _key_masks() -> tuple[U64, U64]:
-    """Return the high and low words of the mask of the first k bits of a key, k = 0..128."""
+def _key_masks() -> U64:
+    """Return, for k = 0..128, the low and high words of the mask of a key's first k bits."""
     masks = [((1 << k) - 1) << (_KEY_BITS - k) for k in range(_KEY_BITS + 1)]
-    low_word = (1 << 64) - 1
-    return (
-        np.array([mask >> 64 for mask in masks], np.uint64),
-        np.array([mask & low_word for mask in masks], np.uint64),
-    )
+    return np.frombuffer(b"".join(mask.to_bytes(16, "little") for mask in masks), "<u8").reshape(-1, 2)
 
 
-_MASK_HIGH, _MASK_LOW = _key_masks()
+# By depth: the bits all keys below an inner node share, and these with the bit that says which child.
+_WITH_SIDE = _key_masks()
+_SHARED = np.concatenate([_WITH_SIDE[:1], _WITH_SIDE[:-1]])
 
 
 class BookOrder(msgspec.Struct, frozen=True):
@@ -81,6 +92,14 @@ class BookOrder(msgspec.Struct, frozen=True):
     owner_slot: int
     fee_tier: int
     client_id: int
+
+
+class _Header(NamedTuple):
+    bump_index: int
+    free_list_len: int
+    free_list_head: int
+    root: int
+    leaf_count: int
 
 
 class BookSideAccount(msgspec.Struct, frozen=True, eq=False):
@@ -159,84 +178,72 @@ class BookSideAccount(msgspec.Struct, frozen=True, eq=False):
 
 def decode_book_side(data: bytes) -> BookSideAccount:
     """Decode a bids or asks account of any size; raise BadBytes unless the whole tree is sound."""
-    flags = check_flags(_WHAT, data, _SIDES)
+    side = _SIDES[check_flags(_WHAT, data, _SIDES)]
     capacity = slab_node_capacity(len(data))
-    if SLAB_NODES + capacity * NODE_SIZE > len(data) or not capacity:
+    if not capacity:
         raise BadBytes(_WHAT, f"{len(data)} bytes hold no node")
-    bump, free_len, free_head, root, leaf_count = _HEADER.unpack_from(data, SLAB_BUMP_INDEX)
-    live = 2 * leaf_count - 1 if leaf_count else 0
-    if bump > capacity or live + free_len != bump:
-        raise BadBytes(_WHAT, f"{leaf_count} leaves and {free_len} free of {bump} nodes, room for {capacity}")
-    if (leaf_count and root >= bump) or (free_len and free_head >= bump):
-        raise BadBytes(_WHAT, f"root {root} or free list {free_head} is outside of {bump} nodes")
+    header = _Header(*_HEADER.unpack_from(data, SLAB_BUMP_INDEX))
+    bump, live = header.bump_index, max(2 * header.leaf_count - 1, 0)
+    if bump > capacity or live + header.free_list_len != bump:
+        raise BadBytes(_WHAT, f"{header} with room for {capacity} nodes")
     # The slice also moves the nodes to an aligned address, which numpy reads much faster.
-    nodes = np.frombuffer(data[SLAB_NODES : SLAB_NODES + bump * NODE_SIZE], "<u8").reshape(bump, 9)
-    side = _SIDES[flags]
-    leaves = _leaves(nodes, leaf_count, (free_len, free_head), root)[:: -1 if side is Side.BID else 1]
-    table = np.ascontiguousarray(leaves).view(LEAF_NODE_DTYPE)[:, 0]
-    table.setflags(write=False)
-    return BookSideAccount(side, bump, free_len, free_head, root, leaf_count, capacity, table)
+    nodes = np.frombuffer(data[SLAB_NODES : SLAB_NODES + bump * NODE_SIZE], _NODE)
+    leaves = _leaves(nodes, header, side).view(LEAF_NODE_DTYPE)
+    leaves.setflags(write=False)
+    return BookSideAccount(side, *header, capacity, leaves)
 
 
-def _leaves(nodes: U64, leaf_count: int, free_list: tuple[int, int], root: int) -> U64:
-    """Return the leaf rows by ascending key after checking tags, tree and contents."""
-    free_len, free_head = free_list
-    tags = nodes.view("<u4")[:, 0] if len(nodes) else np.empty(0, np.uint32)
-    if len(tags) and int(tags.max()) > NODE_LAST_FREE:
-        raise BadBytes(_WHAT, "unknown node tag")
-    inner_count = max(leaf_count - 1, 0)
-    # uninitialised, inner, leaf, free, last free: the list ends once, if there is one
-    expected = [0, inner_count, leaf_count, max(free_len - 1, 0), min(free_len, 1)]
-    if np.bincount(tags, minlength=5).tolist() != expected:
-        raise BadBytes(_WHAT, "node tags do not add up to the counts in the header")
-    if free_len and tags[free_head] != (NODE_FREE if free_len > 1 else NODE_LAST_FREE):
-        raise BadBytes(_WHAT, "the free list does not begin with a free node")
-    is_leaf, is_inner = tags == NODE_LEAF, tags == NODE_INNER
-    if leaf_count:
-        _check_tree(nodes, is_leaf | is_inner, np.flatnonzero(is_inner), root)
-    leaves = nodes.take(np.flatnonzero(is_leaf), axis=0)
-    leaves = leaves.take(np.lexsort((leaves[:, _LOW], leaves[:, _HIGH])), axis=0)
-    _check_orders(leaves)
+def _leaves(nodes: Nodes, header: _Header, side: Side) -> Nodes:
+    """Return the leaves, best first, after checking tags, free list, tree and contents."""
+    first: U64 = nodes["first"].copy()
+    leaf_at: Indices = ((first & _LEAF_WORD) == NODE_LEAF).nonzero()[0]
+    inner_at: Indices = ((first & _INNER_WORD) == NODE_INNER).nonzero()[0]
+    if (len(leaf_at), len(inner_at)) != (header.leaf_count, max(header.leaf_count - 1, 0)):
+        raise BadBytes(_WHAT, "node tags, slots or prefixes do not fit the counts in the header")
+    if header.free_list_len:
+        _check_free(first & _TAG_BITS, header)
+    if not header.leaf_count:
+        return nodes[:0]
+    keys: U64 = nodes["key"].copy().view("<u8").reshape(-1, 2)
+    try:
+        _check_tree(nodes.take(inner_at), keys, leaf_at, inner_at, header.root)
+    except IndexError as error:
+        raise BadBytes(_WHAT, "a node is named that does not exist") from error
+    leaf_keys = keys.take(leaf_at, axis=0)
+    order = leaf_at.take(np.lexsort((leaf_keys[:, 0], leaf_keys[:, 1])))
+    leaves: Nodes = nodes.take(order[::-1] if side is Side.BID else order)
+    if np.count_nonzero(leaves["quantity"]) < len(leaves) or not keys[order[0], 1]:
+        raise BadBytes(_WHAT, "an order without price or size")
     return leaves
 
 
-def _check_tree(nodes: U64, is_live: npt.NDArray[np.bool_], inner_at: Indices, root: int) -> None:
-    """Raise BadBytes unless the live nodes are one crit-bit tree (steps 2 to 4 of the module's proof)."""
-    inner = nodes.take(inner_at, axis=0)
-    words = inner.view("<u4")
-    prefix: Indices = words[:, _PREFIX_LEN].astype(np.intp)
-    children: Indices = np.ascontiguousarray(words[:, _CHILDREN].T, dtype=np.intp)
-    if len(inner) and (int(children.max()) >= len(nodes) or int(prefix.max()) >= _KEY_BITS):
-        raise BadBytes(_WHAT, "a child or a prefix is out of range")
-    named = np.zeros(len(nodes), np.bool_)
-    named[children] = True
-    named[root] = True
-    if not np.array_equal(named, is_live):
-        raise BadBytes(_WHAT, "the live nodes are not one tree")
-    prefix_of = np.full(len(nodes), _KEY_BITS, np.intp)
-    prefix_of[inner_at] = prefix
-    if not (prefix_of.take(children) > prefix).all():
-        raise BadBytes(_WHAT, "a child's prefix is not longer than its parent's")
-    if (
-        _misplaced(nodes[:, _HIGH], inner[:, _HIGH], children, _MASK_HIGH, prefix)
-        | _misplaced(nodes[:, _LOW], inner[:, _LOW], children, _MASK_LOW, prefix)
-    ).any():
+def _check_free(tags: U64, header: _Header) -> None:
+    """Raise BadBytes unless all other nodes are free, one of them the last, and the list begins with one."""
+    ends, length = np.count_nonzero(tags == NODE_LAST_FREE), header.free_list_len
+    if ends != 1 or np.count_nonzero(tags == NODE_FREE) != length - 1:
+        raise BadBytes(_WHAT, "node tags do not add up to the free list in the header")
+    head = header.free_list_head
+    if head >= len(tags) or tags[head] != (NODE_FREE if length > 1 else NODE_LAST_FREE):
+        raise BadBytes(_WHAT, "the free list does not begin with a free node")
+
+
+def _check_tree(inner: Nodes, keys: U64, leaf_at: Indices, inner_at: Indices, root: int) -> None:
+    """Raise BadBytes unless the live nodes are one crit-bit tree (steps 2 to 4 of the module's proof).
+
+    ``inner`` are the nodes at ``inner_at``. Raises IndexError when a child or the root is no node at all.
+    """
+    depth = inner["prefix_len"] + np.uint8(1)
+    children: Indices = np.ascontiguousarray(inner["children"].T, dtype=np.intp)
+    own = np.full(len(keys), _NOT_LIVE, np.uint8)
+    own[leaf_at] = _LEAF_DEPTH
+    own[inner_at] = depth
+    parent = np.full(len(keys), _UNNAMED, np.uint8)
+    parent[children[0]] = parent[children[1]] = depth
+    parent[root] = _ABOVE_ROOT
+    if np.count_nonzero(own <= parent):
+        raise BadBytes(_WHAT, "the live nodes are not one tree of growing prefixes")
+    shared, with_side = _SHARED.take(depth, axis=0), _WITH_SIDE.take(depth, axis=0)
+    left = keys.take(inner_at, axis=0) & shared
+    right = left | (shared ^ with_side)
+    if (keys.take(children, axis=0) & with_side).tobytes() != left.tobytes() + right.tobytes():
         raise BadBytes(_WHAT, "a key is in the wrong branch")
-
-
-def _misplaced(keys: U64, parents: U64, children: Indices, masks: U64, prefix: Indices) -> U64:
-    """Return, per inner node, the bits of one key word in which its children break the tree's rule."""
-    shared, with_side = masks.take(prefix), masks.take(prefix + 1)
-    differs = (keys.take(children) & with_side) ^ (parents & shared)
-    wrong: U64 = differs[0] | (differs[1] ^ shared ^ with_side)
-    return wrong
-
-
-def _check_orders(leaves: U64) -> None:
-    """Raise BadBytes for an order that cannot stand on a book."""
-    if not len(leaves):
-        return
-    if not leaves[0, _HIGH] or not leaves[:, _QUANTITY].all():
-        raise BadBytes(_WHAT, "an order without price or size")
-    if leaves.view(np.uint8)[:, 4].max() >= ORDER_SLOTS:
-        raise BadBytes(_WHAT, "an order slot is out of range")
