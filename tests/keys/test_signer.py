@@ -73,3 +73,13 @@ def test_a_signer_shows_public_keys_only_and_is_not_pickled() -> None:
     for leak in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="not pickled"):
             leak(SIGNER)
+
+
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 200])
+def test_many_messages_get_the_signatures_solders_makes_in_order(count: int) -> None:
+    wallets = [Keypair.from_seed(bytes([n] * 32)) for n in range(3)]
+    signer = InProcessSigner(wallets)
+    jobs = [(wallets[n % 3].pubkey(), n.to_bytes(4, "big")) for n in range(count)]
+    assert signer.sign_all(jobs) == [
+        bytes(wallets[n % 3].sign_message(n.to_bytes(4, "big"))) for n in range(count)
+    ]

@@ -7,6 +7,7 @@ Rules of this file
 """
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Protocol
 
 from solders.instruction import Instruction
@@ -28,8 +29,8 @@ Tip = tuple[Pubkey, Lamports]
 class MessageSigner(Protocol):
     """Whatever holds keys and signs with them."""
 
-    def sign(self, pubkey: Pubkey, message: bytes) -> bytes:
-        """Return the 64-byte ed25519 signature of ``message``."""
+    def sign_all(self, jobs: Sequence[tuple[Pubkey, bytes]]) -> list[bytes]:
+        """Return the 64-byte ed25519 signature of each (key, message), in order."""
         ...
 
 
@@ -83,12 +84,22 @@ def build_transaction(
 
 
 def sign(message: bytes, signer: MessageSigner) -> bytes:
-    """Return the wire transaction: every key the message names as a signer signs it, in its order.
+    """Return one wire transaction, as ``sign_all`` does."""
+    return sign_all([message], signer)[0]
 
-    Raises ValueError where the result is too large or ``message`` is not a v0 message; what ``signer`` raises
-    for a key it does not hold passes through.
+
+def sign_all(messages: Sequence[bytes], signer: MessageSigner) -> list[bytes]:
+    """Return the wire transactions: every key a message names as a signer signs it, in its order.
+
+    Raises ValueError where a result is too large or not a v0 message; what ``signer`` raises for a key it
+    does not hold passes through.
     """
-    signatures = [signer.sign(pubkey, message) for pubkey in message_signers(message)]
+    jobs = [(pubkey, message) for message in messages for pubkey in message_signers(message)]
+    signatures = iter(signer.sign_all(jobs))
+    return [_signed(message, list(islice(signatures, message[1]))) for message in messages]
+
+
+def _signed(message: bytes, signatures: list[bytes]) -> bytes:
     raw = short_length(len(signatures)) + b"".join(signatures) + message
     _refuse_oversize(len(raw))
     return raw

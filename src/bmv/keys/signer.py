@@ -6,9 +6,12 @@ Rules of this file
 """
 
 import hmac
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn, SupportsIndex
 
+from nacl.bindings import crypto_sign
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
@@ -55,13 +58,21 @@ class Secret:
         raise TypeError("a secret is not pickled or copied")
 
 
-class InProcessSigner:
-    """Hold solders key pairs in memory and sign with them."""
+Job = tuple[Pubkey, bytes]
+"""Who signs, and what."""
+SIGNATURE_BYTES = 64
+WORTH_SHARING = 32
+"""From this many messages on, several threads sign faster than one."""
 
-    __slots__ = ("_keypairs",)
+
+class InProcessSigner:
+    """Hold key pairs in memory and sign with libsodium, which takes half the time of solders' own signing."""
+
+    __slots__ = ("_keypairs", "_threads")
 
     def __init__(self, keypairs: Iterable[Keypair]) -> None:
-        self._keypairs = {keypair.pubkey(): keypair for keypair in keypairs}
+        self._keypairs = {keypair.pubkey(): bytes(keypair) for keypair in keypairs}
+        self._threads: ThreadPoolExecutor | None = None
 
     def pubkeys(self) -> list[Pubkey]:
         """Return the public keys held, in the order they were given."""
@@ -72,7 +83,21 @@ class InProcessSigner:
         keypair = self._keypairs.get(pubkey)
         if keypair is None:
             raise UnknownKey(pubkey)
-        return bytes(keypair.sign_message(message))
+        return crypto_sign(message, keypair)[:SIGNATURE_BYTES]
+
+    def sign_all(self, jobs: Sequence[Job]) -> list[bytes]:
+        """Return one signature per job, in order; many are shared by threads (libsodium frees the GIL)."""
+        if len(jobs) < WORTH_SHARING:
+            return self._sign_part(jobs)
+        cores = os.cpu_count() or 1
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(cores, thread_name_prefix="signer")
+        size = -(-len(jobs) // cores)
+        parts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+        return [done for part in self._threads.map(self._sign_part, parts) for done in part]
+
+    def _sign_part(self, jobs: Sequence[Job]) -> list[bytes]:
+        return [self.sign(pubkey, message) for pubkey, message in jobs]
 
     def __repr__(self) -> str:
         return f"InProcessSigner({', '.join(map(str, self._keypairs))})"

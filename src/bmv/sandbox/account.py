@@ -15,7 +15,11 @@ class Account:
     __slots__ = ("data", "executable", "lamports", "owner")
 
     def __init__(
-        self, lamports: int = 0, data: bytes | bytearray = b"", owner: bytes = bytes(32), executable: bool = False
+        self,
+        lamports: int = 0,
+        data: bytes | bytearray = b"",
+        owner: bytes = bytes(32),
+        executable: bool = False,
     ) -> None:
         self.lamports = lamports
         self.data = bytearray(data)
@@ -48,7 +52,7 @@ Program = Callable[[Invocation], None]
 
 
 class ProgramError(Exception):
-    """How a program fails: its own ``code``, an ``invalid`` request, or an ``aborted`` run (assertion, panic)."""
+    """How a program fails: its own ``code``, an ``invalid`` request, an ``aborted`` run (assertion, panic)."""
 
     def __init__(self, kind: Literal["code", "invalid", "aborted"], code: int = 0, why: str = "") -> None:
         super().__init__(why or f"{kind} {code}")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from bmv.chain.jito import TIP_ACCOUNTS, BlockEngine, bundle_id
 from bmv.chain.message import TemplateCache
 from bmv.chain.rpc import Blockhash, Rpc
-from bmv.chain.transaction import MessageSigner, Tip, build_transaction, sign, signature
+from bmv.chain.transaction import MessageSigner, Tip, build_transaction, sign_all, signature
 from bmv.config import Settings
 from bmv.core.limits import Approved
 from bmv.errors import OutsideError, Stale
@@ -133,18 +133,18 @@ class Dispatcher:
 
     async def _signed(self, bundle: BundleDraft, tip: Tip) -> Sent:
         blockhash = await self._fresh_blockhash()
-        raws = []
-        for draft in bundle.drafts:
-            last = draft is bundle.drafts[-1]
-            message = build_transaction(
+        messages = [
+            build_transaction(
                 draft.payer,
                 draft.instructions,
                 draft.units,
-                tip if last else None,
+                tip if draft is bundle.drafts[-1] else None,
                 blockhash.raw,
                 templates=self._templates,
             )
-            raws.append(sign(message, self._signer))
+            for draft in bundle.drafts
+        ]
+        raws = sign_all(messages, self._signer)
         signatures = [signature(raw) for raw in raws]
         fees = Lamports(LAMPORTS_PER_SIGNATURE * sum(raw[0] for raw in raws))
         return Sent(
