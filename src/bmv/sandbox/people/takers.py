@@ -61,7 +61,7 @@ class TakerFlow:
     ) -> None:
         self._floor, self._traders, self._random, self._spells = floor, traders, random, spells
         self._wait_ms = DAY_MS / (per_day * BUSIEST)
-        self._weights = [random.paretovariate(1.2) for _ in traders]
+        self._weights = [random.paretovariate(2) for _ in traders]
         self._followers = frozenset(range(len(traders) // 4))
 
     def act(self, now: int) -> int:
