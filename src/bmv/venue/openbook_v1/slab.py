@@ -77,9 +77,9 @@ def _key_masks() -> U64:
     return np.frombuffer(b"".join(mask.to_bytes(16, "little") for mask in masks), "<u8").reshape(-1, 2)
 
 
-# By depth: the bits all keys below an inner node share, and these with the bit that says which child.
-_WITH_SIDE = _key_masks()
-_SHARED = np.concatenate([_WITH_SIDE[:1], _WITH_SIDE[:-1]])
+# By depth: the bits that all keys below an inner node share, and the one that says below which child.
+_SHARED = np.concatenate([_key_masks()[:1], _key_masks()[:-1]])
+_SIDE_BIT = _key_masks() ^ _SHARED
 
 
 class BookOrder(msgspec.Struct, frozen=True):
@@ -233,17 +233,23 @@ def _check_tree(inner: Nodes, keys: U64, leaf_at: Indices, inner_at: Indices, ro
     ``inner`` are the nodes at ``inner_at``. Raises IndexError when a child or the root is no node at all.
     """
     depth = inner["prefix_len"] + np.uint8(1)
-    children: Indices = np.ascontiguousarray(inner["children"].T, dtype=np.intp)
-    own = np.full(len(keys), _NOT_LIVE, np.uint8)
+    left = inner["children"][:, 0].astype(np.intp)
+    right = inner["children"][:, 1].astype(np.intp)
+    own = np.empty(len(keys), np.uint8)
+    own.fill(_NOT_LIVE)
     own[leaf_at] = _LEAF_DEPTH
     own[inner_at] = depth
-    parent = np.full(len(keys), _UNNAMED, np.uint8)
-    parent[children[0]] = parent[children[1]] = depth
+    parent = np.empty(len(keys), np.uint8)
+    parent.fill(_UNNAMED)
+    parent[left] = depth
+    parent[right] = depth
     parent[root] = _ABOVE_ROOT
     if np.count_nonzero(own <= parent):
         raise BadBytes(_WHAT, "the live nodes are not one tree of growing prefixes")
-    shared, with_side = _SHARED.take(depth, axis=0), _WITH_SIDE.take(depth, axis=0)
-    left = keys.take(inner_at, axis=0) & shared
-    right = left | (shared ^ with_side)
-    if (keys.take(children, axis=0) & with_side).tobytes() != left.tobytes() + right.tobytes():
+    shared, side_bit = _SHARED.take(depth, axis=0), _SIDE_BIT.take(depth, axis=0)
+    key = keys.take(inner_at, axis=0)
+    left_key, right_key = keys.take(left, axis=0), keys.take(right, axis=0)
+    strayed = ((left_key ^ key) | (right_key ^ key)) & shared
+    wrong_side = (left_key | ~right_key) & side_bit
+    if np.count_nonzero(strayed | wrong_side):
         raise BadBytes(_WHAT, "a key is in the wrong branch")
