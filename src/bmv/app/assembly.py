@@ -31,6 +31,9 @@ from bmv.venue.openbook_v1.instructions import MarketKeys
 from bmv.venue.token import decode_mint
 
 
+RPC_TIMEOUT_S, JITO_TIMEOUT_S, STREAM_SILENCE_S = 10.0, 5.0, 5.0
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """Where the world is: one RPC node, its WebSocket, the block engine's regions and tip figures."""
@@ -41,6 +44,8 @@ class Outside:
     tip_floor_url: str
     jito_auth: Secret | None = None
     bundles_per_second: float = 1.0
+    haste: float = 1.0
+    """How much faster than real time its clock runs: what is real delay here looks longer by that factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +79,20 @@ async def assemble(
     """
     errors: Counter[str] = Counter()
     count = partial(count_error, errors)
-    rpc = Rpc(session, outside.rpc_url, rng=random.Random(f"{seed} rpc"), on_error=count)
+    rpc = Rpc(
+        session,
+        outside.rpc_url,
+        rng=random.Random(f"{seed} rpc"),
+        on_error=count,
+        timeout_s=RPC_TIMEOUT_S * outside.haste,
+    )
     block_engine = BlockEngine(
         session,
         outside.jito_urls,
         auth_uuid=outside.jito_auth,
         rng=random.Random(f"{seed} jito"),
         now=seconds,
+        timeout_s=JITO_TIMEOUT_S * outside.haste,
         per_second=outside.bundles_per_second,
         tip_floor_url=outside.tip_floor_url,
         on_error=count,
@@ -93,7 +105,12 @@ async def assemble(
     engine = Engine(state, settings, journal, record, clock)
     watched = [market.bids, market.asks, market.event_queue]
     stream = AccountStream(
-        session, outside.ws_url, watched, rng=random.Random(f"{seed} stream"), commitment="confirmed"
+        session,
+        outside.ws_url,
+        watched,
+        rng=random.Random(f"{seed} stream"),
+        silence_s=STREAM_SILENCE_S * outside.haste,
+        commitment="confirmed",
     )
     feed = Feed(rpc, stream, reader, clock, engine.emit, record)
     dispatcher = Dispatcher(

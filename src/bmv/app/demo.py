@@ -6,7 +6,7 @@ import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ class _Demo:
             # Virtual time needs delivery without delay, which UNIX sockets give and TCP does not promise.
             socket = Path(folder) / "world.sock" if self._loop.speed is None else None
             outside = await self._world.start(unix_path=socket)
+            outside = replace(outside, haste=max(1.0, self._loop.speed or 1.0))
             connector = aiohttp.UnixConnector(str(socket)) if socket else aiohttp.TCPConnector()
             try:
                 async with aiohttp.ClientSession(connector=connector) as session:

@@ -52,7 +52,7 @@ Program = Callable[[Invocation], None]
 
 
 class ProgramError(Exception):
-    """How a program fails: its own ``code``, an ``invalid`` request, an ``aborted`` run (assertion, panic)."""
+    """How a program fails: its own ``code``, an ``invalid`` request, or ``aborted`` (assertion, panic)."""
 
     def __init__(self, kind: Literal["code", "invalid", "aborted"], code: int = 0, why: str = "") -> None:
         super().__init__(why or f"{kind} {code}")

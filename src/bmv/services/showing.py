@@ -196,7 +196,9 @@ class Showing:
         )
 
     def _event(self, at: Millis, report: Report) -> EventView:
-        parts = [f"{key} {self._plain(key, value)}" for key, value in report.fields.items()]
+        parts = [
+            f"{key.removesuffix('_fine')} {self._plain(key, value)}" for key, value in report.fields.items()
+        ]
         return EventView(at=int(at), name=report.name, text=", ".join(parts))
 
     def _plain(self, key: str, value: str | int) -> str:
