@@ -116,7 +116,7 @@ def test_a_dropped_bundle_has_an_id_and_is_never_seen() -> None:
 
 
 def test_a_bundle_without_an_answer_lands_all_the_same() -> None:
-    faults = always("bundle_answer_lost")
+    faults = always("jito_unreachable")
 
     async def scenario(world: World, client: Client) -> None:
         with pytest.raises(aiohttp.ClientConnectionError):
@@ -125,7 +125,7 @@ def test_a_bundle_without_an_answer_lands_all_the_same() -> None:
         assert world.lamports(world.bob) == 101 * SOL
 
     suffer(faults, scenario)
-    assert faults.injected["bundle_answer_lost"] == 1
+    assert faults.injected["jito_unreachable"] == 1
 
 
 def test_the_block_engine_limits_with_a_null_id_and_sometimes_with_html() -> None:
@@ -160,11 +160,11 @@ def test_the_node_limits_and_fails_over_http() -> None:
         assert text.startswith("<html>")
 
     suffer(always("rpc_rate_limited"), limited)
-    suffer(always("rpc_unavailable"), unavailable)
+    suffer(always("rpc_unreachable"), unavailable)
 
 
 def test_a_lagging_read_is_the_state_of_an_older_slot_and_says_so() -> None:
-    faults = always("rpc_lagging")
+    faults = always("rpc_stale")
 
     async def scenario(world: World, client: Client) -> None:
         world.pass_slots(20)
@@ -182,7 +182,7 @@ def test_a_lagging_read_is_the_state_of_an_older_slot_and_says_so() -> None:
         assert answer["value"] == 101 * SOL
 
     suffer(faults, scenario)
-    assert faults.injected["rpc_lagging"] == 4
+    assert faults.injected["rpc_stale"] == 4
 
 
 async def hear(world: World, client: Client, payments: int) -> list[Any]:

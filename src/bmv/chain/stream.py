@@ -55,13 +55,21 @@ class AccountTouched:
 
 @dataclass(frozen=True, slots=True)
 class StreamDown:
-    """There is no connection, for this reason; another attempt follows."""
+    """There is no connection, for this reason; another attempt follows.
+
+    ``silent``: the connection stood, but the node showed no new slot.
+    """
 
     reason: str
+    silent: bool = False
 
 
 StreamEvent = StreamUp | SlotSeen | AccountTouched | StreamDown
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class NodeSilent(Unreachable):
+    """The connection stands, and no new slot comes."""
 
 
 class _Context(msgspec.Struct):
@@ -196,7 +204,7 @@ class AccountStream:
             except OutsideError as error:
                 failures = 1 if clock() - began > 2 * self._silence_s else failures + 1
                 pause = self._pause(error, failures)
-                emit(StreamDown(error.why))
+                emit(StreamDown(error.why, silent=isinstance(error, NodeSilent)))
             await asyncio.sleep(pause)
 
     def _pause(self, error: OutsideError, failures: int) -> float:
@@ -251,7 +259,7 @@ class AccountStream:
             # aiohttp takes 0 for "no limit"
             message = await socket.receive(max(patience_s, 0.001))
         except TimeoutError as error:
-            raise Unreachable(where, f"no new slot for {self._silence_s:g} s") from error
+            raise NodeSilent(where, f"no new slot for {self._silence_s:g} s") from error
         if isinstance(message.data, str | bytes):
             return message.data
         raise Unreachable(where, f"the connection ended ({socket.close_code})")

@@ -2,6 +2,8 @@
 
 Rules
 - A rate is the probability per occasion, 0 to 1; the table ``RATES`` says what the occasion is.
+- A fault that a client can notice has the name under which the engine counts it; a dropped bundle and a
+  reordered notification pass unnoticed.
 - Each kind draws from its own generator, so one kind's rate does not move another's strikes.
 - A plan is ``none``, ``standard``, or a TOML or JSON file of rates; what a file does not name stays 0.
 """
@@ -16,11 +18,11 @@ from bmv.errors import BadInput
 
 RATES = {
     "bundle_dropped": "per bundle: an id is answered, nobody ever sees the bundle",
-    "bundle_answer_lost": "per bundle: it is taken, and the connection closes without an answer",
+    "jito_unreachable": "per bundle: it is taken, and the connection closes without an answer",
     "jito_rate_limited": "per request: 429 with the Block Engine's own body, or HTML",
     "rpc_rate_limited": "per request: 429",
-    "rpc_unavailable": "per request: 503 with HTML",
-    "rpc_lagging": "per read: answered from lag_slots earlier",
+    "rpc_unreachable": "per request: 503 with HTML",
+    "rpc_stale": "per read: answered from lag_slots earlier",
     "ws_lost": "per notification: never sent",
     "ws_reordered": "per notification: sent after the next one",
     "ws_disconnected": "per notification: the connection breaks instead",
@@ -29,11 +31,11 @@ LAG_SLOTS_RANGE = (1, 16)
 DEFAULT_LAG_SLOTS = 4
 STANDARD = {
     "bundle_dropped": 0.05,
-    "bundle_answer_lost": 0.01,
+    "jito_unreachable": 0.01,
     "jito_rate_limited": 0.02,
     "rpc_rate_limited": 0.01,
-    "rpc_unavailable": 0.005,
-    "rpc_lagging": 0.02,
+    "rpc_unreachable": 0.005,
+    "rpc_stale": 0.02,
     "ws_lost": 0.02,
     "ws_reordered": 0.02,
     "ws_disconnected": 0.0005,

@@ -141,7 +141,7 @@ class JitoFront:
         if self._faults.strikes("bundle_dropped"):
             return self._chain.check_bundle(raws).id
         taken = self._chain.submit_bundle(raws)
-        self._lost = self._faults.strikes("bundle_answer_lost")
+        self._lost = self._faults.strikes("jito_unreachable")
         return taken
 
     def _known(self, params: list[Json]) -> list[tuple[str, Bundle | None]]:

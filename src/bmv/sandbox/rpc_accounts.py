@@ -69,7 +69,7 @@ class AccountReads:
     def read_slot(self, options: dict[str, Json]) -> int:
         """Return the slot to answer from; raises ``RpcError`` -32016 below ``minContextSlot``."""
         slot = self._chain.slot_at(commitment_of(options))
-        if self._faults.strikes("rpc_lagging"):
+        if self._faults.strikes("rpc_stale"):
             slot = self._chain.clock.at_or_before(slot - self._faults.lag_slots)
         wanted = options.get("minContextSlot") or 0
         if not isinstance(wanted, int):

@@ -60,7 +60,7 @@ class RpcFront:
 
     def answer(self, body: bytes) -> Answer:
         """Return the HTTP answer to a request body."""
-        if self._faults.strikes("rpc_unavailable"):
+        if self._faults.strikes("rpc_unreachable"):
             return UNAVAILABLE
         if self._faults.strikes("rpc_rate_limited"):
             return 429, "application/json", orjson.dumps(failure(RpcError(-32429, "max usage reached"), None))

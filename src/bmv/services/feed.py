@@ -62,7 +62,7 @@ class Feed:
         elif isinstance(event, StreamUp):
             self.refresh(Slot(0))
         elif isinstance(event, StreamDown):
-            self._record.errors["ws_disconnected"] += 1
+            self._record.errors["ws_lost" if event.silent else "ws_disconnected"] += 1
             self._log.warning("stream_down", reason=event.reason)
 
     async def _read_on(self) -> None:
