@@ -59,6 +59,11 @@ class Floor:
         """Return the reference in ticks."""
         return int(self.spec.ticks(self.reference.price_at(now)))
 
+    def look_again(self, now: int, wait_ms: int, reaction_ms: int) -> int:
+        """Return when to look again: after ``wait_ms``, or ``reaction_ms`` after the reference next moves."""
+        step = self.reference.next_step(now)
+        return now + wait_ms if step is None else min(now + wait_ms, step + reaction_ms)
+
     def side(self, side: Side) -> BookSide:
         """Return one side of the book as it stands."""
         account = self.chain.account(self._accounts[side])

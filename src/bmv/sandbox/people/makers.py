@@ -69,8 +69,9 @@ class _Maker:
 class Quoter(_Maker):
     """Keeps 1 to 3 levels a side around the reference, skewed by inventory.
 
-    Looks every 8 to 25 s; re-quotes when the reference moved by more than ``threshold`` or less than 60 % of
-    what it placed on a side is left.
+    Looks every 8 to 25 s, and 1 to 5 s after the reference moved. Re-quotes when it moved by more than
+    ``threshold``, when less than 60 % of what was placed on a side is left, or when the other side's best
+    pushed the last quotes further away than ``threshold``.
     """
 
     def __init__(self, trader: Trader, random: Random, absences: tuple[Absences, ...]) -> None:
@@ -81,6 +82,7 @@ class Quoter(_Maker):
         self._threshold = random.uniform(0.0020, 0.0030)
         self._level_lamports = random.uniform(0.9, 1.3) * LAMPORTS_PER_SOL / self._levels
         self._quoted_at = 0
+        self._is_pushed_away = False
         self._placed = {Side.BID: 0, Side.ASK: 0}
 
     def act(self, now: int) -> int:
@@ -92,10 +94,13 @@ class Quoter(_Maker):
         fair = self._floor.fair(now)
         if self._is_stale(fair):
             self._quote(fair)
-        return now + self._random.randint(8 * SECOND_MS, 25 * SECOND_MS)
+        wait, reaction = self._random.randint(8, 25), self._random.randint(1, 5)
+        return self._floor.look_again(now, wait * SECOND_MS, reaction * SECOND_MS)
 
     def _is_stale(self, fair: int) -> bool:
-        if not self._quoted_at or abs(fair / self._quoted_at - 1) > self._threshold:
+        if not self._quoted_at or self._is_pushed_away:
+            return True
+        if abs(fair / self._quoted_at - 1) > self._threshold:
             return True
         return any(
             sum(order.size_lots for order in self._trader.resting(side)) < 0.6 * self._placed[side]
@@ -103,6 +108,7 @@ class Quoter(_Maker):
         )
 
     def _quote(self, fair: int) -> None:
+        self._is_pushed_away = False
         centre = fair * (1 - 0.0020 * self._imbalance(fair))
         orders = {side: self._ladder(side, fair, centre) for side in Side}
         self._replace_all(orders[Side.BID], orders[Side.ASK], asks_first=fair >= self._quoted_at)
@@ -119,7 +125,9 @@ class Quoter(_Maker):
         away = -1 if side is Side.BID else 1
         for level, client_id in enumerate((BID_IDS if side is Side.BID else ASK_IDS)[: self._levels]):
             distance = self._half_spread + level * self._step
-            price = self._slide(side, round(centre * (1 + away * distance)) + away * level)
+            wanted = round(centre * (1 + away * distance)) + away * level
+            price = self._slide(side, wanted)
+            self._is_pushed_away |= abs(price - wanted) > wanted * self._threshold
             lots = self._floor.lots_worth(int(self._level_lamports * self._random.uniform(0.8, 1.3)), fair)
             most = self._floor.lots_worth(funds, price) if side is Side.BID else funds
             lots = min(max(1, lots), most)

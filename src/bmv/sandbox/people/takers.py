@@ -106,9 +106,10 @@ class TakerFlow:
 
 
 class Arbitrageur:
-    """Compares best prices with the reference every 15 to 60 s and takes what is off by more than ``edge``.
+    """Compares best prices with the reference and takes what is off by more than ``edge``.
 
-    Takes all that is better than the reference by 0.2 %, at most 25 SOL at a time.
+    Looks every 15 to 60 s, 2 to 10 s after the reference moved, and again 2 to 6 s after taking. Takes
+    all that is better than the reference by 0.2 %, at most 25 SOL at a time.
     """
 
     MOST_LAMPORTS = 25 * LAMPORTS_PER_SOL
@@ -127,7 +128,10 @@ class Arbitrageur:
             self._sweep(Side.BID, int(fair * (1 - self.KEPT)), fair)
         elif bid is not None and bid > fair * (1 + self._edge):
             self._sweep(Side.ASK, math.ceil(fair * (1 + self.KEPT)), fair)
-        return now + self._random.randint(15 * SECOND_MS, 60 * SECOND_MS)
+        else:
+            wait, reaction = self._random.randint(15, 60), self._random.randint(2, 10)
+            return floor.look_again(now, wait * SECOND_MS, reaction * SECOND_MS)
+        return now + self._random.randint(2, 6) * SECOND_MS
 
     def _sweep(self, side: Side, limit: int, fair: int) -> None:
         floor = self._trader.floor
