@@ -40,7 +40,11 @@ class Step:
 
 
 class Arena:
-    """Runs every step through both, and fails where outcome, logs or any account's bytes differ."""
+    """Runs every step through both, and fails where outcome, logs or any account's bytes differ.
+
+    What the runtime does around a program is done here too: it undoes failed steps and allows no change of an
+    account named read-only.
+    """
 
     def __init__(self, program: bytes, rng: Random) -> None:
         self.rng, self.now, self.steps = rng, START, 0
@@ -114,8 +118,12 @@ class Arena:
         ]
         before = [(ref.account, ref.account.lamports, bytes(ref.account.data)) for ref in refs]
         invocation = Invocation(PROGRAM, refs, step.data, self.now)
+        writable = {name for name, flags in step.accounts if "w" in flags}
         try:
             process(invocation)
+            for (name, _), (account, lamports, data) in zip(step.accounts, before, strict=True):
+                if name not in writable and (account.lamports != lamports or account.data != data):
+                    raise ProgramError("invalid", why="read-only account changed")
         except ProgramError as failure:
             for account, lamports, data in before:
                 account.lamports, account.data[:] = lamports, data
