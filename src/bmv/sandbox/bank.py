@@ -29,6 +29,7 @@ TOKEN_UNITS = 4_500
 PROGRAM_UNITS = 20_000
 INSTRUCTION_ERRORS = frozenset(
     {
+        "AccountBorrowFailed",
         "IllegalOwner",
         "IncorrectProgramId",
         "InvalidAccountData",
@@ -37,6 +38,7 @@ INSTRUCTION_ERRORS = frozenset(
         "MissingRequiredSignature",
         "ModifiedProgramId",
         "NotEnoughAccountKeys",
+        "UnbalancedInstruction",
         "UninitializedAccount",
     }
 )
@@ -241,7 +243,7 @@ def _balances(accounts: list[Account]) -> Balances:
 
 def _instruction_error(failure: ProgramError) -> tuple[TxError, str]:
     """Return the error as JSON and as the words of a program's log."""
-    if failure.kind == "code":
+    if failure.kind == "code" or failure.code:
         return {"Custom": failure.code}, f"custom program error: {failure.code:#x}"
     if failure.kind == "aborted":
         return "ProgramFailedToComplete", "Program failed to complete"

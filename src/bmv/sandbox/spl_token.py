@@ -11,7 +11,8 @@ Source of layouts, tags and error codes: the SPL token program's public interfac
 
 import struct
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from bmv.sandbox.account import Account, AccountRef, Invocation, ProgramError
 from bmv.sandbox.system_program import PROGRAM_ID as SYSTEM
@@ -61,7 +62,7 @@ class Holding:
 
     def write(self, account: Account) -> None:
         """Encode into the account's own bytes."""
-        ACCOUNT.pack_into(account.data, 0, *astuple(self))
+        ACCOUNT.pack_into(account.data, 0, *_HOLDING_FIELDS(self))
 
     def thawed(self) -> None:
         """Fail where the account is frozen."""
@@ -94,7 +95,12 @@ class Mint:
 
     def write(self, account: Account) -> None:
         """Encode into the account's own bytes."""
-        MINT.pack_into(account.data, 0, *astuple(self))
+        MINT.pack_into(account.data, 0, *_MINT_FIELDS(self))
+
+
+# ``dataclasses.astuple`` copies deeply, which would be a quarter of the cost of an order.
+_HOLDING_FIELDS = attrgetter(*(field.name for field in fields(Holding)))
+_MINT_FIELDS = attrgetter(*(field.name for field in fields(Mint)))
 
 
 def transfer(source: Account, destination: Account, authority: bytes, amount: int) -> None:

@@ -348,3 +348,16 @@ def test_a_market_call_without_its_market_says_what_is_missing(vectors: list[Jso
     vector = next(one for one in vectors if one["ts_call"].startswith("market."))
     with pytest.raises(BadInput, match=r"params\.market"):
         describe_instruction({"ts_call": vector["ts_call"], "params": vector["params"]})
+
+
+def test_a_finished_instruction_is_decoded_and_built_again_from_what_it_says(vectors: list[Json]) -> None:
+    for vector in vectors:
+        raw = {name: vector[name] for name in ("program_id", "data_hex", "keys")}
+        assert describe_instruction(raw) == wanted(vector) == describe_instruction(vector)
+
+
+def test_a_finished_instruction_with_broken_data_is_refused_by_name(vectors: list[Json]) -> None:
+    raw = {name: vectors[0][name] for name in ("program_id", "keys")}
+    for data in ("zz", "00", "00ff000000"):
+        with pytest.raises(BadInput, match="data_hex"):
+            describe_instruction({**raw, "data_hex": data})

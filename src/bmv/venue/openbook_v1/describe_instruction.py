@@ -5,6 +5,9 @@ TypeScript client: ``DexInstructions.*`` takes lots and atoms, ``market.make*`` 
 write them. The latter also need what that client's market object holds: ``params.market`` is then an object
 with the market's addresses under their usual names, ``baseLotSize``, ``quoteLotSize``, ``baseDecimals`` and
 ``quoteDecimals``. As in that client, a crank's OpenOrders accounts keep the order given.
+
+Where there is nothing to build from, ``{"program_id", "data_hex", "keys"}`` is decoded instead and built
+again from what it says: the answer has the flags the program wants, whatever ``keys`` claims.
 """
 
 from collections.abc import Callable
@@ -15,10 +18,11 @@ from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 from solders.sysvar import RENT
 
+from bmv.errors import BadBytes
 from bmv.model import Side
 from bmv.venue.openbook_v1 import bodies
 from bmv.venue.openbook_v1.bodies import NEVER, Body, NewOrder, OrderType, SelfTrade
-from bmv.venue.openbook_v1.calls import CRANKS, ROLES, Call, build
+from bmv.venue.openbook_v1.calls import CRANKS, ROLES, Call, build, parse_parts
 from bmv.venue.openbook_v1.numbers import Lots
 from bmv.venue.openbook_v1.params import Params
 from bmv.venue.token import TOKEN_PROGRAM
@@ -52,8 +56,7 @@ def describe_instruction(spec: object, source: str = "instruction file") -> Any:
     if isinstance(spec, list):
         return [describe_instruction(one, source) for one in spec]
     request = Params.read(spec, "", source)
-    make = request.choice("ts_call", _CALLS)
-    instruction = make(request.inner("params"))
+    instruction = _decoded(request) if _is_raw(request) else _asked(request)
     return {
         "program_id": str(instruction.program_id),
         "data_hex": instruction.data.hex(),
@@ -62,6 +65,28 @@ def describe_instruction(spec: object, source: str = "instruction file") -> Any:
             for meta in instruction.accounts
         ],
     }
+
+
+def _asked(request: Params) -> Instruction:
+    make = request.choice("ts_call", _CALLS)
+    return make(request.inner("params"))
+
+
+def _is_raw(request: Params) -> bool:
+    """Say whether only the finished instruction can tell: no call, or one that leaves its market unsaid."""
+    if "ts_call" not in request or "params" not in request:
+        return "data_hex" in request
+    request.choice("ts_call", _CALLS)
+    marketless = "market" not in request.inner("params")
+    return request.text("ts_call").startswith("market.") and marketless and "data_hex" in request
+
+
+def _decoded(request: Params) -> Instruction:
+    addresses = [key.address("pubkey") for key in request.objects("keys")]
+    try:
+        return build(parse_parts(request.address("program_id"), request.hex("data_hex"), addresses))
+    except BadBytes as error:
+        raise request.fail("data_hex", f"an instruction of the program ({error.why})") from error
 
 
 def _raw(read: Callable[[Params], Body]) -> Callable[[Params], Instruction]:

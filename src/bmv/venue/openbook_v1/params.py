@@ -59,6 +59,20 @@ class Params:
             raise self.fail(name, "a positive number")
         return number
 
+    def text(self, name: str) -> str:
+        """Return a text."""
+        value = self._values.get(name)
+        if not isinstance(value, str):
+            raise self.fail(name, "a text")
+        return value
+
+    def hex(self, name: str) -> bytes:
+        """Return bytes written in hex."""
+        try:
+            return bytes.fromhex(self.text(name))
+        except ValueError as error:
+            raise self.fail(name, "bytes in hex") from error
+
     def address(self, name: str) -> Pubkey:
         """Return an address."""
         try:
