@@ -1,11 +1,13 @@
 """Turn an event into belief: what is seen, what filled, what landed, what vanished.
 
 Every order of ours that disappears is accounted for: filled, cancelled by a change of ours, or evicted. Every
-placement that landed but does not stand is accounted for: filled, or dropped by the program.
+placement that landed but never came to stand is accounted for: filled, or dropped by the program.
 """
 
+from collections.abc import Sequence
+
 from bmv.config import Settings
-from bmv.core.limits import capacity
+from bmv.core.capacity import capacity
 from bmv.core.state import Backoff, InFlight, Phase, State
 from bmv.events import (
     AnyAction,
@@ -18,29 +20,29 @@ from bmv.events import (
     Report,
 )
 from bmv.model import Fill, LiveOrder, Outcome, Placement, Quote, Side, WalletView
-from bmv.units import BaseLots, notional
+from bmv.units import BaseLots, Millis, Ticks, notional
+
+FAILED_REST_MS = Millis(1_000)
 
 
 def absorb(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]:
     """Update ``state`` with ``event``; return what people should be told."""
     state.now = max(state.now, event.at)
-    reports: list[AnyAction] = []
     if isinstance(event, MarketSeen):
-        reports += _see(state, event, settings)
-    elif isinstance(event, BundleResolved):
-        reports += _resolve(state, event, settings)
-    elif isinstance(event, FeedLost):
-        if state.feed_up:
-            reports.append(Report("FEED_LOST", {"reason": event.reason}))
-        state.feed_up = False
-    elif isinstance(event, HaltRequested):
-        reports += _begin_halt(state, event.reason)
-    else:
-        state.slot = max(state.slot, event.slot)
-    return reports
+        return _see(state, event, settings)
+    if isinstance(event, BundleResolved):
+        return _resolve(state, event, settings)
+    if isinstance(event, FeedLost):
+        was_up, state.feed_up = state.feed_up, False
+        return [Report("FEED_LOST", {"reason": event.reason})] if was_up else []
+    if isinstance(event, HaltRequested):
+        return begin_halt(state, event.reason)
+    state.slot = max(state.slot, event.slot)
+    return []
 
 
-def _begin_halt(state: State, reason: str) -> list[AnyAction]:
+def begin_halt(state: State, reason: str) -> list[AnyAction]:
+    """Let the engine halt from now on; say so once."""
     if state.phase in {Phase.HALTING, Phase.DONE}:
         return []
     state.phase = Phase.HALTING
@@ -49,6 +51,9 @@ def _begin_halt(state: State, reason: str) -> list[AnyAction]:
 
 
 def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]:
+    if event.slot < state.seen:
+        # A node that lags: all it shows was in the newer reading, and going back would place orders twice.
+        return []
     reports: list[AnyAction] = []
     if not state.feed_up:
         reports.append(Report("FEED_UP", {"slot": int(event.slot)}))
@@ -64,31 +69,26 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
         state.market.presence.on_trade(event.at)
     for fill in event.fills:
         reports += _fill(state, fill)
+        _arrived(state, fill.wallet, [fill])
     for view in event.wallets:
         reports += _vanished(state, view, event.fills, settings)
         state.views[view.wallet] = view
-    reports += _landed(state, event.fills, settings)
-    return reports
+        _arrived(state, view.wallet, view.orders)
+    return reports + _landed(state, settings)
 
 
 def _fill(state: State, fill: Fill) -> list[AnyAction]:
     """Book a fill and lower the target by what was filled."""
-    state.flow.record(
-        fill.side, fill.size, notional(fill.price, fill.size, state.spec.quote_lot_size), fill.at
-    )
+    paid = notional(fill.price, fill.size, state.spec.quote_lot_size)
+    state.flow.record(fill.side, fill.size, paid, state.now)
     state.target.quotes = tuple(
         lowered for quote in state.target.quotes if (lowered := _lowered(quote, fill)) is not None
     )
-    fields: dict[str, str | int] = {
-        "price": int(fill.price),
-        "size": int(fill.size),
-        "side": fill.side.name,
-        "wallet": fill.wallet,
-    }
+    fields = _order_fields(fill)
     reports: list[AnyAction] = [Report("ORDER_FILL", fields)]
     if fill.self_trade or not fill.maker:
         reports.append(Report("INTEGRITY_OWN_TRADE", fields))
-        reports += _begin_halt(state, "an order of ours took instead of making, or met another of ours")
+        reports += begin_halt(state, "an order of ours took instead of making, or met another of ours")
     return reports
 
 
@@ -99,68 +99,63 @@ def _lowered(quote: Quote, fill: Fill) -> Quote | None:
     return Quote(quote.wallet, quote.side, quote.point, quote.price, left) if left > BaseLots(0) else None
 
 
-def _vanished(state: State, view: WalletView, fills: tuple[Fill, ...], settings: Settings) -> list[AnyAction]:
-    """Tell about orders that left the book without a fill or a cancel of ours: evicted."""
+def _arrived(state: State, wallet: int, seen: Sequence[LiveOrder | Fill]) -> None:
+    """Note which placements in flight have shown up; what the same change cancels is not one of them."""
+    for flight in state.in_flight.values():
+        if flight.wallet == wallet and isinstance(flight.action, Execute):
+            leaving = {cancel.order_id for cancel in flight.action.cancels}
+            found = {(o.client_id, o.side, o.price) for o in seen if o.order_id not in leaving}
+            flight.arrived |= {
+                place.client_id
+                for place in flight.action.places
+                if (place.client_id, place.side, place.price) in found
+            }
+
+
+def _vanished(state: State, view: WalletView, fills: Sequence[Fill], settings: Settings) -> list[AnyAction]:
+    """Tell about orders that left the book without being filled or cancelled by us: evicted."""
     before = state.views.get(view.wallet)
     if before is None:
         return []
-    still = {order.order_id for order in view.orders} | {fill.order_id for fill in fills}
-    still |= {
+    explained = {order.order_id for order in view.orders}
+    explained |= {
         cancel.order_id
         for flight in state.in_flight.values()
         if isinstance(flight.action, Execute)
         for cancel in flight.action.cancels
     }
-    gone = [order for order in before.orders if order.order_id not in still]
-    return [_evicted(state, order, "WALLET_ORDER_EVICTED", settings) for order in gone]
-
-
-def _landed(state: State, fills: tuple[Fill, ...], settings: Settings) -> list[AnyAction]:
-    """Take out of flight what landed at or before the reading; tell about placements that do not stand."""
+    gone = [order for order in before.orders if order.order_id not in explained]
     reports: list[AnyAction] = []
-    filled = {(fill.wallet, fill.client_id) for fill in fills}
+    for order in gone:
+        filled = sum((fill.size for fill in fills if fill.order_id == order.order_id), BaseLots(0))
+        if filled < order.size:
+            _rest(state, order.side, order.price, settings)
+            reports.append(Report("WALLET_ORDER_EVICTED", _order_fields(order)))
+    return reports
+
+
+def _landed(state: State, settings: Settings) -> list[AnyAction]:
+    """Take out of flight what landed at or before the reading; tell about placements that never stood."""
+    reports: list[AnyAction] = []
     for ticket, flight in list(state.in_flight.items()):
         if flight.landed is None or flight.landed > state.seen:
             continue
         del state.in_flight[ticket]
-        if isinstance(flight.action, Execute):
-            reports += _dropped(state, flight.action, filled, settings)
+        places = flight.action.places if isinstance(flight.action, Execute) else ()
+        for place in places:
+            if place.client_id not in flight.arrived:
+                # On a full side the program drops what is worst at once; else the market moved through it.
+                if _side_is_full(state, place.side, settings):
+                    _rest(state, place.side, place.price, settings)
+                reports.append(Report("ORDER_DROPPED", _order_fields(place)))
     return reports
 
 
-def _dropped(
-    state: State, action: Execute, filled: set[tuple[int, int]], settings: Settings
-) -> list[AnyAction]:
-    standing = {order.client_id for order in state.views[action.wallet].orders}
-    reports: list[AnyAction] = []
-    for place in action.places:
-        wanted = any(_is_for(quote, place) for quote in state.target.quotes)
-        if place.client_id in standing or (place.wallet, place.client_id) in filled or not wanted:
-            state.backoffs.pop((place.side, place.price), None)
-        else:
-            reports.append(_evicted(state, place, "ORDER_DROPPED", settings))
-    return reports
-
-
-def _is_for(quote: Quote, place: Placement) -> bool:
-    return (quote.wallet, quote.side, quote.price) == (place.wallet, place.side, place.price)
-
-
-def _evicted(state: State, order: LiveOrder | Placement, name: str, settings: Settings) -> Report:
-    """Note a lost order; where its side of the book is full, it must wait before it is tried again."""
-    if _side_is_full(state, order.side, settings):
-        known = state.backoffs.get((order.side, order.price))
-        times = known.times + 1 if known else 1
-        state.backoffs[order.side, order.price] = Backoff(
-            state.now + settings.evict_backoff * 2 ** min(times - 1, 8), times
-        )
-    fields: dict[str, str | int] = {
-        "side": order.side.name,
-        "price": int(order.price),
-        "size": int(order.size),
-        "wallet": order.wallet,
-    }
-    return Report(name, fields)
+def _rest(state: State, side: Side, price: Ticks, settings: Settings) -> None:
+    """Let a lost level wait before it is tried again; forget those whose time is long over."""
+    state.evicted = {key: rest for key, rest in state.evicted.items() if rest.until + rest.wait > state.now}
+    known = state.evicted.get((side, price))
+    state.evicted[side, price] = Backoff.after(known, state.now, settings.evict_backoff)
 
 
 def _side_is_full(state: State, side: Side, settings: Settings) -> bool:
@@ -170,13 +165,37 @@ def _side_is_full(state: State, side: Side, settings: Settings) -> bool:
 
 def _resolve(state: State, event: BundleResolved, settings: Settings) -> list[AnyAction]:
     flights: list[InFlight] = [state.in_flight[t] for t in event.tickets if t in state.in_flight]
-    fields: dict[str, str | int] = {"bundle": event.bundle_id, "reason": event.reason}
     if event.outcome is not Outcome.LANDED:
         for flight in flights:
             del state.in_flight[flight.ticket]
+            if flight.wallet is not None:
+                known = state.failed.get(flight.wallet)
+                state.failed[flight.wallet] = Backoff.after(known, state.now, FAILED_REST_MS)
+        fields: dict[str, str | int] = {"bundle": event.bundle_id, "reason": event.reason}
         return [Report(f"BUNDLE_{event.outcome.name}", fields)]
-    state.spend(event.cost.fees + event.cost.tip, event.at)
+    reports = _spend(state, event, settings)
     for flight in flights:
         flight.landed = event.slot
+        if flight.wallet is not None:
+            state.failed.pop(flight.wallet, None)
     # Where a reading has already shown that slot, no later one needs to come before the wallet is free again.
-    return _landed(state, (), settings)
+    return reports + _landed(state, settings)
+
+
+def _spend(state: State, event: BundleResolved, settings: Settings) -> list[AnyAction]:
+    """Count what a bundle cost; say so when that used up the day's budget."""
+    before = state.cost_today(state.now)
+    state.spend(event.cost.fees + event.cost.tip, state.now)
+    budget = settings.daily_cost_budget
+    if before < budget <= state.cost_today(state.now):
+        return [Report("COST_BUDGET_SPENT", {"lamports": int(state.cost_spent)})]
+    return []
+
+
+def _order_fields(order: LiveOrder | Placement | Fill) -> dict[str, str | int]:
+    return {
+        "price": int(order.price),
+        "size": int(order.size),
+        "side": order.side.name,
+        "wallet": order.wallet,
+    }

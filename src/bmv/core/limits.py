@@ -1,29 +1,34 @@
 """The one choke point: every action is approved or refused here, with a reason.
 
-``Approved`` can be made by ``approve`` alone; the dispatcher takes nothing else. The rules:
-1. Halted, or the chain not seen for a while: nothing is placed. Cancels always pass.
-2. Own-cross, over all wallets and over live + in-flight + approved placements: the highest bid stays below
-   the lowest ask. This is checked again here although the plan already stages for it; a hit is a bug, so it
-   raises ``OwnCross`` and nothing is sent.
-3. A placement must not cross the foreign book (a post-only order would be dropped silently).
-4. Funds: a wallet's placements cost no more than it holds free, cancels of the same change included.
-5. Capacity: we never fill a side beyond what the book holds less the headroom left to others.
-6. Cost: when the day's budget is spent, placements wait.
+``Approved`` can be made by ``approve`` alone; the dispatcher takes nothing else. Cancels always pass. A
+placement passes if all of these hold:
+1. The engine quotes, and the chain was seen a moment ago.
+2. The day's cost budget is not spent.
+3. Its wallet has its accounts, and no other change under way.
+4. The wallet can pay for it, cancels of the same change included, with no more than MAX_ORDER_% of what it
+   owns, and holds fewer than ORDERS_PER_WALLET orders.
+5. It does not cross the foreign book (a post-only order would be dropped silently).
+6. Its side of the book has room beside the headroom left to others.
+7. While a price jump is not confirmed: it is no better than the best order of ours that stands.
+
+Over all wallets, and over what stands, what flies and what is approved, our highest bid stays below our
+lowest ask. The plan already stages for that, so a hit here is a bug: it raises ``OwnCross``, nothing is sent.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bmv.config import Settings
-from bmv.core.allocation import cost
-from bmv.core.plan import own_range
+from bmv.core.allocation import cost, largest_order
+from bmv.core.capacity import capacity
+from bmv.core.plan import OwnRange, own_range
 from bmv.core.state import Phase, State
 from bmv.errors import OwnCross
 from bmv.events import AnyAction, Execute
-from bmv.model import Cancel, LiveOrder, Placement, Side, WalletView
+from bmv.model import Cancel, LiveOrder, Placement, Side, WalletIndex, WalletView
 from bmv.units import Millis
 
-STALE_AFTER_MS = Millis(20_000)
+STALE_AFTER_MS = Millis(30_000)
 _SEAL = object()
 
 
@@ -52,43 +57,23 @@ def approve(actions: Sequence[AnyAction], state: State, settings: Settings) -> A
     Placements that break a limit are taken out and returned as refusals; a change left empty is dropped.
     Raises OwnCross if what would be sent, with what stands and flies, could make two of our orders meet.
     """
+    if not any(isinstance(action, Execute) and action.places for action in actions):
+        return Approved(_SEAL, tuple(actions), ())
+    screen = _Screen(state, settings)
     approved: list[AnyAction] = []
-    refusals: list[Refusal] = []
-    counts = _side_counts(state)
     for action in actions:
-        if isinstance(action, Execute) and action.places:
-            kept, refused = _screen(action, state, settings, counts)
-            refusals += refused
+        if isinstance(action, Execute):
+            kept = screen.passing(action)
             if kept or action.cancels:
-                approved.append(Execute(action.ticket, action.wallet, action.cancels, tuple(kept)))
+                approved.append(Execute(action.ticket, action.wallet, action.cancels, kept))
         else:
             approved.append(action)
     _never_meet(approved, state)
-    return Approved(_SEAL, tuple(approved), tuple(refusals))
+    return Approved(_SEAL, tuple(approved), tuple(screen.refusals))
 
 
-def _screen(
-    action: Execute, state: State, settings: Settings, counts: dict[Side, int]
-) -> tuple[list[Placement], list[Refusal]]:
-    kept: list[Placement] = []
-    refused: list[Refusal] = []
-    purse = _free_funds(state.views[action.wallet], action.cancels, state)
-    general = _general_refusal(state, settings)
-    for place in action.places:
-        reason = general or _book_refusal(place, state, settings, counts)
-        price = cost(place.side, place.price, place.size, state.spec)
-        if not reason and price > purse[place.side]:
-            reason = "not enough free funds in the wallet"
-        if reason:
-            refused.append(Refusal(place, reason))
-            continue
-        purse[place.side] -= price
-        counts[place.side] += 1
-        kept.append(place)
-    return kept, refused
-
-
-def _general_refusal(state: State, settings: Settings) -> str:
+def standstill(state: State, settings: Settings) -> str:
+    """Return why nothing may be placed now, by anyone; '' if something may."""
     if state.phase is not Phase.QUOTING:
         return f"the engine is {state.phase.value}"
     if state.now - state.seen_at > STALE_AFTER_MS or not state.feed_up:
@@ -98,55 +83,123 @@ def _general_refusal(state: State, settings: Settings) -> str:
     return ""
 
 
-def _book_refusal(place: Placement, state: State, settings: Settings, counts: dict[Side, int]) -> str:
-    book = state.book
-    if place.side is Side.BID and book.best_ask is not None and place.price >= book.best_ask:
-        return "would cross a foreign ask"
-    if place.side is Side.ASK and book.best_bid is not None and place.price <= book.best_bid:
-        return "would cross a foreign bid"
-    if counts[place.side] >= capacity(place.side, state, settings):
-        return "the book has no room left beside the headroom for others"
-    return ""
+@dataclass(slots=True)
+class _Means:
+    """What one wallet can still do within one change, per side where it matters."""
+
+    money: dict[Side, int]
+    largest: dict[Side, int]
+    vacated: dict[Side, int]
+    seats: int
 
 
-def capacity(side: Side, state: State, settings: Settings) -> int:
-    """Return how many of our orders a side may hold: the book's size less the headroom left to others."""
-    room = state.spec.bid_capacity if side is Side.BID else state.spec.ask_capacity
-    foreign = state.book.bid_orders if side is Side.BID else state.book.ask_orders
-    headroom = -(-room * int(settings.book_headroom) // 10_000)
-    return room - max(headroom, foreign)
+class _Screen:
+    """Pass or refuse placements one after another; what passes uses up room, money and seats."""
+
+    def __init__(self, state: State, settings: Settings) -> None:
+        self.refusals: list[Refusal] = []
+        self._state, self._settings = state, settings
+        self._standstill = standstill(state, settings)
+        self._busy: set[WalletIndex] = set(state.busy())
+        self._room = {side: capacity(side, state, settings) - _promised(side, state) for side in Side}
+        confirmed = state.market.reading is None or state.market.reading.confirmed
+        live = [order for view in state.views.values() for order in view.orders] if not confirmed else []
+        self._kept_within: OwnRange | None = None if confirmed else own_range(live)
+
+    def passing(self, action: Execute) -> tuple[Placement, ...]:
+        """Return the placements of ``action`` that pass; the others are added to ``refusals``."""
+        view = self._state.views.get(action.wallet)
+        general = self._standstill or self._wallet_refusal(action.wallet, view)
+        self._busy.add(action.wallet)
+        if general or view is None:
+            self.refusals += [Refusal(place, general) for place in action.places]
+            return ()
+        means = _means(view, action.cancels, self._state, self._settings)
+        kept: list[Placement] = []
+        for place in action.places:
+            reason = self._book_refusal(place, means) or self._pay(place, means)
+            if reason:
+                self.refusals.append(Refusal(place, reason))
+            else:
+                kept.append(place)
+        return tuple(kept)
+
+    def _wallet_refusal(self, wallet: WalletIndex, view: WalletView | None) -> str:
+        if view is None or not view.ready:
+            return "the wallet's accounts are not open"
+        if wallet in self._busy:
+            return "the wallet's last change is not resolved, or failed a moment ago"
+        return ""
+
+    def _book_refusal(self, place: Placement, means: _Means) -> str:
+        book, bid = self._state.book, place.side is Side.BID
+        if bid and book.best_ask is not None and place.price >= book.best_ask:
+            return "would cross a foreign ask"
+        if not bid and book.best_bid is not None and place.price <= book.best_bid:
+            return "would cross a foreign bid"
+        if self._room[place.side] <= 0 and means.vacated[place.side] <= 0:
+            return "the book has no room left beside the headroom for others"
+        if self._kept_within is not None:
+            best = self._kept_within.highest_bid if bid else self._kept_within.lowest_ask
+            if best is None or (place.price > best if bid else place.price < best):
+                return "a price jump is not confirmed: no bid is raised, no ask lowered"
+        return ""
+
+    def _pay(self, place: Placement, means: _Means) -> str:
+        """Return why the wallet cannot; where it can, take what the placement uses up."""
+        price = cost(place.side, place.price, place.size, self._state.spec)
+        if means.seats <= 0:
+            return "the wallet holds ORDERS_PER_WALLET orders"
+        if price > means.money[place.side]:
+            return "not enough free funds in the wallet"
+        if price > means.largest[place.side]:
+            return "larger than MAX_ORDER_% of what the wallet owns"
+        means.seats -= 1
+        means.money[place.side] -= price
+        # A seat on the book that the same change gives up first; the other bundles may land later or never.
+        if means.vacated[place.side] > 0:
+            means.vacated[place.side] -= 1
+        else:
+            self._room[place.side] -= 1
+        return ""
 
 
-def _side_counts(state: State) -> dict[Side, int]:
-    counts = {Side.BID: 0, Side.ASK: 0}
-    for order in _standing(state):
-        counts[order.side] += 1
-    return counts
-
-
-def _standing(state: State) -> list[LiveOrder | Placement]:
-    live: list[LiveOrder | Placement] = [order for view in state.views.values() for order in view.orders]
-    return live + state.flying_places()
-
-
-def _free_funds(view: WalletView, cancels: Sequence[Cancel], state: State) -> dict[Side, int]:
-    """Return what a wallet can spend per side; a cancel frees its funds within the same transaction."""
+def _means(view: WalletView, cancels: Sequence[Cancel], state: State, settings: Settings) -> _Means:
+    """Return what a wallet can do; a cancel frees its funds within the same transaction."""
     spec = state.spec
-    purse = {
+    named = {cancel.order_id for cancel in cancels}
+    leaving = [order for order in view.orders if order.order_id in named]
+    money = {
         Side.BID: int(view.quote_held + view.quote_free),
         Side.ASK: int(view.base_held + view.base_free) // spec.base_lot_size,
     }
-    leaving = {cancel.order_id for cancel in cancels}
-    for order in view.orders:
-        if order.order_id in leaving:
-            purse[order.side] += cost(order.side, order.price, order.size, spec)
-    return purse
+    vacated = dict.fromkeys(Side, 0)
+    for order in leaving:
+        money[order.side] += cost(order.side, order.price, order.size, spec)
+        vacated[order.side] += 1
+    return _Means(
+        money=money,
+        largest={side: largest_order(view, side, spec, settings) for side in Side},
+        vacated=vacated,
+        seats=settings.orders_per_wallet - len(view.orders) + len(leaving),
+    )
+
+
+def _promised(side: Side, state: State) -> int:
+    """Return how many orders of ours a side may come to hold, whatever lands of what flies."""
+    count = sum(order.side is side for view in state.views.values() for order in view.orders)
+    for flight in state.in_flight.values():
+        if isinstance(flight.action, Execute):
+            places = sum(place.side is side for place in flight.action.places)
+            count += max(0, places - sum(cancel.side is side for cancel in flight.action.cancels))
+    return count
 
 
 def _never_meet(actions: Sequence[AnyAction], state: State) -> None:
     placed = [place for action in actions if isinstance(action, Execute) for place in action.places]
     if not placed:
         return
-    span = own_range(_standing(state) + list(placed))
-    if span.highest_bid is not None and span.lowest_ask is not None and span.highest_bid >= span.lowest_ask:
+    live: list[LiveOrder | Placement] = [order for view in state.views.values() for order in view.orders]
+    span = own_range([*live, *state.flying_places(), *placed])
+    if span.crossed:
         raise OwnCross(f"own bid {span.highest_bid} would meet own ask {span.lowest_ask}; nothing was sent")

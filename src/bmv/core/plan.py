@@ -4,17 +4,21 @@ The reconciler counts: every wanted quote and every order of ours comes out as k
 deferred with a reason. Price in ticks is the identity of an order within a wallet and side.
 
 Staging: a placement that would meet one of our own orders anywhere (live, leaving or in flight) is deferred
-until that order is confirmed gone; nothing relies on two bundles landing in order.
+until that order is confirmed gone; nothing relies on two bundles landing in order. One change is bounded, so
+that it fits a bundle; what is over comes with the next.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bmv.config import Settings
-from bmv.model import Cancel, LiveOrder, Placement, Quote, Side, WalletIndex, WalletView
+from bmv.core.decay import BPS
+from bmv.model import Cancel, Level, LiveOrder, Placement, Quote, Side, WalletIndex, WalletView
 from bmv.units import BaseLots, Ticks
 
 LAST_CLIENT_ID = 128
+MAX_CHANGE = 24
+"""Cancels, and placements, in one change of a wallet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,12 @@ class OwnRange:
     highest_bid: Ticks | None
     lowest_ask: Ticks | None
 
+    @property
+    def crossed(self) -> bool:
+        """Say whether two of our own orders could meet."""
+        bid, ask = self.highest_bid, self.lowest_ask
+        return bid is not None and ask is not None and bid >= ask
+
     def admits(self, side: Side, price: Ticks) -> bool:
         """Say whether an order of ours at ``price`` could meet none of our others."""
         if side is Side.BID:
@@ -60,7 +70,7 @@ class OwnRange:
         return self.highest_bid is None or price > self.highest_bid
 
 
-def own_range(orders: Iterable[LiveOrder | Placement | Quote]) -> OwnRange:
+def own_range(orders: Iterable[LiveOrder | Placement | Quote | Level]) -> OwnRange:
     """Return our highest bid and lowest ask among ``orders``."""
     highest: Ticks | None = None
     lowest: Ticks | None = None
@@ -80,8 +90,8 @@ def diff(
 ) -> Plan:
     """Compare the target with what stands.
 
-    ``in_flight`` names the wallets whose last change is not resolved, with the placements it may bring:
-    they are left alone until it is. Returns the plan; limits have not been applied yet.
+    ``in_flight`` names the wallets to leave alone for now, with the placements that may still come to stand
+    for them. Every quote must belong to one of ``views``. Limits have not been applied yet.
     """
     plan = Plan()
     wanted: dict[WalletIndex, list[Quote]] = {view.wallet: [] for view in views}
@@ -103,48 +113,63 @@ def diff(
 def _diff_wallet(
     view: WalletView, wanted: Sequence[Quote], standing: OwnRange, settings: Settings, plan: Plan
 ) -> WalletPlan:
-    change = WalletPlan(view.wallet)
     live: dict[tuple[Side, Ticks], LiveOrder] = {}
+    unwanted: list[LiveOrder] = []
     for order in view.orders:
         if (order.side, order.price) in live:
-            change.cancels.append(cancel_of(order))
-        live[order.side, order.price] = order
+            unwanted.append(order)
+        else:
+            live[order.side, order.price] = order
     missing: list[Quote] = []
     for quote in wanted:
-        order_there = live.pop((quote.side, quote.price), None)
+        order_there = live.get((quote.side, quote.price))
         if order_there is not None and _close_enough(order_there.size, quote.size, settings):
             plan.kept += 1
-            continue
-        if order_there is not None:
-            change.cancels.append(cancel_of(order_there))
-        missing.append(quote)
-    change.cancels += [cancel_of(order) for order in live.values()]
-    _place(missing, view, change, standing, plan)
+            del live[quote.side, quote.price]
+        else:
+            missing.append(quote)
+    unwanted += live.values()
+    change = WalletPlan(view.wallet, [cancel_of(order) for order in unwanted[:MAX_CHANGE]])
+    if missing:
+        _place(missing, view, change, standing, settings, plan)
     return change
 
 
 def _place(
-    missing: Sequence[Quote], view: WalletView, change: WalletPlan, standing: OwnRange, plan: Plan
+    missing: Sequence[Quote],
+    view: WalletView,
+    change: WalletPlan,
+    standing: OwnRange,
+    settings: Settings,
+    plan: Plan,
 ) -> None:
-    # An account slot comes free when its event is consumed, not at the cancel, so only free slots count.
-    slots = view.order_slots
-    leaving = {cancel.client_id for cancel in change.cancels}
-    taken = {order.client_id for order in view.orders} - leaving
+    leaving = {cancel.order_id for cancel in change.cancels}
+    staying = [order for order in view.orders if order.order_id not in leaving]
+    taken = {order.client_id for order in staying}
+    there = {(order.side, order.price) for order in staying}
     ids = (number for number in range(1, LAST_CLIENT_ID + 1) if number not in taken)
+    seats = settings.orders_per_wallet - len(staying)
     for quote in missing:
+        placed = len(change.places)
         if not standing.admits(quote.side, quote.price):
-            plan.deferred.append(Deferred(quote, "an own order on the other side must leave first"))
-        elif slots <= 0:
-            plan.deferred.append(Deferred(quote, "no free order slot before the next crank"))
+            reason = "an own order on the other side must leave first"
+        elif (quote.side, quote.price) in there:
+            reason = "the order of another size at its price must leave first"
+        elif placed >= view.order_slots:
+            # A slot of the account comes free when its event is consumed, not at the cancel.
+            reason = "no free order slot before the next crank"
+        elif placed >= min(MAX_CHANGE, seats):
+            reason = "the change is full, or the wallet is until other orders have left"
         else:
-            slots -= 1
             change.places.append(
                 Placement(quote.wallet, quote.side, quote.point, quote.price, quote.size, next(ids))
             )
+            continue
+        plan.deferred.append(Deferred(quote, reason))
 
 
 def _close_enough(have: BaseLots, want: BaseLots, settings: Settings) -> bool:
-    return int(abs(have - want)) * 10_000 <= int(want) * int(settings.size_tolerance)
+    return int(abs(have - want)) * BPS <= int(want) * int(settings.size_tolerance)
 
 
 def cancel_of(order: LiveOrder) -> Cancel:

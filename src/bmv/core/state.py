@@ -21,6 +21,9 @@ from bmv.events import Action, Execute
 from bmv.model import ForeignBook, MarketSpec, Placement, Quote, Side, WalletIndex, WalletView
 from bmv.units import LAMPORTS_PER_SOL, BaseLots, Lamports, Millis, Slot, Ticks
 
+MOST_DOUBLED = 1 << 8
+"""A wait that doubles ends at this many times the first one."""
+
 
 class Phase(StrEnum):
     """What the engine is doing; it only ever moves down this list."""
@@ -36,6 +39,7 @@ class InFlight:
     """An action whose outcome is not known yet, or known but not yet seen in the accounts.
 
     ``landed`` is the slot it landed in; it leaves flight when a reading at or after that slot arrives.
+    ``arrived`` holds the client ids of its placements that were seen standing or being filled.
     """
 
     ticket: int
@@ -43,14 +47,22 @@ class InFlight:
     wallet: WalletIndex | None
     sent_at: Millis
     landed: Slot | None = None
+    arrived: set[int] = field(default_factory=set)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Backoff:
-    """A level that was evicted: when it may be tried again, and how often it happened."""
+    """Something that failed rests for ``wait``, until ``until``; failing again soon doubles the wait."""
 
     until: Millis
-    times: int
+    wait: Millis
+
+    @classmethod
+    def after(cls, before: "Backoff | None", now: Millis, first: Millis) -> "Backoff":
+        """Return the rest after a failure at ``now``; ``before`` counts for as long again as it lasted."""
+        again = before is not None and now < before.until + before.wait
+        wait = min(before.wait * 2, first * MOST_DOUBLED) if before is not None and again else first
+        return cls(now + wait, wait)
 
 
 @dataclass(slots=True)
@@ -71,10 +83,13 @@ class Market:
 
 @dataclass(slots=True)
 class Target:
-    """The ladder of the last trigger; fills lower it, only triggers rebuild it."""
+    """The ladder of the last trigger; fills lower it, only triggers rebuild it.
+
+    ``prices`` is the P each side was built at (fine ticks), ``built_at`` when both were.
+    """
 
     quotes: tuple[Quote, ...] = ()
-    price_fine: int = 0
+    prices: dict[Side, int] = field(default_factory=dict)
     built_at: Millis = Millis(0)
     waiting: int = 0
     topped_up_at: dict[Side, Millis] = field(default_factory=dict)
@@ -119,7 +134,8 @@ class State:
     in_flight: dict[int, InFlight] = field(default_factory=dict)
     next_ticket: int = 1
     flow: Flow = field(default_factory=Flow)
-    backoffs: dict[tuple[Side, Ticks], Backoff] = field(default_factory=dict)
+    evicted: dict[tuple[Side, Ticks], Backoff] = field(default_factory=dict)
+    failed: dict[WalletIndex, Backoff] = field(default_factory=dict)
     queue_count: int = 0
     own_pending: int = 0
     cranked_at: Millis = Millis(0)
@@ -143,12 +159,18 @@ class State:
         ]
 
     def busy(self) -> dict[WalletIndex, list[Placement]]:
-        """Return the wallets with a change in flight, and the placements it may bring."""
+        """Return the wallets to leave alone, with the placements that may still come to stand for them.
+
+        Those are the wallets with a change in flight, and those whose last one failed a moment ago.
+        """
         wallets: dict[WalletIndex, list[Placement]] = {}
         for flight in self.in_flight.values():
             if flight.wallet is not None:
                 places = flight.action.places if isinstance(flight.action, Execute) else ()
                 wallets.setdefault(flight.wallet, []).extend(places)
+        for wallet, rest in self.failed.items():
+            if rest.until > self.now:
+                wallets.setdefault(wallet, [])
         return wallets
 
     def spend(self, lamports: Lamports, at: Millis) -> None:
