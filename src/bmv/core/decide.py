@@ -13,7 +13,8 @@ from bmv.core.halting import halting
 from bmv.core.limits import Approved, approve
 from bmv.core.quoting import quoting
 from bmv.core.state import InFlight, Phase, State
-from bmv.events import AnyAction, AnyEvent, Crank, Execute, Prepare, Report, Settle
+from bmv.events import AnyAction, AnyEvent, BundleResolved, Crank, Execute, Prepare, Report, Settle
+from bmv.model import Outcome
 from bmv.units import Lamports
 
 
@@ -23,6 +24,10 @@ def decide(state: State, event: AnyEvent, settings: Settings) -> tuple[State, Ap
     ``state`` is consumed. Raises OwnCross (a bug was caught before anything was sent).
     """
     actions: list[AnyAction] = absorb(state, event, settings)
+    if _failed(event):
+        # Not answered at once: what fails for want of a node would fail again in the same instant, for ever.
+        # The next tick or reading tries again.
+        return state, approve(actions, state, settings)
     if state.phase is Phase.STARTING:
         actions += _starting(state, settings)
     if state.phase is Phase.QUOTING:
@@ -32,6 +37,10 @@ def decide(state: State, event: AnyEvent, settings: Settings) -> tuple[State, Ap
     approved = approve(actions, state, settings)
     _remember(state, approved)
     return state, approved
+
+
+def _failed(event: AnyEvent) -> bool:
+    return isinstance(event, BundleResolved) and event.outcome is not Outcome.LANDED
 
 
 def _starting(state: State, settings: Settings) -> list[AnyAction]:
