@@ -4,6 +4,7 @@ Same events in, same actions out: the file is the bug report and the audit. ``di
 only, so two runs that did the same things agree even if their notifications arrived in another rhythm.
 """
 
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import BinaryIO
@@ -43,6 +44,12 @@ class Journal:
     def digest(self) -> str:
         """Return the hex sha256 over all actions so far."""
         return self._digest.hexdigest()
+
+    def give_up(self) -> None:
+        """Write no more after an error; the digest goes on."""
+        with contextlib.suppress(OSError):
+            self.close()
+        self._file = None
 
     def close(self) -> None:
         """Close the file."""

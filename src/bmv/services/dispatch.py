@@ -1,11 +1,15 @@
 """Carry out what was approved: build, pack, sign, send; the outcome comes back as an event.
 
 Only ``Approved`` is taken. Every ticket is answered by exactly one BundleResolved: landed, expired, or failed
-(which includes "never sent": no blockhash, refused by the block engine, nothing to do).
+(which includes "never sent": no blockhash, refused by the block engine, nothing to do, a defect on the way).
+No bundle is sent twice for two purposes: the same change under the same blockhash would be the same
+transaction, whose landing would then be counted twice.
 """
 
 import asyncio
+import contextlib
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from bmv.chain.jito import TIP_ACCOUNTS, BlockEngine, bundle_id
@@ -33,6 +37,7 @@ MIN_TIP = Lamports(1_000)
 BLOCKHASH_FRESH_MS = Millis(5_000)
 BLOCKHASH_STALE_MS = Millis(30_000)
 TIP_FRESH_MS = Millis(60_000)
+RECENT_BUNDLES = 256
 
 
 class Dispatcher:
@@ -60,6 +65,8 @@ class Dispatcher:
         self._on_sent = on_sent
         self._outcomes = Outcomes(rpc, clock, emit, self._send_again)
         self._waiting: asyncio.Queue[tuple[AnyAction, ...]] = asyncio.Queue()
+        self._owed: list[int] = []
+        self._recent: deque[str] = deque(maxlen=RECENT_BUNDLES)
         self._templates = TemplateCache()
         self._blockhash: tuple[Blockhash, Millis] | None = None
         self._tip: tuple[Lamports, Millis] | None = None
@@ -77,7 +84,13 @@ class Dispatcher:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._outcomes.run())
             while True:
-                await self._send_all(await self._waiting.get())
+                actions = await self._waiting.get()
+                self._owed = [_ticket(action) for action in actions]
+                try:
+                    await self._send_all(actions)
+                finally:
+                    for ticket in list(self._owed):
+                        self._never_sent(ticket, "sending it failed inside")
 
     async def _send_all(self, actions: Sequence[AnyAction]) -> None:
         tip: Tip = (self._rng.choice(TIP_ACCOUNTS), await self._tip_lamports())
@@ -124,15 +137,28 @@ class Dispatcher:
                 self._never_sent(ticket, str(error))
             return
         self._on_sent()
-        try:
-            await self._block_engine.send_bundle(sent.raws)
-        except OutsideError as error:
-            self._outcomes.resolve(sent, Outcome.FAILED, str(error))
-            return
-        self._outcomes.watch(sent)
+        self._owed = [ticket for ticket in self._owed if ticket not in sent.tickets]
+        with contextlib.ExitStack() as unless_refused:
+            # However sending ends, but for a refusal: only the chain knows what became of it.
+            unless_refused.callback(self._outcomes.watch, sent)
+            try:
+                await self._block_engine.send_bundle(sent.raws)
+            except OutsideError as error:
+                unless_refused.pop_all()
+                self._outcomes.resolve(sent, Outcome.FAILED, str(error))
 
     async def _signed(self, bundle: BundleDraft, tip: Tip) -> Sent:
-        blockhash = await self._fresh_blockhash()
+        """Return a bundle that was not sent before; raise Stale where there is no other blockhash for it."""
+        sent = self._sign(bundle, tip, await self._fresh_blockhash())
+        if sent.bundle_id in self._recent:
+            self._blockhash = None
+            sent = self._sign(bundle, tip, await self._fresh_blockhash())
+        if sent.bundle_id in self._recent:
+            raise Stale("rpc", "no new blockhash to send the same change again")
+        self._recent.append(sent.bundle_id)
+        return sent
+
+    def _sign(self, bundle: BundleDraft, tip: Tip, blockhash: Blockhash) -> Sent:
         messages = [
             build_transaction(
                 draft.payer,
@@ -192,6 +218,7 @@ class Dispatcher:
         return max(MIN_TIP, min(self._tip[0], most))
 
     def _never_sent(self, ticket: int, reason: str) -> None:
+        self._owed.remove(ticket)
         sent = Sent(f"unsent-{ticket}", (ticket,), [], [], BlockHeight(0), BundleCost(), self._clock.now())
         self._outcomes.resolve(sent, Outcome.FAILED, reason)
 

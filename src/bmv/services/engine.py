@@ -1,17 +1,20 @@
 """The shell around ``decide``: one inbox, one decision at a time, one journal.
 
-Ticks are conflated in the inbox; readings, outcomes and commands never are. Whatever goes wrong inside ends
-in the one supervisor here: it is logged, and the engine halts (cancels everything) instead of going on.
+Ticks are conflated in the inbox; readings, outcomes and commands never are. Whatever goes wrong inside, in a
+service, in a decision or in the journal, ends in the one supervisor here: it is logged and counted, and the
+engine halts (cancels everything) instead of going on.
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 from bmv.config import Settings
 from bmv.core.decide import decide
 from bmv.core.state import State
-from bmv.errors import OutsideError, UnsafeState
+from bmv.errors import OutsideError
 from bmv.events import AnyEvent, BundleResolved, Finish, HaltRequested, Report, Tick
 from bmv.model import Outcome
 from bmv.observe.journal import Journal
@@ -50,7 +53,7 @@ class Engine:
         self.emit(HaltRequested(at=self._clock.now(), reason=reason))
 
     async def run(self, feed: Feed, dispatcher: Dispatcher) -> Finish:
-        """Run until done; every task failing is a halt, three failures in a row are the end."""
+        """Run until done; a failing service is a halt, and is started again to carry the halt out."""
         services = [
             asyncio.create_task(self._supervised("feed", feed.run)),
             asyncio.create_task(self._supervised("dispatch", dispatcher.run)),
@@ -61,6 +64,7 @@ class Engine:
             for service in services:
                 service.cancel()
             await asyncio.gather(*services, return_exceptions=True)
+            self._journalled(self._journal.flush)
 
     async def _decide_on(self, feed: Feed, dispatcher: Dispatcher) -> Finish:
         while True:
@@ -76,36 +80,49 @@ class Engine:
             await self._arrived.wait()
 
     def _step(self, event: AnyEvent, dispatcher: Dispatcher) -> Finish | None:
-        self._journal.event(event)
-        try:
-            self.state, approved = decide(self.state, event, self.settings)
-        except UnsafeState as error:
-            self._crash("decide", error)
-            return None
-        self.record.saw(event, self.state)
         finish: Finish | None = None
-        for action in approved.actions:
-            self._journal.action(action)
-            self.record.did(action, event.at)
-            if isinstance(action, Report):
-                self._log.info(action.name, **action.fields)
-            elif isinstance(action, Finish):
-                finish = action
-        for refusal in approved.refusals:
-            self._log.debug("REFUSED", reason=refusal.reason, price=int(refusal.place.price))
-        dispatcher.dispatch(approved)
+        with self._guarded("decide"):
+            self._journalled(partial(self._journal.event, event))
+            self.state, approved = decide(self.state, event, self.settings)
+            # First what cannot be repaired later: a ticket nobody sends, an end nobody hears of.
+            dispatcher.dispatch(approved)
+            finish = next((action for action in approved.actions if isinstance(action, Finish)), None)
+            self.record.saw(event, self.state)
+            for action in approved.actions:
+                self._journalled(partial(self._journal.action, action))
+                self.record.did(action, event.at)
+                if isinstance(action, Report):
+                    self._log.info(action.name, **action.fields)
+            for refusal in approved.refusals:
+                self._log.debug("REFUSED", reason=refusal.reason, price=int(refusal.place.price))
         return finish
 
+    def _journalled(self, write: Callable[[], None]) -> None:
+        """Write to the journal; one that cannot be written is a halt, and must not stop the cancelling."""
+        try:
+            write()
+        except OSError as error:
+            self._journal.give_up()
+            self._crash("journal", error)
+
     async def _supervised(self, name: str, service: Callable[[], Awaitable[None]]) -> None:
-        """Keep a service running; the one place that catches everything."""
+        """Keep a service running."""
         while True:
-            try:
+            with self._guarded(name):
                 await service()
-            except Exception as error:  # noqa: BLE001 - the supervisor: log, halt, keep the lights on to cancel
-                self._crash(name, error)
-                await asyncio.sleep(1)
+            await asyncio.sleep(1)
+
+    @contextlib.contextmanager
+    def _guarded(self, where: str) -> Iterator[None]:
+        """Turn a failure into a halt; the one place that catches everything."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - the supervisor: log, halt, keep the lights on to cancel
+            self._crash(where, error)
 
     def _crash(self, where: str, error: BaseException) -> None:
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
         self._crashes += 1
         if not isinstance(error, OutsideError):
             self.record.errors[f"{where}_{type(error).__name__}"] += 1

@@ -2,7 +2,8 @@
 
 The stream only says that something changed; every decision rests on one consistent reading (see
 ``reading.py``). Readings never overlap, changes that arrive meanwhile merge into the next one, and one is
-made every ``resync_s`` seconds whatever the stream says.
+made every ``resync_s`` seconds whatever the stream says. A reading is never older than the one before it:
+time running backwards would count fills twice.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ class Feed:
         self._rpc, self._stream, self._reader = rpc, stream, reader
         self._clock, self._emit, self._record, self._resync_s = clock, emit, record, resync_s
         self._changed = asyncio.Event()
-        self._wanted = Slot(0)
+        self._wanted = self._seen = Slot(0)
         self._log = get_logger("feed")
 
     async def run(self) -> None:
@@ -71,10 +72,13 @@ class Feed:
                 await asyncio.wait_for(self._changed.wait(), self._resync_s)
             self._changed.clear()
             try:
-                wanted = self._wanted or None
-                reading = await self._rpc.accounts(self._reader.keys, min_slot=wanted, commitment="confirmed")
+                oldest = max(self._wanted, self._seen) or None
+                reading = await self._rpc.accounts(self._reader.keys, min_slot=oldest, commitment="confirmed")
                 self._emit(self._reader.read(self._clock.now(), reading))
+                self._seen = reading.slot
             except (OutsideError, BadBytes) as error:
+                # One absurd slot in a notification must not make every node look stale for ever.
+                self._wanted = Slot(0)
                 self._emit(FeedLost(at=self._clock.now(), reason=str(error)))
                 await asyncio.sleep(RETRY_S)
                 self._changed.set()

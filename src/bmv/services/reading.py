@@ -62,13 +62,17 @@ class Reader:
         self._read_side(Side.BID, bids.data)
         self._read_side(Side.ASK, asks.data)
         queue = decode_event_queue(queue_image.data)
+        views = self._wallet_views(reading.accounts, queue)
         trades, fills = self._new_events(queue, at)
-        self.queue = queue
+        # Everything decoded; only now is anything counted as told, else a bad account would swallow fills.
+        self.queue, self._next_seq = queue, queue.next_seq
+        changed = tuple(view for view in views if self._views.get(view.wallet) != view)
+        self._views.update((view.wallet, view) for view in changed)
         return MarketSeen(
             at=at,
             slot=reading.slot,
             book=self._foreign_book(),
-            wallets=self._changed_views(reading.accounts, queue),
+            wallets=changed,
             trades=tuple(trades),
             fills=tuple(fills),
             queue_count=queue.count,
@@ -105,9 +109,9 @@ class Reader:
                 return Ticks(order.price_ticks)
         return None
 
-    def _changed_views(
+    def _wallet_views(
         self, images: Sequence[AccountImage | None], queue: EventQueueAccount
-    ) -> tuple[WalletView, ...]:
+    ) -> list[WalletView]:
         own: dict[WalletIndex, list[LiveOrder]] = {index: [] for index in range(len(self._wallets))}
         for side, orders in self._orders.items():
             for order in orders:
@@ -123,16 +127,13 @@ class Reader:
                             order.client_id,
                         )
                     )
-        changed = []
+        views = []
         pending = self._pending(queue)
         for index in range(len(self._wallets)):
             start = _MARKET_ACCOUNTS + _WALLET_ACCOUNTS * index
             wallet_images = images[start : start + _WALLET_ACCOUNTS]
-            view = wallet_view(index, wallet_images, tuple(own[index]), pending[index])
-            if self._views.get(index) != view:
-                self._views[index] = view
-                changed.append(view)
-        return tuple(changed)
+            views.append(wallet_view(index, wallet_images, tuple(own[index]), pending[index]))
+        return views
 
     def _pending(self, queue: EventQueueAccount) -> dict[WalletIndex, Pending]:
         """Return what each wallet's totals gain when the queue is cranked (fills of resting orders)."""
@@ -151,12 +152,10 @@ class Reader:
         return pending
 
     def _new_events(self, queue: EventQueueAccount, at: Millis) -> tuple[list[Trade], list[Fill]]:
-        if self._next_seq is None:
-            self._next_seq = queue.next_seq
         trades: list[Trade] = []
         fills: list[Fill] = []
         makers: list[QueueEvent] = []
-        for event in queue.since(self._next_seq):
+        for event in queue.since(queue.next_seq if self._next_seq is None else self._next_seq):
             if event.is_fill and event.is_maker:
                 makers.append(event)
                 trades.append(self._trade(event, at))
@@ -164,7 +163,6 @@ class Reader:
                 # The program pushes a taker's fill right after the fill of the maker it met.
                 fills += self._match(makers, event, at)
                 makers.clear()
-        self._next_seq = queue.next_seq
         return trades, fills
 
     def _match(self, makers: Sequence[QueueEvent], taker: QueueEvent, at: Millis) -> list[Fill]:
