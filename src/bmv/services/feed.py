@@ -68,8 +68,10 @@ class Feed:
 
     async def _read_on(self) -> None:
         while True:
+            # Not wait_for: in Python 3.11 it may swallow a cancellation that comes with the result.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), self._resync_s)
+                async with asyncio.timeout(self._resync_s):
+                    await self._changed.wait()
             self._changed.clear()
             try:
                 oldest = max(self._wanted, self._seen) or None
