@@ -11,7 +11,7 @@ Source of layouts, tags and error codes: the SPL token program's public interfac
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from operator import attrgetter
 
 from bmv.sandbox.account import Account, AccountRef, Invocation, ProgramError
@@ -88,19 +88,17 @@ class Mint:
         _owned(account)
         if len(account.data) != MINT.size:
             raise ProgramError("invalid", why="InvalidAccountData")
-        mint = cls(*MINT.unpack(account.data))
-        if not mint.initialized:
+        if not (mint := cls(*MINT.unpack(account.data))).initialized:
             raise ProgramError("invalid", why="UninitializedAccount")
         return mint
 
     def write(self, account: Account) -> None:
         """Encode into the account's own bytes."""
-        MINT.pack_into(account.data, 0, *_MINT_FIELDS(self))
+        MINT.pack_into(account.data, 0, *astuple(self))
 
 
 # ``dataclasses.astuple`` copies deeply, which would be a quarter of the cost of an order.
 _HOLDING_FIELDS = attrgetter(*(field.name for field in fields(Holding)))
-_MINT_FIELDS = attrgetter(*(field.name for field in fields(Mint)))
 
 
 def transfer(source: Account, destination: Account, authority: bytes, amount: int) -> None:
