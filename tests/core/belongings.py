@@ -1,8 +1,6 @@
 """Market, wallets, orders and states for the tests of the core, a line each."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 import msgspec
 
@@ -17,6 +15,11 @@ QUOTE_LOT = 1_000
 BASE_LOT = 100
 FREE_SLOTS = 128
 START = Millis(1_000_000)
+
+
+def later(ms: int) -> Millis:
+    """Return the moment so long after the start."""
+    return START + Millis(ms)
 
 
 def settings(**keys: object) -> Settings:
@@ -99,8 +102,3 @@ def unconfirmed(state: State, price_fine: int) -> State:
     """Let a price jump wait for its confirmation."""
     state.market.reading = PriceReading(price_fine, "trades", False, price_fine * 2)
     return state
-
-
-def changed(state: State, **fields: Any) -> State:
-    """Return a shallow copy of a state with other fields."""
-    return replace(state, **fields)

@@ -5,7 +5,17 @@ from itertools import permutations
 
 import msgspec
 import pytest
-from tests.core.belongings import QUOTE_LOT, START, market, order, quote, quoting_state, settings, wallet
+from tests.core.belongings import (
+    QUOTE_LOT,
+    START,
+    later,
+    market,
+    order,
+    quote,
+    quoting_state,
+    settings,
+    wallet,
+)
 
 from bmv.config import Settings
 from bmv.core.absorb import absorb
@@ -222,7 +232,7 @@ def test_a_fill_lowers_the_target_only_at_its_wallet_side_and_price() -> None:
     rest = msgspec.structs.replace(BID, size=BaseLots(6))
     told(state, seen(101, [wallet(0, orders=[rest])], [fill(BID, 4)]))
     assert [int(each.size) for each in state.target.quotes] == [6, 10, 10]
-    assert (state.flow.net_base, state.flow.net_paid) == (4, 90 * 4 * QUOTE_LOT)
+    assert (int(state.flow.net_base), state.flow.net_paid) == (4, 90 * 4 * QUOTE_LOT)
 
 
 @pytest.mark.parametrize(("maker", "self_trade"), [(False, False), (True, True), (False, True)])
@@ -240,7 +250,7 @@ def test_a_reading_older_than_the_last_one_changes_nothing() -> None:
     state = quoting_state([wallet(0, orders=[BID])], [quote(0, Side.BID, 90, 10)])
     assert told(state, seen(99, [wallet(0)], [fill(BID, 1)], at=int(START) + 5)) == []
     assert state.views[0].orders == (BID,)
-    assert (state.seen, state.seen_at, state.target.quotes[0].size) == (100, START, 10)
+    assert (int(state.seen), state.seen_at, int(state.target.quotes[0].size)) == (100, START, 10)
 
 
 def test_the_feed_going_down_and_coming_up_is_told_once_each() -> None:
@@ -254,10 +264,10 @@ def test_the_feed_going_down_and_coming_up_is_told_once_each() -> None:
 
 def test_time_and_slots_never_run_back() -> None:
     state = quoting_state([wallet(0)])
-    told(state, Tick(at=Millis(START + 50), slot=Slot(500)))
-    told(state, Tick(at=Millis(START + 10), slot=Slot(400)))
+    told(state, Tick(at=later(50), slot=Slot(500)))
+    told(state, Tick(at=later(10), slot=Slot(400)))
     told(state, seen(450, at=int(START) + 20))
-    assert (state.now, state.slot) == (START + 50, 500)
+    assert (state.now, int(state.slot)) == (later(50), 500)
 
 
 def test_a_trade_of_anybody_widens_the_quotes_again() -> None:
@@ -265,7 +275,7 @@ def test_a_trade_of_anybody_widens_the_quotes_again() -> None:
     trade = Trade(1, START, Ticks(100), BaseLots(1), Side.BID, False)
     event = msgspec.structs.replace(seen(101, at=int(START) + 7), trades=(trade,))
     told(state, event)
-    assert state.market.presence.since == START + 7
+    assert state.market.presence.since == later(7)
 
 
 def test_the_budget_of_the_day_being_spent_is_told_once() -> None:

@@ -67,7 +67,8 @@ def shared(world: World) -> tuple[tuple[Quote, ...], tuple[Level, ...]]:
 def test_every_level_comes_out_as_given_and_waiting_to_the_last_lot(world: World) -> None:
     quotes, waiting = shared(world)
     out: Counter[tuple[Side, Ticks, int]] = Counter()
-    for each in [*quotes, *waiting]:
+    parts: list[Quote | Level] = [*quotes, *waiting]
+    for each in parts:
         assert each.size > BaseLots(0)
         out[each.side, each.price, each.point] += int(each.size)
     assert out == {(each.side, each.price, each.point): int(each.size) for each in world.levels}

@@ -55,7 +55,9 @@ def picture(value: Any) -> Any:
         return tuple(picture(getattr(value, each.name)) for each in fields(value))
     if isinstance(value, dict):
         return tuple((picture(key), picture(each)) for key, each in value.items())
-    if isinstance(value, list | tuple | deque | set):
+    if isinstance(value, set):
+        return tuple(sorted(picture(each) for each in value))
+    if isinstance(value, list | tuple | deque):
         return tuple(picture(each) for each in value)
     return picture(vars(value)) if hasattr(value, "__dict__") else value
 
@@ -282,7 +284,7 @@ class World:
             self.look()
         elif kind < 0.72:
             self.happen(FeedLost(at=Millis(self.now), reason="weather"))
-        elif kind < 0.75 and (stale := [seen for seen in self.past if seen.slot < self.seen_slot]):
+        elif kind < 0.75 and (stale := [seen for seen in self.past if int(seen.slot) < self.seen_slot]):
             self.happen(msgspec.structs.replace(self.rng.choice(stale), at=Millis(self.now)))
         else:
             self.happen(Tick(at=Millis(self.now), slot=Slot(self.slot)))

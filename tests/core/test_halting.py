@@ -2,11 +2,12 @@
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core import test_decide
-from tests.core.belongings import START, order, quoting_state, wallet
+from tests.core.belongings import START, later, order, quoting_state, wallet
 
 from bmv.config import Settings
 from bmv.core.decide import decide
@@ -63,7 +64,7 @@ def test_then_what_is_pending_is_cranked_once_at_a_time() -> None:
 
 def test_then_what_is_free_is_settled_per_wallet() -> None:
     owing = quoting_state([wallet(0)]).views[0]
-    state = halted(owing, WalletView(**{**_fields(wallet(1)), "quote_free": Lamports(5)}))
+    state = halted(owing, msgspec.structs.replace(wallet(1), quote_free=Lamports(5)))
     (action,) = halting(state)
     assert action == Settle(1, 1)
     fly(state, action, 1)
@@ -84,14 +85,14 @@ def test_it_does_not_call_empty_what_it_has_not_read() -> None:
 
 @pytest.mark.parametrize("name", ["quote_free", "quote_locked", "base_free", "base_locked"])
 def test_anything_in_the_orders_account_is_unsettled(name: str) -> None:
-    assert unsettled(WalletView(**{**_fields(wallet(0)), name: 1}))
+    assert unsettled(msgspec.structs.replace(wallet(0), **{name: 1}))
     assert not unsettled(wallet(0))
 
 
 def test_after_the_end_nothing_is_done_any_more() -> None:
     state = halted(wallet(0))
     halting(state)
-    state, approved = decide(state, HaltRequested(at=Millis(START + 1), reason="again"), Settings())
+    state, approved = decide(state, HaltRequested(at=later(1), reason="again"), Settings())
     assert approved.actions == ()
 
 
@@ -119,7 +120,3 @@ def test_a_halt_ends_even_while_bundles_still_get_lost(seed: int) -> None:
     assert world.finish == Finish(True, "enough")
     assert not world.exchange.own()
     assert Slot(world.slot) > Slot(0)
-
-
-def _fields(view: WalletView) -> dict[str, object]:
-    return {name: getattr(view, name) for name in view.__struct_fields__}

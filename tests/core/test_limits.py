@@ -7,7 +7,8 @@ import pytest
 from tests.core.belongings import (
     BASE_LOT,
     QUOTE_LOT,
-    START,
+    SOL,
+    later,
     market,
     order,
     quoting_state,
@@ -20,7 +21,7 @@ from bmv.core.limits import Approved, approve, standstill
 from bmv.core.plan import cancel_of
 from bmv.core.state import Backoff, InFlight, Phase, State
 from bmv.errors import OwnCross, UnsafeState
-from bmv.events import Crank, Execute, Prepare, Report, Settle
+from bmv.events import AnyAction, Crank, Execute, Prepare, Report, Settle
 from bmv.model import Cancel, ForeignBook, LiveOrder, Placement, Side, WalletView
 from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Slot, Ticks
 
@@ -37,8 +38,8 @@ def passed(state: State, *places: Placement, cancels: tuple[Cancel, ...] = ()) -
     return kept, [refusal.reason for refusal in approved.refusals]
 
 
-def standing(*orders: LiveOrder, **held: int) -> WalletView:
-    return wallet(0, orders=orders, **held)
+def standing(*orders: LiveOrder, sol: int = 100 * SOL) -> WalletView:
+    return wallet(0, orders=orders, sol=sol)
 
 
 def test_a_placement_that_breaks_nothing_passes() -> None:
@@ -62,7 +63,7 @@ def test_nothing_is_placed_in_any_phase_but_quoting(phase: Phase) -> None:
 @pytest.mark.parametrize(("silent_ms", "passes"), [(30_000, True), (30_001, False)])
 def test_nothing_is_placed_when_the_chain_was_not_seen_lately(silent_ms: int, passes: bool) -> None:
     state = quoting_state([wallet(0)])
-    state.now = Millis(START + silent_ms)
+    state.now = later(silent_ms)
     assert bool(passed(state, BID)[0]) == passes
 
 
@@ -77,7 +78,7 @@ def test_the_days_cost_budget_stops_placements_until_the_next_day(below: int, pa
     state = quoting_state([wallet(0)])
     state.spend(Lamports(int(SETTINGS.daily_cost_budget) - below), state.now)
     assert bool(passed(state, BID)[0]) == passes
-    state.now = state.seen_at = Millis(START + 86_400_000)
+    state.now = state.seen_at = later(86_400_000)
     assert passed(state, BID)[0]
 
 
@@ -86,10 +87,15 @@ def test_cancels_and_everything_that_places_nothing_pass_whatever_happens() -> N
     state.phase, state.feed_up = Phase.HALTING, False
     (live,) = state.views[0].orders
     execute = Execute(1, 0, (cancel_of(live),), (BID,))
-    others = [Crank(2), Settle(3, 0), Prepare(4, 0, Lamports(5)), Report("HELLO", {}), Execute(5, 7, (), ())]
-    approved = approve([execute, *others], state, SETTINGS)
+    others: list[AnyAction] = [
+        Crank(2),
+        Settle(3, 0),
+        Prepare(4, 0, Lamports(5)),
+        Report("HELLO", {}),
+    ]
+    approved = approve([execute, *others, Execute(5, 7, (), ())], state, SETTINGS)
     assert approved.actions[0] == Execute(1, 0, (cancel_of(live),), ())
-    assert approved.actions[1:] == tuple(others[:-1])
+    assert approved.actions[1:] == tuple(others)
     assert [refusal.place for refusal in approved.refusals] == [BID]
 
 
@@ -126,9 +132,9 @@ def test_a_wallet_has_one_change_under_way_at_a_time() -> None:
 
 def test_a_wallet_whose_change_failed_a_moment_ago_waits() -> None:
     state = quoting_state([wallet(0)])
-    state.failed[0] = Backoff(Millis(START + 1_000), Millis(1_000))
+    state.failed[0] = Backoff(later(1_000), Millis(1_000))
     assert not passed(state, BID)[0]
-    state.now = Millis(START + 1_000)
+    state.now = later(1_000)
     assert passed(state, BID)[0]
 
 

@@ -219,10 +219,10 @@ def test_a_wallet_above_its_seats_only_withdraws() -> None:
 @given(st.lists(st.tuples(st.sampled_from(list(Side)), st.integers(1, 9)), max_size=8))
 def test_the_own_range_is_the_best_of_each_side(found: list[tuple[Side, int]]) -> None:
     span = own_range(order(0, side, price, 1) for side, price in found)
-    bids = [price for side, price in found if side is Side.BID]
-    asks = [price for side, price in found if side is Side.ASK]
+    bids = [Ticks(price) for side, price in found if side is Side.BID]
+    asks = [Ticks(price) for side, price in found if side is Side.ASK]
     assert span == OwnRange(max(bids, default=None), min(asks, default=None))
     assert span.crossed == (bool(bids) and bool(asks) and max(bids) >= min(asks))
     for price in range(10):
-        assert span.admits(Side.BID, Ticks(price)) == all(price < ask for ask in asks)
-        assert span.admits(Side.ASK, Ticks(price)) == all(price > bid for bid in bids)
+        assert span.admits(Side.BID, Ticks(price)) == all(Ticks(price) < ask for ask in asks)
+        assert span.admits(Side.ASK, Ticks(price)) == all(Ticks(price) > bid for bid in bids)

@@ -8,7 +8,6 @@ import pytest
 from tests.core.belongings import SOL, START, market, settings, wallet
 
 from bmv.config import Settings
-from bmv.core.decay import FINE
 from bmv.core.decide import decide
 from bmv.core.limits import Approved
 from bmv.core.quoting import CRANK_APART_MS, CRANK_EVERY_MS, CRANK_PENDING, NO_PRICE
@@ -179,10 +178,11 @@ def test_the_start_opens_what_is_missing_then_quotes() -> None:
 def test_the_start_waits_for_the_first_reading_of_every_wallet() -> None:
     desk = Desk()
     missing = desk.views.pop(1)
-    desk.see(P)
-    assert desk.state.phase is Phase.STARTING
-    desk.see(views=[missing])
-    assert desk.state.phase is Phase.QUOTING
+    phases = []
+    for views in ([], [missing]):
+        desk.see(P, views=views)
+        phases.append(desk.state.phase)
+    assert phases == [Phase.STARTING, Phase.QUOTING]
 
 
 def test_without_any_price_the_start_is_refused_with_a_reason() -> None:
@@ -320,8 +320,8 @@ def test_a_side_topped_up_where_the_other_still_stands_takes_both_along() -> Non
     assert desk.rebuilds() == []
     desk.fill(Side.ASK)
     assert desk.rebuilds() == ["local"]
-    best = {side: desk.best(side).price for side in Side}
-    assert best[Side.BID] * FINE < P * FINE * 991 // 1_000 < best[Side.ASK] * FINE
+    bid, ask = (int(desk.best(side).price) for side in Side)
+    assert bid < P * 991 // 1_000 < ask
     desk.settle_down()
     assert desk.standing() == desk.wanted()
 
