@@ -53,8 +53,8 @@ def test_mypy_refuses_the_marked_lines_and_no_other(sample: Path, complaints: se
 
 
 def test_at_run_time_every_unit_is_int_itself() -> None:
-    for unit in (Ticks, BaseLots, QuoteLots, BaseAtoms, Lamports, Slot, BlockHeight, Millis, Bps):
-        assert unit is int
+    every: list[object] = [Ticks, BaseLots, QuoteLots, BaseAtoms, Lamports, Slot, BlockHeight, Millis, Bps]
+    assert all(unit is int for unit in every)
     assert units.LAMPORTS_PER_SOL == 10**9
 
 
