@@ -17,7 +17,6 @@ from bmv.app.assembly import Assembly, Outside, assemble
 from bmv.app.samples import MINUTE_S, Samples
 from bmv.app.world import World, WorldOptions
 from bmv.config import Settings
-from bmv.events import Finish
 from bmv.keys.signer import InProcessSigner
 from bmv.observe.journal import Journal
 from bmv.observe.log import configure
@@ -25,8 +24,11 @@ from bmv.sandbox.clock import LoopClock, SimulatedLoop
 
 VIRTUAL_START_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z: where virtual time begins."""
+JOURNAL_NAME = "journal.jsonl"
 QUIET_POLL_S = 0.4
 QUIET_TRIES = 600
+GIVE_UP_AFTER_S = 30.0
+"""Real seconds after the first Ctrl-C; until then further ones must not cut the cancelling short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,17 @@ class _Demo:
     def __init__(self, options: DemoOptions, clock: LoopClock, loop: SimulatedLoop) -> None:
         self._options, self._clock, self._loop = options, clock, loop
         self._world = World(options.world, clock, idle_slots_told=options.speed is not None)
-        path = options.state_dir / "journal.jsonl" if options.state_dir else None
+        path = options.state_dir / JOURNAL_NAME if options.state_dir else None
         self._journal = Journal(path)
         self._samples = Samples()
         self._began = time.monotonic()
+        self._stopped = asyncio.Event()
+        self._stop_reason = "the demo is over"
+        self._first_stop = 0.0
+        self._give_up: Callable[[], object] = self._stopped.set
 
     async def run(self, shown: Shown | None) -> dict[str, Any]:
+        self._stop_on_signals()
         async with self._outside() as (outside, session):
             assembly = await assemble(
                 outside,
@@ -98,13 +105,12 @@ class _Demo:
         engine = assembly.engine
         began_ms, began_slot = int(self._clock.now()), self._world.chain.slot
         running = asyncio.create_task(engine.run(assembly.feed, assembly.dispatcher))
-        stopped = self._stop_on_signals(asyncio.get_running_loop(), engine.halt)
+        self._give_up = running.cancel
         sampling = asyncio.create_task(self._sample(assembly))
-        waiting = {asyncio.create_task(stopped.wait()), running}
+        waiting = {asyncio.create_task(self._stopped.wait()), running}
         await asyncio.wait(waiting, timeout=self._options.run_s, return_when=asyncio.FIRST_COMPLETED)
         sampling.cancel()
-        if not running.done() and not stopped.is_set():
-            await self._until_quiet(assembly)
+        await self._until_quiet(assembly)
         report: dict[str, Any] = {
             "seed": self._options.world.seed,
             "sim_seconds": (int(self._clock.now()) - began_ms) // 1000,
@@ -112,33 +118,37 @@ class _Demo:
             **reporting.counts(assembly, self._samples),
             "at_end": reporting.at_end(self._world, assembly),
         }
-        books = reporting.books(assembly)
-        engine.halt("the demo is over")
-        finish = await running
-        return report | self._closing(assembly, finish, books)
+        # With something in flight, accounts and ledger speak of one moment only after the drain.
+        books = None if engine.state.in_flight else reporting.books(assembly)
+        engine.halt(self._stop_reason)
+        await asyncio.wait({running})
+        clean = not running.cancelled() and running.result().clean
+        return report | self._closing(assembly, clean, books)
 
-    def _closing(self, assembly: Assembly, finish: Finish, books: dict[str, Any]) -> dict[str, Any]:
+    def _closing(self, assembly: Assembly, clean: bool, books: dict[str, Any] | None) -> dict[str, Any]:
         return {
             "after_drain": reporting.after_drain(self._world, assembly),
-            **books,
+            **(books or reporting.books(assembly)),
             "chain_residual": reporting.chain_residual(self._world),
             "errors": dict(sorted(assembly.engine.record.errors.items())),
             "faults_injected": {kind: n for kind, n in self._world.faults.injected.items() if n},
-            "clean": finish.clean,
+            "clean": clean,
             "wall_s": round(time.monotonic() - self._began, 1),
             "digest": self._journal.digest,
         }
 
-    def _stop_on_signals(self, loop: asyncio.AbstractEventLoop, halt: Callable[[str], None]) -> asyncio.Event:
-        stopped = asyncio.Event()
-
-        def stop(name: str) -> None:
-            stopped.set()
-            halt(f"{name} received")
-
+    def _stop_on_signals(self) -> None:
+        """From here on a signal asks the engine, running or about to, to cancel everything and end."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop, number.name)
-        return stopped
+            self._loop.add_signal_handler(number, self._stop, number.name)
+
+    def _stop(self, name: str) -> None:
+        if not self._stopped.is_set():
+            self._stop_reason = f"{name} received"
+            self._first_stop = time.monotonic()
+            self._stopped.set()
+        elif time.monotonic() - self._first_stop > GIVE_UP_AFTER_S:
+            self._give_up()
 
     async def _sample(self, assembly: Assembly) -> None:
         while True:
@@ -148,7 +158,7 @@ class _Demo:
     async def _until_quiet(self, assembly: Assembly) -> None:
         """Wait until nothing is in flight, so that ledgers and accounts speak of the same moment."""
         for _ in range(QUIET_TRIES):
-            if not assembly.engine.state.in_flight:
+            if self._stopped.is_set() or not assembly.engine.state.in_flight:
                 return
             await asyncio.sleep(QUIET_POLL_S)
 

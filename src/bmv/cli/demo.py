@@ -12,9 +12,10 @@ from typing import Annotated
 import typer
 
 from bmv.app.assembly import Assembly
-from bmv.app.demo import DemoOptions, run_demo
+from bmv.app.demo import JOURNAL_NAME, DemoOptions, run_demo
 from bmv.app.world import World
 from bmv.cli import options
+from bmv.cli.options import MAX_PORT, WHOLE, whole
 from bmv.config import Settings, load
 from bmv.errors import BadInput
 from bmv.services.showing import Showing
@@ -29,15 +30,30 @@ def demo(
     headless: Annotated[bool, typer.Option(help="No page: run and print the report.")] = False,
     length: Annotated[str | None, typer.Option("--for", help="Simulated time to run: 30s, 24h, 30d.")] = None,
     speed: Annotated[str, typer.Option(help="Simulated seconds per real second, or max.")] = "1",
-    seed: Annotated[int, typer.Option(help="Everything random follows from it.", min=0)] = 1,
-    wallets: Annotated[int, typer.Option(help="Operator wallets.", min=1, max=100)] = 4,
-    levels: Annotated[int | None, typer.Option(help="Levels of the ladder, both sides together.")] = None,
+    seed: Annotated[
+        int,
+        typer.Option(help="Everything random follows from it.", parser=whole("--seed", 0), metavar=WHOLE),
+    ] = 1,
+    wallets: Annotated[
+        int, typer.Option(help="Operator wallets.", parser=whole("--wallets", 1, 100), metavar=WHOLE)
+    ] = 4,
+    levels: Annotated[
+        int | None,
+        typer.Option(
+            help="Levels of the ladder, both sides together.", parser=whole("--levels", 4), metavar=WHOLE
+        ),
+    ] = None,
     prices: Annotated[Path | None, typer.Option(help="Reference path: FILE.parquet or FILE.csv.")] = None,
     time_scale: Annotated[str, typer.Option(help="Play --prices this many times as fast.")] = "1",
     faults: Annotated[str, typer.Option(help="none, standard, or a TOML or JSON file of rates.")] = "none",
     config: Annotated[Path | None, typer.Option(help="Settings, TOML.")] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port of the page (default 8080, else a free one).")
+        int | None,
+        typer.Option(
+            help="Port of the page (default 8080, else a free one).",
+            parser=whole("--port", 0, MAX_PORT),
+            metavar=WHOLE,
+        ),
     ] = None,
     state: Annotated[Path | None, typer.Option(help="Folder for the journal.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report to this file.")] = None,
@@ -50,13 +66,16 @@ def demo(
         )
     run_s = options.seconds("--for", length)
     world = options.world(seed, prices, time_scale, faults, run_s, wallets=wallets)
+    settings = with_levels(load(config), levels, wallets)
     target = options.writable("--report", report)
+    folder = options.folder("--state", state)
+    options.writable("--state", folder / JOURNAL_NAME if folder else None)
     chosen = DemoOptions(
         world=world,
-        settings=with_levels(load(config), levels, wallets),
+        settings=settings,
         speed=pace,
         run_s=run_s,
-        state_dir=options.folder("--state", state),
+        state_dir=folder,
         quiet=True,
     )
     result = run_demo(chosen, None if headless else _Page(port, pace or 1.0).shown)

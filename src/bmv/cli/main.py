@@ -1,6 +1,7 @@
 """The command line: ``bmv``.
 
-Exit codes: 0 ok, 1 a check failed, 2 bad input, 3 unsafe state, 4 the outside cannot be reached.
+Exit codes: 0 ok, 1 a check failed, 2 bad input, 3 unsafe state, 4 the outside cannot be reached; 130 stopped
+by Ctrl-C before anything was begun.
 """
 
 import sys
@@ -37,7 +38,13 @@ def version(
 def main() -> None:
     """Run the command line; errors become one line on stderr and an exit code."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except BmvError as error:
         typer.echo(f"bmv: {error}", err=True)
         sys.exit(error.exit_code)
+    except typer.TyperException as error:
+        if error.format_message():
+            typer.echo(f"bmv: {error.format_message()} (from command line)", err=True)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(130)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from bmv.sandbox.faults import Faults
 from bmv.sandbox.prices import load_prices
 
 SOURCE = "command line"
+WHOLE = "INTEGER"
+MAX_PORT = 65_535
 
 
 def seconds(option: str, text: str | None) -> float | None:
@@ -26,6 +29,22 @@ def seconds(option: str, text: str | None) -> float | None:
     if millis <= 0:
         raise BadInput(option, text, "more than nothing", SOURCE)
     return millis / 1000
+
+
+def whole(option: str, low: int, high: int | None = None) -> Callable[[str], int]:
+    """Return a parser of whole numbers from ``low`` to ``high``, for ``typer.Option``."""
+    allowed = f"a whole number from {low} to {high}" if high is not None else f"a whole number from {low} on"
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError as error:
+            raise BadInput(option, text, allowed, SOURCE) from error
+        if number < low or (high is not None and number > high):
+            raise BadInput(option, number, allowed, SOURCE)
+        return number
+
+    return parse
 
 
 def speed(text: str) -> float | None:
@@ -59,11 +78,14 @@ def folder(option: str, path: Path | None) -> Path | None:
 
 
 def writable(option: str, path: Path | None) -> Path | None:
-    """Check before a long run that its result can be written, without touching what is there."""
+    """Check before a long run that its result can be written, leaving what is there (or is not) as it is."""
     if path is not None:
         try:
+            is_new = not path.exists()
             with path.open("ab"):
                 pass
+            if is_new:
+                path.unlink()
         except OSError as error:
             raise BadInput(
                 option, str(path), f"a file that can be written ({error.strerror})", SOURCE

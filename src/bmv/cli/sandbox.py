@@ -11,14 +11,25 @@ import typer
 
 from bmv.app.world import World
 from bmv.cli import options
+from bmv.cli.options import MAX_PORT, WHOLE, whole
 from bmv.errors import BadInput
 from bmv.observe.log import configure
 from bmv.sandbox.clock import LoopClock, SimulatedLoop
 
 
 def sandbox(
-    port: Annotated[int, typer.Option(help="Port to answer on; 0 takes a free one.", min=0, max=65535)] = 0,
-    seed: Annotated[int, typer.Option(help="Everything random follows from it.", min=0)] = 1,
+    port: Annotated[
+        int,
+        typer.Option(
+            help="Port to answer on; 0 takes a free one.",
+            parser=whole("--port", 0, MAX_PORT),
+            metavar=WHOLE,
+        ),
+    ] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(help="Everything random follows from it.", parser=whole("--seed", 0), metavar=WHOLE),
+    ] = 1,
     speed: Annotated[str, typer.Option(help="Simulated seconds per real second.")] = "1",
     prices: Annotated[Path | None, typer.Option(help="Reference path: FILE.parquet or FILE.csv.")] = None,
     faults: Annotated[str, typer.Option(help="none, standard, or a TOML or JSON file of rates.")] = "none",
