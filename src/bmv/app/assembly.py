@@ -13,6 +13,7 @@ from bmv.chain.jito import BlockEngine
 from bmv.chain.rpc import Rpc
 from bmv.chain.stream import AccountStream
 from bmv.config import Settings
+from bmv.core.capacity import check_levels
 from bmv.core.state import new_state
 from bmv.errors import BadBytes, Refused
 from bmv.keys.signer import InProcessSigner, Secret
@@ -29,7 +30,6 @@ from bmv.venue.openbook_v1.addresses import OPENBOOK_V1
 from bmv.venue.openbook_v1.codec import decode_market
 from bmv.venue.openbook_v1.instructions import MarketKeys
 from bmv.venue.token import decode_mint
-
 
 RPC_TIMEOUT_S, JITO_TIMEOUT_S, STREAM_SILENCE_S = 10.0, 5.0, 5.0
 
@@ -75,7 +75,8 @@ async def assemble(
     """Read the market's facts from the chain and wire the engine for it.
 
     ``seconds`` is the loop's monotonic time; ``seed`` feeds the jitter of retries and the choice of tip
-    accounts. Raises OutsideError where the chain cannot be read, BadBytes where this is not a market.
+    accounts. Raises OutsideError where the chain cannot be read, BadBytes where this is not a
+    market, BadInput where GRID_LEVELS asks for more than wallets and book hold.
     """
     errors: Counter[str] = Counter()
     count = partial(count_error, errors)
@@ -98,6 +99,7 @@ async def assemble(
         on_error=count,
     )
     spec, market = await read_market(rpc, market_address)
+    check_levels(spec, len(signer.pubkeys()), settings)
     record = Record(spec, errors)
     wallets = [WalletAccounts.of(owner, market) for owner in signer.pubkeys()]
     reader = Reader(spec, market, wallets, settings.foreign_min)

@@ -7,6 +7,7 @@ from bmv.app.assembly import Assembly
 from bmv.app.samples import Samples, best_own
 from bmv.app.truth import locked_atoms, residual_lamports, residual_tokens, standing_orders
 from bmv.app.world import World
+from bmv.core.capacity import grid_levels
 from bmv.core.decay import FINE
 from bmv.core.ledger import Part
 from bmv.model import MarketSpec, Side
@@ -64,7 +65,7 @@ def counts(assembly: Assembly, samples: Samples) -> dict[str, Any]:
     median, lowest = samples.median(samples.shares), min(samples.shares, default=None)
     return {
         "wallets": len(assembly.wallets),
-        "levels": len(assembly.engine.state.target.quotes),
+        "levels": grid_levels(assembly.engine.state, assembly.engine.settings),
         "levels_wanted": {
             "median": samples.median(samples.wanted),
             "min_standing_share": lowest,
