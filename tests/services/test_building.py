@@ -1,0 +1,224 @@
+"""Actions become transactions: limits of packet, bundle and program, checked on the signed bytes."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from solders.instruction import Instruction
+from solders.message import MessageV0
+from solders.pubkey import Pubkey
+from solders.transaction import VersionedTransaction
+from tests.services.living_world import START_MS, StillClock, accounts_of, image
+
+from bmv.app.world import World, WorldOptions
+from bmv.chain.jito import TIP_ACCOUNTS
+from bmv.chain.transaction import build_transaction, sign
+from bmv.errors import InvariantBroken
+from bmv.events import Execute
+from bmv.keys.signer import InProcessSigner
+from bmv.model import Cancel, Placement, Side
+from bmv.services.accounts import market_keys
+from bmv.services.building import (
+    CRANK_EVENTS,
+    CRANK_FILLS,
+    Step,
+    change_steps,
+    crank_steps,
+    prepare_steps,
+    settle_steps,
+)
+from bmv.services.packing import MAX_BUNDLE, BundleDraft, Group, pack_bundles
+from bmv.units import BaseLots, Lamports, Ticks
+from bmv.venue.openbook_v1.addresses import OPENBOOK_V1
+from bmv.venue.openbook_v1.codec import QueueEvent, decode_market
+
+WORLD = World(WorldOptions(wallets=4), StillClock(), idle_slots_told=False)
+MARKET_IMAGE = image(WORLD, WORLD.market)
+assert MARKET_IMAGE is not None
+MARKET = market_keys(WORLD.market, OPENBOOK_V1, decode_market(MARKET_IMAGE.data))
+WALLETS = accounts_of(WORLD)
+SIGNER = InProcessSigner(WORLD.keypairs)
+TIP = (TIP_ACCOUNTS[3], Lamports(10_000))
+PAID = (TIP_ACCOUNTS[3], 10_000)
+UNTIL = START_MS // 1000 + 20
+TRANSFER = b"\x02\0\0\0"
+SYSTEM, COMPUTE_BUDGET = bytes(32), "ComputeBudget111111111111111111111111111111"
+
+sides = st.sampled_from(list(Side))
+cancels = st.lists(st.tuples(sides, st.integers(1, 128), st.booleans()), max_size=32)
+places = st.lists(st.tuples(sides, st.integers(1, 10**6), st.integers(1, 10**6)), max_size=16)
+changes = st.lists(st.tuples(cancels, places), min_size=1, max_size=4)
+
+
+Leaving = list[tuple[Side, int, bool]]
+Coming = list[tuple[Side, int, int]]
+
+
+def change(ticket: int, leaving: Leaving, coming: Coming) -> Execute:
+    """Make one wallet's change out of drawn numbers."""
+    return Execute(
+        ticket,
+        ticket,
+        tuple(
+            Cancel(ticket, side, Ticks(price), price << 64 | 7, price if named else 0)
+            for side, price, named in leaving
+        ),
+        tuple(
+            Placement(ticket, side, 1, Ticks(price), BaseLots(size), number % 128 + 1)
+            for number, (side, price, size) in enumerate(coming)
+        ),
+    )
+
+
+def wire(bundle: BundleDraft) -> list[bytes]:
+    """Build and sign a bundle as the dispatcher does."""
+    return [
+        sign(
+            build_transaction(
+                draft.payer,
+                draft.instructions,
+                draft.units,
+                TIP if draft is bundle.drafts[-1] else None,
+                bytes(32),
+            ),
+            SIGNER,
+        )
+        for draft in bundle.drafts
+    ]
+
+
+def instructions_of(raw: bytes) -> list[tuple[Pubkey, bytes, list[Pubkey]]]:
+    """Parse a transaction with the reference library: program, data and accounts of each instruction."""
+    message = VersionedTransaction.from_bytes(raw).message
+    assert isinstance(message, MessageV0)
+    keys = message.account_keys
+    return [
+        (keys[one.program_id_index], bytes(one.data), [keys[index] for index in one.accounts])
+        for one in message.instructions
+    ]
+
+
+def tip_of(raw: bytes) -> list[tuple[Pubkey, int]]:
+    """Return the transfers of a transaction to tip accounts."""
+    return [
+        (accounts[1], int.from_bytes(data[4:12], "little"))
+        for program, data, accounts in instructions_of(raw)
+        if bytes(program) == SYSTEM and data[:4] == TRANSFER and accounts[1] in TIP_ACCOUNTS
+    ]
+
+
+def plain(instruction: Instruction) -> tuple[Pubkey, bytes, list[Pubkey]]:
+    """Return what ``instructions_of`` would say of an instruction."""
+    metas = [meta.pubkey for meta in instruction.accounts]
+    return instruction.program_id, bytes(instruction.data), metas
+
+
+def check_bundles(groups: list[Group], bundles: list[BundleDraft]) -> None:
+    """Check every promise of packing on the signed bytes."""
+    tickets = [ticket for bundle in bundles for ticket in bundle.tickets]
+    assert tickets == [group.ticket for group in groups]
+    by_ticket = {group.ticket: group for group in groups}
+    for bundle in bundles:
+        raws = wire(bundle)
+        assert 1 <= len(raws) <= MAX_BUNDLE
+        carried = []
+        for number, raw in enumerate(raws):
+            assert len(raw) <= 1_232
+            found = instructions_of(raw)
+            assert len(found) <= 64
+            assert str(found[0][0]) == COMPUTE_BUDGET
+            assert int.from_bytes(found[0][1][1:5], "little") <= 1_400_000
+            is_last = number == len(raws) - 1
+            assert tip_of(raw) == ([PAID] if is_last else [])
+            carried += found[1:-1] if is_last else found[1:]
+        wanted = [plain(s.instruction) for ticket in bundle.tickets for s in by_ticket[ticket].steps]
+        assert carried == wanted
+
+
+@settings(max_examples=60, deadline=None)
+@given(changes)
+def test_changes_of_any_shape_stay_whole_in_order_and_within_every_limit(
+    drawn: list[tuple[Leaving, Coming]],
+) -> None:
+    groups = []
+    for number, (leaving, coming) in enumerate(drawn):
+        steps = change_steps(change(number, leaving, coming), WALLETS[number], MARKET, WORLD.spec, UNTIL)
+        if steps:
+            groups.append(Group(number, steps))
+    check_bundles(groups, pack_bundles(groups, TIP))
+
+
+def test_cancels_come_before_placements_and_bids_before_asks() -> None:
+    action = change(
+        0,
+        [(Side.ASK, 5, True), (Side.BID, 6, False)],
+        [(Side.ASK, 12_100, 1), (Side.BID, 11_900, 1), (Side.ASK, 12_200, 1)],
+    )
+    steps = change_steps(action, WALLETS[0], MARKET, WORLD.spec, UNTIL)
+    tags = [bytes(step.instruction.data)[1] for step in steps]
+    payers = [WALLETS[0].quote in [meta.pubkey for meta in step.instruction.accounts] for step in steps]
+    assert len(steps) == 4
+    assert tags[2] == tags[3]
+    assert payers[2:] == [True, False]
+
+
+def test_placements_die_after_the_time_they_are_given() -> None:
+    steps = change_steps(change(0, [], [(Side.BID, 11_900, 1)]), WALLETS[0], MARKET, WORLD.spec, UNTIL)
+    assert UNTIL.to_bytes(8, "little") in bytes(steps[0].instruction.data)
+
+
+def test_a_change_that_needs_more_than_one_bundle_is_refused() -> None:
+    steps = [step for wallet in WALLETS[:1] for _ in range(200) for step in settle_steps(wallet, MARKET)]
+    with pytest.raises(InvariantBroken, match="a bundle takes 5"):
+        pack_bundles([Group(1, steps)], TIP)
+
+
+def test_steps_of_one_kind_fit_together_with_those_of_others() -> None:
+    groups = [
+        Group(number, prepare_steps(wallet, MARKET, Lamports(10**9), Lamports(10**7)))
+        for number, wallet in enumerate(WALLETS)
+    ]
+    groups += [Group(number + 10, settle_steps(wallet, MARKET)) for number, wallet in enumerate(WALLETS)]
+    check_bundles(groups, pack_bundles(groups, TIP))
+
+
+def event(owner: int, is_fill: bool, seq: int) -> QueueEvent:
+    """Make a waiting event of one of many owners."""
+    return QueueEvent(seq, seq, 1 if is_fill else 2, 0, 0, 0, 0, 0, 0, bytes([owner + 1]) * 32, 0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=90))
+def test_a_crank_covers_a_front_of_the_queue_with_all_its_owners_and_not_too_many_fills(
+    waiting: list[tuple[int, bool]],
+) -> None:
+    front = [event(owner, is_fill, seq) for seq, (owner, is_fill) in enumerate(waiting)]
+    steps = crank_steps(front, WALLETS[0], MARKET)
+    if not front:
+        assert steps == []
+        return
+    (step,) = steps
+    covered = int.from_bytes(bytes(step.instruction.data)[5:7], "little")
+    assert 1 <= covered <= min(len(front), CRANK_EVENTS)
+    assert sum(one.is_fill for one in front[:covered]) <= CRANK_FILLS
+    named = {bytes(meta.pubkey) for meta in step.instruction.accounts}
+    assert {one.owner for one in front[:covered]} <= named
+    check_bundles([Group(1, steps)], pack_bundles([Group(1, steps)], TIP))
+    if covered < len(front) and covered < CRANK_EVENTS:
+        following = front[covered]
+        fills = sum(one.is_fill for one in front[: covered + 1])
+        assert fills > CRANK_FILLS or following.owner not in {one.owner for one in front[:covered]}
+
+
+def test_the_compute_limit_of_a_transaction_is_that_of_its_steps() -> None:
+    rng = random.Random(4)
+    steps = [
+        Step(WALLETS[0].owner, step.instruction, rng.randint(1_000, 300_000))
+        for wallet in WALLETS[:1]
+        for _ in range(12)
+        for step in settle_steps(wallet, MARKET)
+    ]
+    (bundle,) = pack_bundles([Group(1, steps)], TIP)
+    assert sum(draft.units - 450 for draft in bundle.drafts) == sum(step.units for step in steps)
+    assert all(draft.units <= 1_400_000 for draft in bundle.drafts)

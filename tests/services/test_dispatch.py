@@ -1,0 +1,226 @@
+"""Dispatch through real clients into the simulated chain, whatever fails on the way."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from tests.services.living_world import NOBODY, Living, living, virtually
+
+from bmv.errors import InvariantBroken
+from bmv.events import AnyAction, BundleResolved, Crank, Execute, Prepare, Settle
+from bmv.model import Cancel, Outcome, Side
+from bmv.sandbox.clock import LoopClock
+from bmv.services import dispatch
+from bmv.services.building import settle_steps
+from bmv.services.dispatch import Dispatcher
+from bmv.units import LAMPORTS_PER_SOL, Lamports, Ticks
+
+SENDING = ("bundle_dropped", "jito_unreachable", "jito_rate_limited", "rpc_rate_limited", "rpc_unreachable")
+WRAP = Lamports(LAMPORTS_PER_SOL)
+
+
+class Desk:
+    """A dispatcher at work, and the outcomes it told."""
+
+    def __init__(self, it: Living) -> None:
+        self.it = it
+        self.told: list[BundleResolved] = []
+        self.dispatcher: Dispatcher = it.dispatcher(self.told.append)
+        self.task = asyncio.create_task(self.dispatcher.run())
+
+    def send(self, *actions: AnyAction) -> None:
+        """Hand actions in."""
+        self.it.send(self.dispatcher, *actions)
+
+    async def prepare(self) -> None:
+        """Open both wallets."""
+        self.send(Prepare(1, 0, WRAP), Prepare(2, 1, WRAP))
+        await asyncio.sleep(10)
+        assert self.outcomes() == {1: "landed", 2: "landed"}
+        self.told.clear()
+
+    def outcomes(self) -> dict[int, str]:
+        """Return the outcome of every ticket; a ticket answered twice fails."""
+        answers = Counter(ticket for event in self.told for ticket in event.tickets)
+        assert set(answers.values()) <= {1}
+        return {ticket: event.outcome.value for event in self.told for ticket in event.tickets}
+
+
+@pytest.mark.parametrize("kind", SENDING)
+@pytest.mark.parametrize("rate", [1.0, 0.5])
+def test_every_ticket_is_answered_once_whatever_fails(kind: str, rate: float) -> None:
+    async def scenario(clock: LoopClock) -> dict[int, str]:
+        async with living(clock, crowd=NOBODY) as it:
+            desk = Desk(it)
+            await desk.prepare()
+            it.world.faults.rates[kind] = rate
+            for ticket in range(10, 22):
+                desk.send(Settle(ticket, ticket % 2), Crank(ticket + 100))
+                await asyncio.sleep(7)
+            await asyncio.sleep(100)
+            it.world.faults.rates.clear()
+            await asyncio.sleep(60)
+            return desk.outcomes()
+
+    outcomes = virtually(scenario)
+    assert set(outcomes) == {*range(10, 22), *range(110, 122)}
+    assert {outcomes[ticket] for ticket in range(110, 122)} <= {"failed"}
+    landed = sum(outcomes[ticket] == "landed" for ticket in range(10, 22))
+    if rate < 1:
+        assert landed > 0
+    elif kind in {"bundle_dropped", "jito_rate_limited"}:
+        assert landed == 0
+
+
+def test_a_bundle_that_nobody_sees_expires_after_its_blockhash() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            desk = Desk(it)
+            await desk.prepare()
+            it.world.faults.rates["bundle_dropped"] = 1.0
+            sent_at = int(clock.now())
+            desk.send(Settle(7, 0))
+            await asyncio.sleep(120)
+            (event,) = desk.told
+            assert (event.outcome, event.tickets) == (Outcome.EXPIRED, (7,))
+            assert 50_000 < int(event.at) - sent_at < 80_000
+            assert it.world.faults.injected["bundle_dropped"] == 4
+
+    virtually(scenario)
+
+
+def test_a_dropped_bundle_is_sent_again_with_the_same_bytes() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            desk = Desk(it)
+            await desk.prepare()
+            before = set(it.world.chain.bundles)
+            it.world.faults.rates["bundle_dropped"] = 1.0
+            desk.send(Settle(7, 0))
+            await asyncio.sleep(2)
+            it.world.faults.rates.clear()
+            await asyncio.sleep(10)
+            (event,) = desk.told
+            assert event.outcome is Outcome.LANDED
+            assert set(it.world.chain.bundles) - before == {event.bundle_id}
+
+    virtually(scenario)
+
+
+def test_a_bundle_that_fails_on_the_chain_is_not_reported_as_landed() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            desk = Desk(it)
+            await desk.prepare()
+            unknown = Cancel(0, Side.BID, Ticks(5), 5 << 64 | 1, 0)
+            desk.send(Execute(8, 0, (unknown,), ()))
+            await asyncio.sleep(120)
+            assert desk.outcomes() == {8: "expired"}
+
+    virtually(scenario)
+
+
+def test_nothing_is_signed_with_a_stale_blockhash() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            desk = Desk(it)
+            await desk.prepare()
+            it.world.faults.rates["rpc_unreachable"] = 1.0
+            desk.send(Settle(7, 0))
+            await asyncio.sleep(40)
+            known = dict(it.world.chain.bundles)
+            desk.send(Settle(8, 0))
+            await asyncio.sleep(60)
+            assert it.world.chain.bundles == known
+            assert desk.outcomes()[8] == "failed"
+            assert "blockhash" in desk.told[-1].reason
+            it.world.faults.rates.clear()
+            await asyncio.sleep(60)
+            assert desk.outcomes()[7] == "landed"
+
+    virtually(scenario)
+
+
+def test_the_same_change_twice_in_a_row_is_two_bundles_and_paid_twice() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            desk = Desk(it)
+            await desk.prepare()
+            before = it.world.chain.burnt_lamports
+            for ticket in range(10, 40):
+                desk.send(Settle(ticket, 0))
+                await asyncio.sleep(1.5)
+            await asyncio.sleep(90)
+            assert set(desk.outcomes().values()) == {"landed"}
+            assert len({event.bundle_id for event in desk.told}) == 30
+            assert it.world.chain.burnt_lamports - before == sum(int(one.cost.fees) for one in desk.told)
+
+    virtually(scenario)
+
+
+def test_small_changes_share_a_bundle_and_its_one_tip() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            desk = Desk(it)
+            await desk.prepare()
+            desk.send(Settle(10, 0), Settle(11, 1))
+            await asyncio.sleep(10)
+            (event,) = desk.told
+            assert (event.tickets, event.outcome) == ((10, 11), Outcome.LANDED)
+            assert int(event.cost.fees) == 10_000
+
+    virtually(scenario)
+
+
+def test_a_defect_on_the_way_answers_the_tickets_and_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*_: object) -> None:
+        raise InvariantBroken("a plan that fits no bundle")
+
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            desk = Desk(it)
+            await desk.prepare()
+            monkeypatch.setattr(dispatch, "pack_bundles", too_large)
+            desk.send(Settle(7, 0), Settle(8, 1))
+            with pytest.raises(ExceptionGroup) as caught:
+                await desk.task
+            assert caught.group_contains(InvariantBroken)
+            assert desk.outcomes() == {7: "failed", 8: "failed"}
+
+    virtually(scenario)
+
+
+def test_a_defect_while_sending_leaves_the_outcome_to_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            desk = Desk(it)
+            await desk.prepare()
+            really = desk.dispatcher._block_engine.send_bundle
+
+            async def sent_and_broken(raws: list[bytes]) -> None:
+                await really(raws)
+                raise KeyError("after it was sent")
+
+            monkeypatch.setattr(desk.dispatcher._block_engine, "send_bundle", sent_and_broken)
+            desk.send(Settle(7, 0))
+            with pytest.raises(ExceptionGroup):
+                await desk.task
+            assert desk.told == []
+            again = asyncio.create_task(desk.dispatcher.run())
+            await asyncio.sleep(10)
+            assert desk.outcomes() == {7: "landed"}
+            again.cancel()
+
+    virtually(scenario)
+
+
+def test_settling_names_the_wallets_own_accounts() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            for wallet in it.assembly.wallets:
+                (step,) = settle_steps(wallet, it.assembly.market)
+                keys = [meta.pubkey for meta in step.instruction.accounts]
+                assert {wallet.owner, wallet.open_orders, wallet.base, wallet.quote} <= set(keys)
+                assert step.payer == wallet.owner
+
+    virtually(scenario)
