@@ -6,6 +6,7 @@ import json
 import secrets
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,12 +19,15 @@ from bmv.cli import options
 from bmv.cli.options import MAX_PORT, WHOLE, whole
 from bmv.config import Settings, load
 from bmv.errors import BadInput
+from bmv.sandbox.people.crowd import CrowdOptions
 from bmv.services.showing import Showing
 from bmv.web.server import WebServer
 
 DEFAULT_LEVELS = 100
 DEFAULT_PORT = 8080
 STATUS_EVERY_S = 1.0
+LIVELY_ARRIVALS_PER_DAY = 7_200
+"""A taker about every twelve seconds: people who look at the page shall see trades."""
 
 
 def demo(
@@ -66,6 +70,8 @@ def demo(
         )
     run_s = options.seconds("--for", length)
     world = options.world(seed, prices, time_scale, faults, run_s, wallets=wallets)
+    if not headless:
+        world = replace(world, crowd=CrowdOptions(arrivals_per_day=LIVELY_ARRIVALS_PER_DAY))
     settings = with_levels(load(config), levels, wallets)
     target = options.writable("--report", report)
     folder = options.folder("--state", state)

@@ -46,7 +46,7 @@ class CrowdOptions:
     takers: int = 36
     arbitrageurs: int = 3
     crankers: int = 1
-    arrivals_per_day: int = 400
+    arrivals_per_day: int = 600
     wealth: Decimal = Decimal(1)
 
     def roles(self) -> dict[str, int]:
