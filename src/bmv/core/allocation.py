@@ -8,15 +8,14 @@ Invariants
 - Seats are shared from the inside outwards, both sides alike: where they run short there is still a market.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heapreplace
 
 from bmv.config import Settings
 from bmv.core.decay import BPS
 from bmv.model import Level, MarketSpec, Quote, Side, WalletIndex, WalletView
 from bmv.units import BaseLots, Ticks, atoms_to_lots
-
-_Key = tuple[Side, Ticks]
 
 
 def spendable(view: WalletView, side: Side, spec: MarketSpec) -> int:
@@ -45,111 +44,128 @@ def assign(
     ``waiting`` holds the levels, or the parts of levels, that no wallet can place.
     """
     seats = {view.wallet: settings.orders_per_wallet for view in views}
-    sharing = {
-        side: _Sharing(
-            spec.quote_lot_size if side is Side.BID else 0,
-            {
-                v.wallet: _Purse(
-                    v.wallet, spendable(v, side, spec), largest_order(v, side, spec, settings), seats
-                )
-                for v in views
-            },
-        )
-        for side in Side
-    }
-    standing = {(order.side, order.price): order.wallet for view in views for order in view.orders}
-    homeless: list[Level] = []
-    for level in _inside_first(levels):
-        wallet = standing.get((level.side, level.price))
-        if wallet is None or not sharing[level.side].stays(level, wallet):
-            homeless.append(level)
+    sides = tuple(_Sharing(side, views, seats, spec, settings) for side in Side)
+    homeless = [level for level in _inside_first(levels) if not sides[level.side].stays(level)]
     for side in Side:
-        sharing[side].set_quotas([level for level in homeless if level.side is side])
+        sides[side].set_quotas([level for level in homeless if level.side is side])
     for level in homeless:
-        sharing[level.side].give_next(level)
-    waiting = [level for side in Side for level in sharing[side].waiting]
-    found = [sharing[level.side].quotes.get(level.price) for level in levels]
-    return tuple(quote for quote in found if quote is not None), tuple(waiting)
+        sides[level.side].give_next(level)
+    found = [sides[level.side].quotes.get(level.price) for level in levels]
+    return tuple(quote for quote in found if quote is not None), tuple(sides[0].waiting + sides[1].waiting)
 
 
-def _inside_first(levels: Iterable[Level]) -> list[Level]:
+def _inside_first(levels: Sequence[Level]) -> list[Level]:
     """Return the levels of both sides as one row, each side spread evenly over it."""
-    sides: dict[Side, list[Level]] = {side: [] for side in Side}
-    for level in levels:
-        sides[level.side].append(level)
-    bids, asks = sides[Side.BID], sides[Side.ASK]
-    row = [(rank * len(asks), 0, level) for rank, level in enumerate(bids)]
-    row += [(rank * len(bids), 1, level) for rank, level in enumerate(asks)]
-    return [level for *_, level in sorted(row, key=lambda entry: entry[:2])]
+    bids = [level for level in levels if level.side is Side.BID]
+    asks = [level for level in levels if level.side is Side.ASK]
+    row: list[Level] = []
+    bid = ask = 0
+    while bid < len(bids) and ask < len(asks):
+        if bid * len(asks) <= ask * len(bids):
+            row.append(bids[bid])
+            bid += 1
+        else:
+            row.append(asks[ask])
+            ask += 1
+    return row + bids[bid:] + asks[ask:]
 
 
 @dataclass(slots=True)
 class _Purse:
-    """What one wallet can still spend on one side, its largest order, and its seats (both sides share)."""
+    """What one wallet can still spend on one side, its largest order, and its share of the segment."""
 
     wallet: WalletIndex
     left: int
     largest: int
-    seats: dict[WalletIndex, int]
     quota: int = 0
 
-    def affords(self, one_lot: int) -> int:
-        """Return how many lots its next order may have."""
-        return min(self.left, self.largest) // one_lot if self.seats[self.wallet] > 0 else 0
+    @property
+    def reach(self) -> int:
+        """Return the most its next order may spend."""
+        return self.left if self.left < self.largest else self.largest
 
 
-@dataclass(slots=True)
 class _Sharing:
-    """One side's levels being shared out; ``quote_lot_size`` is 0 where a lot costs a lot (asks)."""
+    """One side's levels being shared out; ``seats`` are those of both sides."""
 
-    quote_lot_size: int
-    purses: dict[WalletIndex, _Purse]
-    quotes: dict[Ticks, Quote] = field(default_factory=dict)
-    waiting: list[Level] = field(default_factory=list)
-    ring: list[_Purse] = field(default_factory=list)
-    turn: int = 0
+    def __init__(
+        self,
+        side: Side,
+        views: Sequence[WalletView],
+        seats: dict[WalletIndex, int],
+        spec: MarketSpec,
+        settings: Settings,
+    ) -> None:
+        self.quotes: dict[Ticks, Quote] = {}
+        self.waiting: list[Level] = []
+        self._seats = seats
+        self._quote_lot_size = spec.quote_lot_size if side is Side.BID else 0
+        self._ring = [
+            _Purse(view.wallet, spendable(view, side, spec), largest_order(view, side, spec, settings))
+            for view in views
+        ]
+        self._standing = {
+            order.price: purse
+            for view, purse in zip(views, self._ring, strict=True)
+            for order in view.orders
+            if order.side is side
+        }
+        self._turn = 0
+        self._richest: list[tuple[int, WalletIndex, _Purse]] | None = None
 
-    def stays(self, level: Level, wallet: WalletIndex) -> bool:
+    def stays(self, level: Level) -> bool:
         """Give a level to the wallet whose order stands there; return False if it can place none of it."""
-        purse = self.purses[wallet]
-        if not purse.affords(self._one_lot(level)):
-            return False
-        self._give(level, purse)
-        return True
+        purse = self._standing.get(level.price)
+        return purse is not None and self._give(level, purse)
 
     def set_quotas(self, levels: Sequence[Level]) -> None:
         """Share the cost of ``levels`` between the wallets in proportion to what they have left."""
-        self.ring = list(self.purses.values())
         total = sum(self._one_lot(level) * int(level.size) for level in levels)
-        have = sum(purse.left for purse in self.ring)
-        for purse in self.ring:
+        have = sum(purse.left for purse in self._ring)
+        for purse in self._ring:
             purse.quota = -(-total * purse.left // have) if have else 0
 
     def give_next(self, level: Level) -> None:
         """Give a level to the wallet whose segment this is, else to the richest that can place it."""
-        one_lot = self._one_lot(level)
-        ring = self.ring
-        while self.turn < len(ring) and (ring[self.turn].quota <= 0 or not ring[self.turn].affords(one_lot)):
-            self.turn += 1
-        if self.turn < len(ring):
-            self._give(level, ring[self.turn])
-            return
-        able = [purse for purse in ring if purse.affords(one_lot)]
-        if able:
-            self._give(level, max(able, key=lambda purse: (min(purse.left, purse.largest), -purse.wallet)))
-        else:
+        while self._turn < len(self._ring):
+            purse = self._ring[self._turn]
+            if purse.quota > 0 and self._give(level, purse):
+                return
+            self._turn += 1
+        if not self._give_richest(level):
             self.waiting.append(level)
 
-    def _one_lot(self, level: Level) -> int:
-        return int(level.price) * self.quote_lot_size or 1
+    def _give_richest(self, level: Level) -> bool:
+        if self._richest is None:
+            self._richest = [(-purse.reach, purse.wallet, purse) for purse in self._ring]
+            heapify(self._richest)
+        while self._richest:
+            _, wallet, purse = self._richest[0]
+            if self._seats[wallet] > 0:
+                # If the richest cannot pay for a lot, nobody can.
+                given = self._give(level, purse)
+                heapreplace(self._richest, (-purse.reach, wallet, purse))
+                return given
+            heappop(self._richest)
+        return False
 
-    def _give(self, level: Level, purse: _Purse) -> None:
-        """Place as much of ``level`` as funds and the largest order allow; the rest waits."""
+    def _one_lot(self, level: Level) -> int:
+        """Return what one lot spends: its price for a bid, itself for an ask."""
+        return int(level.price) * self._quote_lot_size or 1
+
+    def _give(self, level: Level, purse: _Purse) -> bool:
+        """Place as much of ``level`` as funds and the largest order allow, the rest waits; or say no."""
         one_lot = self._one_lot(level)
-        size = BaseLots(min(int(level.size), purse.affords(one_lot)))
+        size, spent, reach = level.size, one_lot * int(level.size), purse.reach
+        if spent > reach:
+            size = BaseLots(reach // one_lot)
+            spent = one_lot * int(size)
+        if not size or not self._seats[purse.wallet]:
+            return False
         self.quotes[level.price] = Quote(purse.wallet, level.side, level.point, level.price, size)
-        purse.left -= one_lot * int(size)
-        purse.quota -= one_lot * int(size)
-        purse.seats[purse.wallet] -= 1
+        purse.left -= spent
+        purse.quota -= spent
+        self._seats[purse.wallet] -= 1
         if size < level.size:
             self.waiting.append(Level(level.side, level.point, level.price, level.size - size))
+        return True

@@ -113,13 +113,8 @@ def diff(
 def _diff_wallet(
     view: WalletView, wanted: Sequence[Quote], standing: OwnRange, settings: Settings, plan: Plan
 ) -> WalletPlan:
-    live: dict[tuple[Side, Ticks], LiveOrder] = {}
-    unwanted: list[LiveOrder] = []
-    for order in view.orders:
-        if (order.side, order.price) in live:
-            unwanted.append(order)
-        else:
-            live[order.side, order.price] = order
+    live = {(order.side, order.price): order for order in reversed(view.orders)}
+    unwanted = [order for order in view.orders if live[order.side, order.price] is not order]
     missing: list[Quote] = []
     for quote in wanted:
         order_there = live.get((quote.side, quote.price))
@@ -128,7 +123,7 @@ def _diff_wallet(
             del live[quote.side, quote.price]
         else:
             missing.append(quote)
-    unwanted += live.values()
+    unwanted += [order for order in view.orders if live.get((order.side, order.price)) is order]
     change = WalletPlan(view.wallet, [cancel_of(order) for order in unwanted[:MAX_CHANGE]])
     if missing:
         _place(missing, view, change, standing, settings, plan)
@@ -169,7 +164,7 @@ def _place(
 
 
 def _close_enough(have: BaseLots, want: BaseLots, settings: Settings) -> bool:
-    return int(abs(have - want)) * BPS <= int(want) * int(settings.size_tolerance)
+    return have == want or int(abs(have - want)) * BPS <= int(want) * int(settings.size_tolerance)
 
 
 def cancel_of(order: LiveOrder) -> Cancel:
