@@ -25,8 +25,8 @@ test: $(STAMP) ## run the test suite
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(STAMP) ## lint, types, layers, tidiness
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check --no-cache .
+	$(BIN)/ruff format --no-cache --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest tests/test_tidy.py

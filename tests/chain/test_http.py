@@ -5,9 +5,9 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.chain.stage import KEY
 
 from bmv.chain.http import Endpoint, backoff
+from tests.chain.stage import KEY
 
 
 @pytest.mark.parametrize(

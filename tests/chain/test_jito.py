@@ -11,7 +11,6 @@ from typing import Any
 import aiohttp
 import pytest
 from solders.keypair import Keypair
-from tests.chain.stage import KEY, Hurried, Reply, Stage, cut, drip, failure, hang, hang_up, raw, result
 
 from bmv.chain.http import NotSent
 from bmv.chain.jito import TIP_ACCOUNTS, BlockEngine, Inflight, TipFloor, bundle_id
@@ -20,6 +19,7 @@ from bmv.chain.transaction import sign, signature
 from bmv.errors import Garbled, OutsideError, RateLimited, Refused, Unreachable
 from bmv.keys.signer import InProcessSigner, Secret
 from bmv.units import Slot
+from tests.chain.stage import KEY, Hurried, Reply, Stage, cut, drip, failure, hang, hang_up, raw, result
 
 WALLET = Keypair.from_seed(bytes(32))
 RAWS = [

@@ -13,6 +13,14 @@ import aiohttp
 import pytest
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+
+from bmv.chain.http import NotSent
+from bmv.chain.message import compile_message
+from bmv.chain.rpc import AccountImage, Rpc, SignatureStatus
+from bmv.chain.transaction import sign, signature
+from bmv.errors import Garbled, OutsideError, RateLimited, Refused, Stale, Unreachable
+from bmv.keys.signer import InProcessSigner
+from bmv.units import Lamports, Slot
 from tests.chain.stage import (
     KEY,
     Hurried,
@@ -28,14 +36,6 @@ from tests.chain.stage import (
     raw,
     result,
 )
-
-from bmv.chain.http import NotSent
-from bmv.chain.message import compile_message
-from bmv.chain.rpc import AccountImage, Rpc, SignatureStatus
-from bmv.chain.transaction import sign, signature
-from bmv.errors import Garbled, OutsideError, RateLimited, Refused, Stale, Unreachable
-from bmv.keys.signer import InProcessSigner
-from bmv.units import Lamports, Slot
 
 T = TypeVar("T")
 WALLET = Keypair.from_seed(bytes(32))

@@ -14,7 +14,6 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from solders.pubkey import Pubkey
-from tests.chain.stage import KEY, Hurried
 
 from bmv.chain.http import Endpoint
 from bmv.chain.stream import (
@@ -28,6 +27,7 @@ from bmv.chain.stream import (
 )
 from bmv.errors import Garbled, OutsideError, RateLimited, Refused
 from bmv.units import Slot
+from tests.chain.stage import KEY, Hurried
 
 A, B, C = (Pubkey.from_bytes(bytes([n] * 32)) for n in (1, 2, 3))
 

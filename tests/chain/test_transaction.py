@@ -3,7 +3,6 @@
 import random
 
 import pytest
-from bmv.venue.system import compute_unit_limit, transfer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from solders.instruction import AccountMeta, Instruction
@@ -23,6 +22,7 @@ from bmv.chain.transaction import (
 )
 from bmv.keys.signer import InProcessSigner, UnknownKey
 from bmv.units import Lamports
+from bmv.venue.system import compute_unit_limit, transfer
 
 RNG = random.Random(7)
 WALLETS = [Keypair.from_seed(RNG.randbytes(32)) for _ in range(3)]

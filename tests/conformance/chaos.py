@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from random import Random
 from struct import Struct
 
-from tests.conformance.arena import OK, PROGRAM, Arena, Meta, Outcome, Step
-
 from bmv.sandbox import spl_token
 from bmv.sandbox.account import Account, ProgramError
 from bmv.sandbox.openbook.settle import AUTHORITY, vault_signer
 from bmv.sandbox.system_program import rent_exempt_lamports
 from bmv.venue.openbook_v1 import layouts
+from tests.conformance.arena import OK, PROGRAM, Arena, Meta, Outcome, Step
 
 NATIVE = spl_token.NATIVE_MINT
 NEVER = 2**63 - 1

@@ -2,6 +2,7 @@
 
 import pytest
 from solders.pubkey import Pubkey
+
 from tests.conformance.arena import OK
 from tests.conformance.chaos import Habits, run_chaos
 from tests.conformance.conftest import StepCounter

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from random import Random
 from struct import Struct
 
+from bmv.sandbox import spl_token
+from bmv.sandbox.account import Account
 from tests.conformance.arena import OK, Arena, Step
 from tests.conformance.chaos import NEVER, Chaos, Habits
 from tests.conformance.conftest import StepCounter
-
-from bmv.sandbox import spl_token
-from bmv.sandbox.account import Account
 
 _ORDER = Struct("<IQQQIIQHq")
 CHUNK = 8

@@ -5,6 +5,14 @@ from itertools import permutations
 
 import msgspec
 import pytest
+
+from bmv.config import Settings
+from bmv.core.absorb import absorb
+from bmv.core.plan import cancel_of
+from bmv.core.state import InFlight, Phase, State
+from bmv.events import AnyEvent, BundleResolved, Execute, FeedLost, HaltRequested, MarketSeen, Report, Tick
+from bmv.model import BundleCost, Fill, ForeignBook, LiveOrder, Outcome, Placement, Side, Trade, WalletView
+from bmv.units import BaseLots, Lamports, Millis, Slot, Ticks
 from tests.core.belongings import (
     QUOTE_LOT,
     START,
@@ -16,14 +24,6 @@ from tests.core.belongings import (
     settings,
     wallet,
 )
-
-from bmv.config import Settings
-from bmv.core.absorb import absorb
-from bmv.core.plan import cancel_of
-from bmv.core.state import InFlight, Phase, State
-from bmv.events import AnyEvent, BundleResolved, Execute, FeedLost, HaltRequested, MarketSeen, Report, Tick
-from bmv.model import BundleCost, Fill, ForeignBook, LiveOrder, Outcome, Placement, Side, Trade, WalletView
-from bmv.units import BaseLots, Lamports, Millis, Slot, Ticks
 
 SETTINGS = Settings()
 BID = order(0, Side.BID, 90, 10, order_id=1, client_id=3)

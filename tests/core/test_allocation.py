@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.belongings import BASE_LOT, QUOTE_LOT, SOL, market, order, settings, wallet
 
 from bmv.config import Settings
 from bmv.core.allocation import assign, cost, largest_order, spendable
 from bmv.model import Level, Quote, Side, WalletView
 from bmv.units import BaseLots, Ticks
+from tests.core.belongings import BASE_LOT, QUOTE_LOT, SOL, market, order, settings, wallet
 
 SPEC = market()
 MIDDLE = 10_000

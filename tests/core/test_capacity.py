@@ -3,12 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.belongings import market, quoting_state, settings, wallet
 
 from bmv.core.capacity import capacity, check_levels, grid_levels, most_levels, room
 from bmv.core.ladder import shares
 from bmv.errors import BadInput
 from bmv.model import ForeignBook, Side
+from tests.core.belongings import market, quoting_state, settings, wallet
 
 
 @given(

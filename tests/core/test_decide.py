@@ -14,8 +14,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.core.belongings import SOL, market, settings
-from tests.core.exchange import Account, Exchange, TransactionFailedError
 
 from bmv.config import Settings
 from bmv.core.decide import decide
@@ -38,6 +36,8 @@ from bmv.events import (
 )
 from bmv.model import BundleCost, Outcome, Placement, Side, WalletView
 from bmv.units import Lamports, Millis, Slot
+from tests.core.belongings import SOL, market, settings
+from tests.core.exchange import Account, Exchange, TransactionFailedError
 
 Sent = Execute | Prepare | Crank | Settle
 SEEDS = 60

@@ -6,8 +6,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.core import test_decide
-from tests.core.belongings import START, later, order, quoting_state, wallet
 
 from bmv.config import Settings
 from bmv.core.decide import decide
@@ -17,6 +15,8 @@ from bmv.core.state import InFlight, Phase, State
 from bmv.events import Crank, Execute, Finish, HaltRequested, Settle
 from bmv.model import Placement, Side, WalletView
 from bmv.units import BaseLots, Lamports, Millis, Slot, Ticks
+from tests.core import test_decide
+from tests.core.belongings import START, later, order, quoting_state, wallet
 
 BID = order(0, Side.BID, 90, 10)
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.belongings import QUOTE_LOT, market
 
 from bmv.core.ledger import Ledger, Part
 from bmv.model import BundleCost, Fill, Side, Trade
 from bmv.units import BaseLots, Lamports, Millis, Ticks
+from tests.core.belongings import QUOTE_LOT, market
 
 AT = Millis(5)
 SPEC = market()

@@ -4,6 +4,15 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+
+from bmv.config import Settings
+from bmv.core.limits import Approved, approve, standstill
+from bmv.core.plan import cancel_of
+from bmv.core.state import Backoff, InFlight, Phase, State
+from bmv.errors import OwnCross, UnsafeState
+from bmv.events import AnyAction, Crank, Execute, Prepare, Report, Settle
+from bmv.model import Cancel, ForeignBook, LiveOrder, Placement, Side, WalletView
+from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Slot, Ticks
 from tests.core.belongings import (
     BASE_LOT,
     QUOTE_LOT,
@@ -15,15 +24,6 @@ from tests.core.belongings import (
     unconfirmed,
     wallet,
 )
-
-from bmv.config import Settings
-from bmv.core.limits import Approved, approve, standstill
-from bmv.core.plan import cancel_of
-from bmv.core.state import Backoff, InFlight, Phase, State
-from bmv.errors import OwnCross, UnsafeState
-from bmv.events import AnyAction, Crank, Execute, Prepare, Report, Settle
-from bmv.model import Cancel, ForeignBook, LiveOrder, Placement, Side, WalletView
-from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Slot, Ticks
 
 SETTINGS = Settings()
 BID = Placement(0, Side.BID, 5, Ticks(100), BaseLots(10), client_id=9)

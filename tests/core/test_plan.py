@@ -6,12 +6,12 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.belongings import order, quote, settings, wallet
 
 from bmv.config import Settings
 from bmv.core.plan import MAX_CHANGE, OwnRange, Plan, diff, own_range
 from bmv.model import LiveOrder, Placement, Quote, Side, WalletView
 from bmv.units import BaseLots, Ticks
+from tests.core.belongings import order, quote, settings, wallet
 
 SETTINGS = Settings()
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 import pytest
-from tests.core.belongings import SOL, START, market, settings, wallet
 
 from bmv.config import Settings
 from bmv.core.decide import decide
@@ -15,6 +14,7 @@ from bmv.core.state import InFlight, Phase, new_state
 from bmv.events import AnyEvent, BundleResolved, Crank, Execute, MarketSeen, Prepare, Report, Tick
 from bmv.model import TOUCH, BundleCost, Fill, ForeignBook, LiveOrder, Outcome, Quote, Side, Trade, WalletView
 from bmv.units import BaseLots, Lamports, Millis, Slot, Ticks
+from tests.core.belongings import SOL, START, market, settings, wallet
 
 P = 20_000
 MINUTE = 60_000

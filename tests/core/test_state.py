@@ -4,7 +4,6 @@ from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.belongings import START, later, market, quoting_state, settings, wallet
 
 from bmv.config import DAY_MS, Settings
 from bmv.core.decay import FINE
@@ -12,6 +11,7 @@ from bmv.core.state import MOST_DOUBLED, Backoff, Flow, InFlight, Phase, fine_pr
 from bmv.events import Crank, Execute, Settle
 from bmv.model import Placement, Side
 from bmv.units import BaseLots, Lamports, Millis, Ticks
+from tests.core.belongings import START, later, market, quoting_state, settings, wallet
 
 PLACE = Placement(0, Side.BID, 1, Ticks(5), BaseLots(1), 1)
 

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
-from tests.sandbox.little_world import SOL, START_MS, World, keypair, pay, tip
 
 from bmv.sandbox.account import Account, Invocation, ProgramError
 from bmv.sandbox.blockhash import SlotClock
 from bmv.sandbox.chain import bundle_id
 from bmv.sandbox.ledger import SlotReport, UnknownCursor
 from bmv.sandbox.transaction import Rejected, Undecodable, parse
+from tests.sandbox.little_world import SOL, START_MS, World, keypair, pay, tip
 
 PROGRAM = bytes(range(32))
 

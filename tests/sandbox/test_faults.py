@@ -10,10 +10,10 @@ import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.sandbox.little_world import SOL, Client, World, b64, pay, served, tip
 
 from bmv.errors import BadInput
 from bmv.sandbox.faults import RATES, STANDARD, Faults
+from tests.sandbox.little_world import SOL, Client, World, b64, pay, served, tip
 
 PROCESSED = {"commitment": "processed"}
 

@@ -13,7 +13,6 @@ from solders.compute_budget import set_compute_unit_price
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
-from tests.sandbox.little_world import SOL, START_MS, Client, World, b64, pay, served, tip
 
 from bmv.sandbox import ata_program, spl_token
 from bmv.sandbox.account import Account
@@ -23,6 +22,7 @@ from bmv.sandbox.genesis import TIP_ACCOUNTS
 from bmv.sandbox.system_program import rent_exempt_lamports
 from bmv.sandbox.transaction import parse
 from bmv.sandbox.wire import base58_decode, base58_encode, token_amount
+from tests.sandbox.little_world import SOL, START_MS, Client, World, b64, pay, served, tip
 
 PROCESSED = {"commitment": "processed"}
 SAMPLE = Path(__file__).parents[3] / "shared" / "samples" / "getTransaction.json"

@@ -14,10 +14,10 @@ from solders.message import MessageV0
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata
-from tests.sandbox.little_world import World, keypair
 
 from bmv.sandbox import ata_program, spl_token, system_program
 from bmv.sandbox.account import Account
+from tests.sandbox.little_world import World, keypair
 
 SYSTEM, TOKEN, ATA = Pubkey(bytes(32)), Pubkey(spl_token.PROGRAM_ID), Pubkey(ata_program.PROGRAM_ID)
 NATIVE = Pubkey(spl_token.NATIVE_MINT)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import aiohttp
 import msgspec
 import pytest
-from tests.web.sample_source import SampleSource
 
 from bmv.errors import BadInput
 from bmv.observe.view import HistoryPoint, View
 from bmv.web.page import create_app
 from bmv.web.server import WebServer
+from tests.web.sample_source import SampleSource
 
 TOKEN = "correct horse"
 TICK_S = 0.02

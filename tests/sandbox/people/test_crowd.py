@@ -7,7 +7,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.sandbox.people.crowd_world import HOUR_MS, START_MS, CrowdWorld
 
 from bmv.model import Side
 from bmv.sandbox import spl_token
@@ -15,6 +14,7 @@ from bmv.sandbox.people.crowd import WEALTH_SOL, CrowdOptions
 from bmv.sandbox.people.reference import RecordedReference
 from bmv.sandbox.prices import PricePath
 from bmv.venue.openbook_v1.codec import decode_market, decode_open_orders
+from tests.sandbox.people.crowd_world import HOUR_MS, START_MS, CrowdWorld
 
 ROOT = Path(__file__).parents[3]
 
