@@ -27,7 +27,7 @@ SPEC = MarketSpec("market", "mint", 9, 9, 1_000_000_000, 1_000, 4_000, 4_000, 9_
 
 
 def run() -> dict[str, object]:
-    """Time both ways in turns on the same world; return the best of each in milliseconds (least disturbed)."""
+    """Time both ways in turns on the same world; return the best of each, in milliseconds."""
     views = standing()
     state = quoting(views)
     there, moved = ladder(0), ladder(MOVED)
