@@ -9,7 +9,6 @@ from solders.instruction import Instruction
 from solders.message import MessageV0
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
-from tests.services.living_world import START_MS, StillClock, accounts_of, image
 
 from bmv.app.world import World, WorldOptions
 from bmv.chain.jito import TIP_ACCOUNTS
@@ -32,6 +31,7 @@ from bmv.services.packing import MAX_BUNDLE, BundleDraft, Group, pack_bundles
 from bmv.units import BaseLots, Lamports, Ticks
 from bmv.venue.openbook_v1.addresses import OPENBOOK_V1
 from bmv.venue.openbook_v1.codec import QueueEvent, decode_market
+from tests.services.living_world import START_MS, StillClock, accounts_of, image
 
 WORLD = World(WorldOptions(wallets=4), StillClock(), idle_slots_told=False)
 MARKET_IMAGE = image(WORLD, WORLD.market)

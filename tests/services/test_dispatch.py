@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 
 import pytest
-from tests.services.living_world import NOBODY, Living, living, virtually
 
 from bmv.errors import InvariantBroken
 from bmv.events import AnyAction, BundleResolved, Crank, Execute, Prepare, Settle
@@ -14,6 +13,7 @@ from bmv.services import dispatch
 from bmv.services.building import settle_steps
 from bmv.services.dispatch import Dispatcher
 from bmv.units import LAMPORTS_PER_SOL, Lamports, Ticks
+from tests.services.living_world import NOBODY, Living, living, virtually
 
 SENDING = ("bundle_dropped", "jito_unreachable", "jito_rate_limited", "rpc_rate_limited", "rpc_unreachable")
 WRAP = Lamports(LAMPORTS_PER_SOL)

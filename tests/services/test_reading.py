@@ -8,16 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from solders.pubkey import Pubkey
-from tests.services.living_world import (
-    START_MS,
-    Living,
-    StillClock,
-    accounts_of,
-    image,
-    living,
-    reading,
-    virtually,
-)
 
 from bmv.app.truth import standing_orders
 from bmv.app.world import World, WorldOptions
@@ -30,6 +20,16 @@ from bmv.services.reading import Reader
 from bmv.units import LAMPORTS_PER_SOL, Lamports, Millis
 from bmv.venue.openbook_v1.addresses import OPENBOOK_V1
 from bmv.venue.openbook_v1.codec import decode_market
+from tests.services.living_world import (
+    START_MS,
+    Living,
+    StillClock,
+    accounts_of,
+    image,
+    living,
+    reading,
+    virtually,
+)
 
 AT = Millis(START_MS)
 FILL, OUT, BID, MAKER = 1, 2, 4, 8
