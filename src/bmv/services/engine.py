@@ -24,7 +24,7 @@ from bmv.services.dispatch import Dispatcher
 from bmv.services.feed import Feed
 from bmv.services.record import Record
 
-MAX_CRASHES = 3
+CRASH_PAUSE_S = 1.0
 
 
 class Engine:
@@ -110,7 +110,7 @@ class Engine:
         while True:
             with self._guarded(name):
                 await service()
-            await asyncio.sleep(1)
+            await asyncio.sleep(CRASH_PAUSE_S)
 
     @contextlib.contextmanager
     def _guarded(self, where: str) -> Iterator[None]:
@@ -127,5 +127,7 @@ class Engine:
         if not isinstance(error, OutsideError):
             self.record.errors[f"{where}_{type(error).__name__}"] += 1
         self._log.error("crash", where=where, error=repr(error))
-        if self._crashes <= MAX_CRASHES:
-            self.halt(f"{where} failed: {type(error).__name__}")
+        # A halt that fails itself is asked for again, but never in the same instant.
+        pause = 0.0 if self._crashes == 1 else CRASH_PAUSE_S
+        reason = f"{where} failed: {type(error).__name__}"
+        asyncio.get_running_loop().call_later(pause, self.halt, reason)

@@ -1,0 +1,124 @@
+"""The feed against the simulated node: nothing lost, nothing twice, never backwards, always again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from bmv.events import AnyEvent, FeedLost, MarketSeen, Tick
+from bmv.sandbox.clock import LoopClock
+from bmv.sandbox.faults import RATES, STANDARD
+from bmv.sandbox.ledger import SlotReport
+from bmv.services.feed import RESYNC_S
+from bmv.units import Slot
+from bmv.venue.openbook_v1.queues import decode_event_queue
+from tests.services.living_world import NOBODY, Living, living, virtually
+
+
+@asynccontextmanager
+async def listening(clock: LoopClock, **options: Any) -> AsyncIterator[tuple[Living, list[AnyEvent]]]:
+    """Run the feed of a living world alone, and yield the list its events go to."""
+    told: list[AnyEvent] = []
+    async with living(clock, **options) as it:
+        it.assembly.feed._emit = told.append
+        running = asyncio.create_task(it.assembly.feed.run())
+        try:
+            yield it, told
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+
+def matches(it: Living) -> Callable[[], list[int]]:
+    """Follow the event queue on the chain itself; return the seqs of all makers' fills so far, in order."""
+    seqs: dict[int, None] = {}
+    key = bytes(it.assembly.market.event_queue)
+
+    def look(_: SlotReport) -> None:
+        account = it.world.chain.account(key)
+        assert account is not None
+        queue = decode_event_queue(bytes(account.data))
+        seqs.update(dict.fromkeys(one.seq for one in queue.since(0) if one.is_fill and one.is_maker))
+
+    it.world.chain.listeners.append(look)
+    return lambda: list(seqs)
+
+
+@pytest.mark.parametrize("kind", [None, *(kind for kind in RATES if kind.startswith(("rpc", "ws")))])
+def test_every_trade_is_told_exactly_once_and_time_never_runs_backwards(kind: str | None) -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with listening(clock, seed=3) as (it, told):
+            happened = matches(it)
+            await asyncio.sleep(30)
+            if kind:
+                it.world.faults.rates[kind] = 0.3
+            await asyncio.sleep(3_600)
+            it.world.faults.rates.clear()
+            await asyncio.sleep(60)
+            seen = [event for event in told if isinstance(event, MarketSeen)]
+            slots = [event.slot for event in seen]
+            assert slots == sorted(slots)
+            assert [trade.seq for event in seen for trade in event.trades] == happened()
+            assert happened()
+
+    virtually(scenario)
+
+
+def test_without_any_notification_a_reading_is_made_at_every_resync() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with listening(clock, crowd=NOBODY) as (it, told):
+            it.world.faults.rates["ws_lost"] = 1.0
+            await asyncio.sleep(600)
+            at = [int(event.at) for event in told if isinstance(event, MarketSeen)]
+            assert max(later - earlier for earlier, later in pairwise(at)) <= RESYNC_S * 1_000
+            assert it.assembly.engine.record.errors["ws_lost"] > 0
+
+    virtually(scenario)
+
+
+def test_a_node_that_fails_is_told_and_tried_again_until_it_answers() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with listening(clock, crowd=NOBODY) as (it, told):
+            await asyncio.sleep(10)
+            it.world.faults.rates["rpc_unreachable"] = 1.0
+            await asyncio.sleep(120)
+            assert isinstance(told[-1], FeedLost) or isinstance(told[-2], FeedLost)
+            lost = sum(isinstance(event, FeedLost) for event in told)
+            assert 5 < lost < 120
+            it.world.faults.rates.clear()
+            before = len(told)
+            await asyncio.sleep(10)
+            assert any(isinstance(event, MarketSeen) for event in told[before:])
+
+    virtually(scenario)
+
+
+def test_one_absurd_slot_does_not_blind_the_feed_for_ever() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with listening(clock, crowd=NOBODY) as (it, told):
+            await asyncio.sleep(10)
+            it.assembly.feed.refresh(Slot(10**17))
+            await asyncio.sleep(60)
+            lost = [number for number, event in enumerate(told) if isinstance(event, FeedLost)]
+            assert len(lost) == 1
+            assert any(isinstance(event, MarketSeen) for event in told[lost[0] :])
+
+    virtually(scenario)
+
+
+def test_time_is_told_while_nothing_happens() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with listening(clock, crowd=NOBODY) as (_it, told):
+            await asyncio.sleep(60)
+            ticks = [event for event in told if isinstance(event, Tick)]
+            assert len(ticks) >= 25
+            assert [tick.slot for tick in ticks] == sorted({tick.slot for tick in ticks})
+
+    virtually(scenario)
+
+
+def test_the_standard_faults_name_only_kinds_that_the_feed_survives() -> None:
+    assert set(STANDARD) == set(RATES)
