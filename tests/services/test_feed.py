@@ -47,14 +47,16 @@ def matches(it: Living) -> Callable[[], list[int]]:
     return lambda: list(seqs)
 
 
-@pytest.mark.parametrize("kind", [None, *(kind for kind in RATES if kind.startswith(("rpc", "ws")))])
-def test_every_trade_is_told_exactly_once_and_time_never_runs_backwards(kind: str | None) -> None:
+ALONE = [(kind,) for kind in RATES if kind.startswith(("rpc", "ws"))]
+
+
+@pytest.mark.parametrize("kinds", [(), *ALONE, ("ws_lost", "rpc_stale"), tuple(RATES)])
+def test_every_trade_is_told_exactly_once_and_time_never_runs_backwards(kinds: tuple[str, ...]) -> None:
     async def scenario(clock: LoopClock) -> None:
         async with listening(clock, seed=3) as (it, told):
             happened = matches(it)
             await asyncio.sleep(30)
-            if kind:
-                it.world.faults.rates[kind] = 0.3
+            it.world.faults.rates.update(dict.fromkeys(kinds, 0.3))
             await asyncio.sleep(3_600)
             it.world.faults.rates.clear()
             await asyncio.sleep(60)
