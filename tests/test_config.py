@@ -1,0 +1,249 @@
+"""Settings from file and environment: strict, and every refusal says what, where from and what would do."""
+
+import ast
+import os
+import warnings
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bmv.config import _FIELDS, KNOWN_KEYS, NO_SETTINGS, Settings, load, parse_duration
+from bmv.errors import BadInput
+
+SOURCE = Path(__file__).resolve().parent.parent / "src" / "bmv"
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+
+
+@pytest.fixture
+def wrote(tmp_path: Path) -> Path:
+    return tmp_path / "bmv.toml"
+
+
+def refused(path: Path | None = None, text: str = "", **environ: str) -> str:
+    """Return the complaint about a file and an environment."""
+    if path is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(BadInput) as caught:
+        load(path, {f"BMV_{key}": value for key, value in environ.items()})
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def from_env(key: str, value: str) -> object:
+    """Return what a key becomes."""
+    names = {str(field.alias): name for name, field in Settings.model_fields.items()}
+    return getattr(load(None, {f"BMV_{key}": value}), names[key])
+
+
+# What is read
+
+
+def test_no_file_and_no_environment_are_the_defaults() -> None:
+    assert load(None, {}) == Settings()
+    assert load(None, {"PATH": "/bin", **dict.fromkeys(NO_SETTINGS, "x")}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("INSIDE_SPREAD_PCT", "0.75", 75),
+        ("BUY_DENSITY", "2.5", 25_000),
+        ("REF_NOTIONAL_SOL", "0.000000001", 1),
+        ("IDLE_INTERVAL_MIN", "20", 20 * MINUTE),
+        ("IDLE_INTERVAL_MIN", "2h", 2 * HOUR),
+        ("IDLE_INTERVAL_MIN", "1.5", 90_000),
+        ("CHANNEL_INERTIA_HOURS", "36", 36 * HOUR),
+        ("HISTORY_WINDOW_DAYS", "30", 30 * DAY),
+        ("PRICE_CONFIRM_S", "5", 5_000),
+        ("FORCED_SYNC", " 90 min ", 90 * MINUTE),
+        ("GRID_LEVELS", "auto", None),
+        ("GRID_LEVELS", "64", 64),
+        ("ORDERS_PER_WALLET", "96", 96),
+        ("JITO_TIP_MODE", "fixed", "fixed"),
+        ("PIVOT_MODE", "pure", "pure"),
+    ],
+)
+def test_values_are_written_as_people_write_them(key: str, text: str, value: object) -> None:
+    assert from_env(key, text) == value
+
+
+@given(st.integers(1, 10**6), st.sampled_from(["ms", "s", "min", "m", "h", "d"]))
+def test_a_duration_is_a_number_and_a_unit(count: int, unit: str) -> None:
+    per = {"ms": 1, "s": 1_000, "min": MINUTE, "m": MINUTE, "h": HOUR, "d": DAY}[unit]
+    assert parse_duration(f"{count}{unit}") == parse_duration(count, unit) == count * per
+
+
+@pytest.mark.parametrize("text", ["", "5", "h", "-5s", "5 weeks", "1h30m", "1e3s", "5S", "∞d", True, None, 5])
+def test_what_is_no_duration_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="a duration such as"):
+        parse_duration(text)
+
+
+def test_both_spellings_of_a_percentage_are_one_key(wrote: Path) -> None:
+    wrote.write_text('"BUY_PACE_%" = 20\nREANCHOR_PCT = 40\n"MAX_ORDER_%_OF_WALLET" = 10\n')
+    settings = load(wrote, {})
+    assert settings.buy_pace == 2_000
+    assert settings.reanchor == 4_000
+    assert settings.max_order_of_wallet == 1_000
+    wrote.write_text('"MIN_SPREAD_%" = 0.4\nMIN_SPREAD_PCT = 0.4\n')
+    assert load(wrote, {}).min_spread == 40
+
+
+def test_the_environment_wins_over_the_file(wrote: Path) -> None:
+    wrote.write_text('"INSIDE_SPREAD_%" = 2\nGRID_LEVELS = 10\n')
+    settings = load(wrote, {"BMV_INSIDE_SPREAD_PCT": "3"})
+    assert settings.inside_spread == 300
+    assert settings.grid_levels == 10
+
+
+def test_the_process_environment_is_read_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("BMV_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("BMV_GRID_LEVELS", "12")
+    assert load().grid_levels == 12
+
+
+def test_numbers_of_a_file_are_exact(wrote: Path) -> None:
+    wrote.write_text("REF_NOTIONAL_SOL = 0.100000001\nSEED_PRICE = 0.1\nSEED_DAILY_VOLUME = 3\n")
+    settings = load(wrote, {})
+    assert settings.ref_notional == 100_000_001
+    assert settings.seed_price == Decimal("0.1")
+
+
+# What is refused, and in which words
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('"INSIDE_SPREAD_%" = 30', "INSIDE_SPREAD_%: 30 is not allowed; at least 0.01 % and at most 20 %"),
+        ("INSIDE_SPREAD_PCT = 0.125", "INSIDE_SPREAD_PCT: '0.125' is not allowed; at most 2 decimals"),
+        ("IDLE_INTERVAL_MIN = '3s'", "IDLE_INTERVAL_MIN: '3s' is not allowed; at least 1min and at most 1d"),
+        ("PRICE_MAX_AGE = 5", "PRICE_MAX_AGE: 5 is not allowed; a duration such as 30s, 15min, 1h or 30d"),
+        ("PIVOT_MODE = 'x'", "PIVOT_MODE: 'x' is not allowed; 'seeded' or 'pure'"),
+        ("ORDERS_PER_WALLET = 'a'", "ORDERS_PER_WALLET: 'a' is not allowed; a number"),
+        ("ORDERS_PER_WALLET = 2.5", "ORDERS_PER_WALLET: '2.5' is not allowed; a whole number"),
+        ("ORDERS_PER_WALLET = 97", "ORDERS_PER_WALLET: 97 is not allowed; at least 2 and at most 96"),
+        ("GRID_LEVELS = 3", "GRID_LEVELS: 3 is not allowed; at least 4 and at most 6400"),
+        ("GRID_LEVELS = true", "GRID_LEVELS: True is not allowed; a number"),
+        ("REF_NOTIONAL_SOL = inf", "REF_NOTIONAL_SOL: 'Infinity' is not allowed; a finite number"),
+        ("REF_NOTIONAL_SOL = nan", "REF_NOTIONAL_SOL: 'NaN' is not allowed; a finite number"),
+        ("REF_NOTIONAL_SOL = 1e-10", "REF_NOTIONAL_SOL: '1E-10' is not allowed; at most 9 decimals"),
+        ("SEED_PRICE = -1", "SEED_PRICE: -1 is not allowed; at least 0"),
+        ("BUY_DENSITY = 9", "BUY_DENSITY: 9 is not allowed; at least 0.25 and at most 4"),
+        ("JITO_TIP_AMOUNT_SOL = 0", "JITO_TIP_AMOUNT_SOL: 0 is not allowed; at least 0.000001 and at most 1"),
+        ('"MIN_SPREAD_%" = 1.5', "MIN_SPREAD_%: '1.5' is not allowed; at most INSIDE_SPREAD_PCT, 1 %"),
+        (
+            "INSIDE_SPREAD_PCT = 0.25",
+            "INSIDE_SPREAD_PCT: '0.25' is not allowed; at least MIN_SPREAD_PCT",
+        ),
+        (
+            "MAX_BASE_SHARE_PCT = 10",
+            "MAX_BASE_SHARE_PCT: 10 is not allowed; at least MIN_BASE_SHARE_PCT",
+        ),
+        ("SEED_PRICE = 1", "SEED_PRICE: 1 is not allowed; 0 unless SEED_DAILY_VOLUME is set too"),
+        ("SEED_DAILY_VOLUME = 1", "SEED_DAILY_VOLUME: 1 is not allowed; 0 unless SEED_PRICE is set too"),
+        ("GRID_LEVEL = 8", "GRID_LEVEL: 8 is not allowed; known keys only; did you mean GRID_LEVELS?"),
+        ('"MIN_SPRAED_%" = 1', "MIN_SPRAED_%: 1 is not allowed; known keys only; did you mean MIN_SPREAD_%?"),
+        ("[market]\nname = 1", "market: {'name': 1} is not allowed; known keys only"),
+    ],
+)
+def test_a_refusal_names_the_key_as_written_the_value_what_would_do_and_the_file(
+    wrote: Path, line: str, complaint: str
+) -> None:
+    told = refused(wrote, line)
+    assert told.startswith(complaint)
+    assert told.endswith(f"(from {wrote})")
+
+
+def test_a_refusal_of_the_environment_names_the_variable() -> None:
+    assert refused(GRID_LEVELS="many").endswith("(from environment variable BMV_GRID_LEVELS)")
+    assert refused(LEVELS="4").endswith("(from environment variable BMV_LEVELS)")
+
+
+def test_two_spellings_with_different_values_are_an_error(wrote: Path) -> None:
+    told = refused(wrote, '"MIN_SPREAD_%" = 0.4\nMIN_SPREAD_PCT = 0.6\n')
+    assert told.startswith(
+        "MIN_SPREAD_PCT: '0.6' is not allowed; one spelling, or the same value as MIN_SPREAD_%"
+    )
+
+
+@pytest.mark.parametrize("content", [b"x = [", b"GRID_LEVELS = 4\nGRID_LEVELS = 5\n", b"\xff\xfe"])
+def test_a_file_that_is_no_toml_is_refused(wrote: Path, content: bytes) -> None:
+    wrote.write_bytes(content)
+    with pytest.raises(BadInput, match="valid TOML"):
+        load(wrote, {})
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(BadInput, match="a readable file"):
+            load(path, {})
+
+
+# Fake activity
+
+
+def test_every_key_that_would_fake_activity_is_named_in_one_message(wrote: Path) -> None:
+    told = refused(
+        wrote, 'NOISE_RATE = 3\n"FLASH_VOLUME_RATIO_%" = 5\nGRID_LEVELS = 1\n', FLASH_VOLUME_ENABLED="true"
+    )
+    assert told.startswith("FLASH_VOLUME_ENABLED, FLASH_VOLUME_RATIO_%, NOISE_RATE: ")
+    assert "docs/integrity.md" in told
+    assert str(wrote) in told
+    assert "environment variable BMV_FLASH_VOLUME_ENABLED" in told
+
+
+@pytest.mark.parametrize("value", ["true", "1", "yes", "no", "0", ""])
+def test_flash_volume_is_refused_unless_it_says_false(value: str) -> None:
+    assert "FLASH_VOLUME_ENABLED" in refused(FLASH_VOLUME_ENABLED=value)
+
+
+def test_flash_volume_switched_off_drops_its_other_keys_with_one_warning(wrote: Path) -> None:
+    wrote.write_text("FLASH_VOLUME_ENABLED = false\nFLASH_VOLUME_MAX = 5\n")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert load(wrote, {}) == Settings()
+    assert [str(each.message) for each in told] == [
+        "ignored, as there is no such module any more: FLASH_VOLUME_ENABLED, FLASH_VOLUME_MAX"
+    ]
+
+
+def test_flash_volume_switched_off_does_not_excuse_noise_or_a_contradicting_environment(wrote: Path) -> None:
+    assert refused(wrote, "FLASH_VOLUME_ENABLED = false\nNOISE_RATE = 1\n").startswith("NOISE_RATE: ")
+    text = "FLASH_VOLUME_ENABLED = false\n"
+    assert refused(wrote, text, FLASH_VOLUME_ENABLED="True").startswith("FLASH_VOLUME_ENABLED: ")
+
+
+# The table as a whole
+
+
+def test_every_default_is_within_its_own_range() -> None:
+    for name, field in Settings.model_fields.items():
+        value = getattr(Settings(), name)
+        for bound in field.metadata:
+            if value is not None:
+                assert value >= getattr(bound, "ge", value)
+                assert value <= getattr(bound, "le", value)
+
+
+def test_every_key_is_read_somewhere() -> None:
+    read = set()
+    for path in SOURCE.rglob("*.py"):
+        if path != SOURCE / "config.py":
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            read |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert [name for name in Settings.model_fields if name not in read] == []
+
+
+def test_keys_are_upper_case_and_unique() -> None:
+    assert len(set(KNOWN_KEYS)) == len(KNOWN_KEYS) == len(_FIELDS)
+    assert all(key == key.upper() and "%" not in key for key in KNOWN_KEYS)
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().grid_levels = 5
