@@ -27,6 +27,7 @@ from bmv.units import BlockHeight, Lamports, Slot
 
 ACCOUNTS_PER_CALL = 100
 STATUSES_PER_CALL = 256
+REMEMBERED_ACCOUNTS = 512
 
 Commitment = Literal["processed", "confirmed", "finalized"]
 T = TypeVar("T")
@@ -118,6 +119,7 @@ class Rpc:
         self._patience = Patience(rng, attempts, timeout_s, on_error)
         self._once = Patience(rng, 1, timeout_s, on_error)
         self._ids = itertools.count(1)
+        self._last_data: dict[Pubkey, tuple[str, bytes]] = {}
 
     async def latest_blockhash(self, commitment: Commitment = "confirmed") -> Blockhash:
         """Read the newest blockhash of a commitment."""
@@ -168,9 +170,30 @@ class Rpc:
             at = slot_of(result)
             if min_slot is not None and at < min_slot:
                 raise Stale(self._endpoint.where, f"answered from slot {at}, before {min_slot}")
-            return AccountsAt(at, [_image(value) for value in exactly(len(keys), result["value"])])
+            values = exactly(len(keys), result["value"])
+            return AccountsAt(at, [self._image(key, value) for key, value in zip(keys, values, strict=True)])
 
         return await self._read("getMultipleAccounts", [[str(key) for key in keys], options], parse)
+
+    def _image(self, key: Pubkey, value: Any) -> AccountImage | None:
+        if value is None or natural(value["lamports"]) == 0:
+            return None
+        coded, encoding = value["data"]
+        if encoding != "base64":
+            raise ValueError("data in another encoding")
+        data = self._decoded(key, coded)
+        return AccountImage(Lamports(value["lamports"]), Pubkey.from_string(value["owner"]), data)
+
+    def _decoded(self, key: Pubkey, coded: str) -> bytes:
+        """Decode base64, or return the last bytes where the text is the same: most accounts rest."""
+        known = self._last_data.get(key)
+        if known is not None and known[0] == coded:
+            return known[1]
+        if len(self._last_data) >= REMEMBERED_ACCOUNTS:
+            self._last_data.clear()
+        data = base64.b64decode(coded, validate=True)
+        self._last_data[key] = (coded, data)
+        return data
 
     async def signature_statuses(self, signatures: Sequence[str], search_history: bool = False) -> StatusesAt:
         """Ask what became of signatures, 256 a call; the oldest answer's slot counts."""
@@ -263,16 +286,6 @@ class Rpc:
 
 def _base64(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
-
-
-def _image(value: Any) -> AccountImage | None:
-    if value is None or natural(value["lamports"]) == 0:
-        return None
-    coded, encoding = value["data"]
-    if encoding != "base64":
-        raise ValueError("data in another encoding")
-    data = base64.b64decode(coded, validate=True)
-    return AccountImage(Lamports(value["lamports"]), Pubkey.from_string(value["owner"]), data)
 
 
 def _status(value: Any) -> SignatureStatus | None:
