@@ -148,9 +148,7 @@ class Settings(BaseSettings):
     min_base_share: Percent = _key("MIN_BASE_SHARE_PCT", 2_000, 0, 10_000)
     max_base_share: Percent = _key("MAX_BASE_SHARE_PCT", 8_000, 0, 10_000)
     max_order_of_wallet: Percent = _key("MAX_ORDER_PCT_OF_WALLET", 2_500, 100, 10_000)
-    gas_floor: Sol = _key(
-        "GAS_FLOOR_SOL", LAMPORTS_PER_SOL // 10, LAMPORTS_PER_SOL // 100, 100 * LAMPORTS_PER_SOL
-    )
+    gas_floor: Sol = _key("GAS_FLOOR_SOL", LAMPORTS_PER_SOL, LAMPORTS_PER_SOL // 10, 100 * LAMPORTS_PER_SOL)
     rebalance_threshold: Percent = _key("REBALANCE_THRESHOLD_PCT", 100, 1, 5_000)
     forced_sync: Duration = _key("FORCED_SYNC", HOUR_MS, 60_000, 7 * DAY_MS)
     rebuild_min_change: Percent = _key("REBUILD_MIN_CHANGE_PCT", 500, 0, 10_000)

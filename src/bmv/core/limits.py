@@ -26,8 +26,10 @@ from bmv.core.state import Phase, State
 from bmv.errors import OwnCross
 from bmv.events import AnyAction, Execute
 from bmv.model import Cancel, LiveOrder, Placement, Side, WalletIndex, WalletView
-from bmv.units import Millis
+from bmv.units import LAMPORTS_PER_SOL, Lamports, Millis
 
+GAS_FOR_CANCELS = Lamports(LAMPORTS_PER_SOL // 50)
+"""Below this a wallet places nothing: without gas nothing of it could ever be withdrawn."""
 STALE_AFTER_MS = Millis(30_000)
 _SEAL = object()
 
@@ -127,6 +129,8 @@ class _Screen:
     def _wallet_refusal(self, wallet: WalletIndex, view: WalletView | None) -> str:
         if view is None or not view.ready:
             return "the wallet's accounts are not open"
+        if view.gas < GAS_FOR_CANCELS:
+            return "the wallet's last gas is kept for its cancels"
         if wallet in self._busy:
             return "the wallet's last change is not resolved, or failed a moment ago"
         return ""

@@ -119,7 +119,7 @@ class Dispatcher:
         if isinstance(action, Prepare):
             return await self._prepare(action)
         front = self._reader.queue.unconsumed(CRANK_EVENTS) if self._reader.queue else []
-        return crank_steps(front, self._wallets[0], self._market)
+        return crank_steps(front, self._wallets[self._reader.richest_in_gas()], self._market)
 
     async def _prepare(self, action: Prepare) -> list[Step]:
         wallet = self._wallets[action.wallet]

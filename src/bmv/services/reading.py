@@ -79,6 +79,14 @@ class Reader:
             own_pending=sum(owner in self._owners for owner in queue.pending_owners()),
         )
 
+    def richest_in_gas(self) -> WalletIndex:
+        """Return the wallet that can best pay for what serves all of them."""
+        return max(range(len(self._wallets)), key=lambda index: (self._gas(index), -index))
+
+    def _gas(self, index: WalletIndex) -> int:
+        view = self._views.get(index)
+        return int(view.gas) if view else 0
+
     def forget(self) -> None:
         """Make the next reading report every wallet, changed or not."""
         self._views.clear()
