@@ -154,7 +154,7 @@ class Settings(BaseSettings):
     rebuild_min_change: Percent = _key("REBUILD_MIN_CHANGE_PCT", 500, 0, 10_000)
     topup_min_interval: Duration = _key("TOPUP_MIN_INTERVAL", 15 * 60_000, 1_000, DAY_MS)
     size_tolerance: Percent = _key("SIZE_TOLERANCE_PCT", 2_500, 0, 10_000)
-    max_order_age: Duration = _key("MAX_ORDER_AGE", 20_000, 2_000, 120_000)
+    max_order_age: Duration = _key("MAX_ORDER_AGE", 20_000, 2_000, 45_000)
     evict_backoff: Duration = _key("EVICT_BACKOFF", 600_000, 1_000, DAY_MS)
     jito_tip: Sol = _key("JITO_TIP_AMOUNT_SOL", LAMPORTS_PER_SOL // 200, 1_000, LAMPORTS_PER_SOL)
     jito_tip_mode: Literal["floor", "fixed"] = Field(default="floor", alias="JITO_TIP_MODE")
@@ -232,6 +232,10 @@ def _shown(key: str, value: int) -> str:
     return next((each.text for each in _FIELDS[key].metadata if isinstance(each, Shown)), str)(value)
 
 
+TIPS_IN_THE_GAS_FLOOR = 20
+"""A wallet starts with at least this many of the largest tips, or it could soon not pay for its cancels."""
+
+
 def _refuse_contradictions(settings: Settings, given: Mapping[str, _Given]) -> None:
     """Refuse values each of which is allowed but which cannot be meant together."""
     pairs = (
@@ -243,6 +247,11 @@ def _refuse_contradictions(settings: Settings, given: Mapping[str, _Given]) -> N
             raise given[low_key].refused(f"at most {high_key}, {_shown(high_key, int(high))}")
         if low > high:
             raise given[high_key].refused(f"at least {low_key}, {_shown(low_key, int(low))}")
+    enough = settings.jito_tip * TIPS_IN_THE_GAS_FLOOR
+    if settings.gas_floor < enough:
+        key = "GAS_FLOOR_SOL" if "GAS_FLOOR_SOL" in given else "JITO_TIP_AMOUNT_SOL"
+        least = f"a gas floor of {TIPS_IN_THE_GAS_FLOOR} tips or more (GAS_FLOOR_SOL, JITO_TIP_AMOUNT_SOL)"
+        raise given[key].refused(least)
     for key, other in (("SEED_PRICE", "SEED_DAILY_VOLUME"), ("SEED_DAILY_VOLUME", "SEED_PRICE")):
         if getattr(settings, key.lower()) and not getattr(settings, other.lower()):
             raise given[key].refused(f"0 unless {other} is set too: a seed is a price and a volume")

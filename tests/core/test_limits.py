@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from bmv.config import Settings
-from bmv.core.limits import GAS_FOR_CANCELS, Approved, approve, standstill
+from bmv.core.limits import Approved, approve, gas_reserve, standstill
 from bmv.core.plan import cancel_of
 from bmv.core.state import Backoff, InFlight, Phase, State
 from bmv.errors import OwnCross, UnsafeState
@@ -122,9 +122,9 @@ def test_a_wallet_without_its_accounts_places_nothing() -> None:
 
 @pytest.mark.parametrize(("short_by", "passes"), [(0, True), (1, False)])
 def test_the_last_gas_of_a_wallet_is_kept_for_its_cancels(short_by: int, passes: bool) -> None:
-    view = msgspec.structs.replace(wallet(0), gas=GAS_FOR_CANCELS - Lamports(short_by))
+    view = msgspec.structs.replace(wallet(0), gas=gas_reserve(SETTINGS) - Lamports(short_by))
     reason = "the wallet's last gas is kept for its cancels"
-    assert passed(quoting_state([view]), BID) == (([10], []) if passes else ([], [reason]))
+    assert passed(quoting_state([view]), BID) == (([9], []) if passes else ([], [reason]))
 
 
 def test_a_wallet_has_one_change_under_way_at_a_time() -> None:

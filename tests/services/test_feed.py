@@ -124,3 +124,17 @@ def test_time_is_told_while_nothing_happens() -> None:
 
 def test_the_standard_faults_name_only_kinds_that_the_feed_survives() -> None:
     assert set(STANDARD) == set(RATES)
+
+
+def test_a_node_that_goes_away_is_noticed_before_the_next_resync() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with listening(clock, crowd=NOBODY) as (it, told):
+            await asyncio.sleep(21)
+            it.world.faults.rates.update(ws_disconnected=1.0, rpc_unreachable=1.0)
+            gone = int(clock.now())
+            await asyncio.sleep(15)
+            lost = [event for event in told if isinstance(event, FeedLost)]
+            assert lost
+            assert int(lost[0].at) - gone <= 13_000
+
+    virtually(scenario)

@@ -69,7 +69,7 @@ class Samples:
 
     def median(self, values: list[int] | list[float]) -> float | None:
         """Return the median; None of nothing."""
-        return statistics.median(values) if values else None
+        return float(statistics.median(values)) if values else None
 
 
 def best_own(world: World, assembly: Assembly) -> dict[Side, int]:

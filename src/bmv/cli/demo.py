@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import secrets
+import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -85,6 +86,9 @@ def demo(
         quiet=True,
     )
     result = run_demo(chosen, None if headless else _Page(port, pace or 1.0).shown)
+    # The book is empty; what is left is to say so, and no impatience may cut that short.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     if target is not None:
         options.write_json(target, result)
     elif headless:

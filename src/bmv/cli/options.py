@@ -94,8 +94,14 @@ def writable(option: str, path: Path | None) -> Path | None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON."""
-    path.write_text(json.dumps(value, indent=2) + "\n")
+    """Write a value as indented JSON, whole or not at all (a pipe or device is written to directly)."""
+    text = json.dumps(value, indent=2) + "\n"
+    if path.exists() and not path.is_file():
+        path.write_text(text)
+        return
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def world(

@@ -64,9 +64,9 @@ async def _serve(world: World, port: int, folder: Path | None) -> None:
     }
     if folder is not None:
         options.write_json(folder / "sandbox.json", facts)
-    typer.echo(json.dumps(facts))
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    typer.echo(json.dumps(facts))
     await stopped.wait()
     await world.stop()

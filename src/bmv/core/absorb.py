@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from bmv.config import Settings
 from bmv.core.capacity import capacity
+from bmv.core.limits import gas_reserve
 from bmv.core.state import Backoff, InFlight, Phase, State
 from bmv.events import (
     AnyAction,
@@ -72,6 +73,7 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
         _arrived(state, fill.wallet, [fill])
     for view in event.wallets:
         reports += _vanished(state, view, event.fills, settings)
+        reports += _low_gas(state, view, settings)
         state.views[view.wallet] = view
         _arrived(state, view.wallet, view.orders)
     return reports + _landed(state, settings)
@@ -199,3 +201,11 @@ def _order_fields(order: LiveOrder | Placement | Fill) -> dict[str, str | int]:
         "side": order.side.name,
         "wallet": order.wallet,
     }
+
+
+def _low_gas(state: State, view: WalletView, settings: Settings) -> list[AnyAction]:
+    """Tell once when a wallet's plain SOL falls below what its cancels need: it places nothing now."""
+    reserve, before = gas_reserve(settings), state.views.get(view.wallet)
+    if view.gas >= reserve or (before is not None and before.gas < reserve):
+        return []
+    return [Report("WALLET_LOW_GAS", {"wallet": view.wallet, "lamports": int(view.gas)})]

@@ -29,7 +29,8 @@ from bmv.model import Cancel, LiveOrder, Placement, Side, WalletIndex, WalletVie
 from bmv.units import LAMPORTS_PER_SOL, Lamports, Millis
 
 GAS_FOR_CANCELS = Lamports(LAMPORTS_PER_SOL // 50)
-"""Below this a wallet places nothing: without gas nothing of it could ever be withdrawn."""
+RESERVED_TIPS = 4
+"""A wallet without these places nothing: without gas nothing of it could ever be withdrawn."""
 STALE_AFTER_MS = Millis(30_000)
 _SEAL = object()
 
@@ -72,6 +73,11 @@ def approve(actions: Sequence[AnyAction], state: State, settings: Settings) -> A
             approved.append(action)
     _never_meet(approved, state)
     return Approved(_SEAL, tuple(approved), tuple(screen.refusals))
+
+
+def gas_reserve(settings: Settings) -> Lamports:
+    """Return what a wallet keeps for withdrawing its orders: fees, and a few of the largest tips."""
+    return GAS_FOR_CANCELS + settings.jito_tip * RESERVED_TIPS
 
 
 def standstill(state: State, settings: Settings) -> str:
@@ -129,7 +135,7 @@ class _Screen:
     def _wallet_refusal(self, wallet: WalletIndex, view: WalletView | None) -> str:
         if view is None or not view.ready:
             return "the wallet's accounts are not open"
-        if view.gas < GAS_FOR_CANCELS:
+        if view.gas < gas_reserve(self._settings):
             return "the wallet's last gas is kept for its cancels"
         if wallet in self._busy:
             return "the wallet's last change is not resolved, or failed a moment ago"

@@ -65,6 +65,8 @@ class Feed:
         elif isinstance(event, StreamDown):
             self._record.errors["ws_lost" if event.silent else "ws_disconnected"] += 1
             self._log.warning("stream_down", reason=event.reason)
+            # Whether the node is gone as well must show now, not at the next resync.
+            self.refresh(Slot(0))
 
     async def _read_on(self) -> None:
         while True:

@@ -21,6 +21,8 @@ POLL_S = 0.4
 HEIGHT_EVERY_MS = Millis(4_000)
 RESEND_AFTER_MS = Millis(3_000)
 MAX_RESENDS = 3
+EXPIRY_MARGIN = BlockHeight(16)
+"""The node that tells the height may be ahead of the one that tells the signatures: a few blocks more."""
 
 
 @dataclass(slots=True)
@@ -87,7 +89,7 @@ class Outcomes:
         bundles = list(self._pending.values())
         found = await self._rpc.signature_statuses([sent.signatures[-1] for sent in bundles])
         for sent, status in zip(bundles, found.statuses, strict=True):
-            if status is not None and status.confirmation != "processed":
+            if status is not None and _final(status):
                 self._settle(sent, status)
         waiting = [sent for sent in bundles if sent.bundle_id in self._pending]
         for sent in waiting:
@@ -101,7 +103,7 @@ class Outcomes:
 
     async def _expire(self, waiting: list[Sent]) -> None:
         height = await self._rpc.block_height("confirmed")
-        overdue = [sent for sent in waiting if height > sent.last_valid]
+        overdue = [sent for sent in waiting if height > sent.last_valid + EXPIRY_MARGIN]
         if not overdue:
             return
         last_look = await self._rpc.signature_statuses(
@@ -110,7 +112,7 @@ class Outcomes:
         for sent, status in zip(overdue, last_look.statuses, strict=True):
             if status is None:
                 self.resolve(sent, Outcome.EXPIRED, f"block height {height} passed {sent.last_valid}")
-            else:
+            elif _final(status):
                 self._settle(sent, status)
 
     def _settle(self, sent: Sent, status: SignatureStatus) -> None:
@@ -128,3 +130,8 @@ class Outcomes:
                 cost=sent.cost,
             )
         )
+
+
+def _final(status: SignatureStatus) -> bool:
+    """Say whether a status can be counted on; a processed transaction may still be on a fork that dies."""
+    return status.confirmation != "processed"
