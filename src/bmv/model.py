@@ -15,10 +15,8 @@ from bmv.units import (
     LAMPORTS_PER_SOL,
     BaseAtoms,
     BaseLots,
-    BlockHeight,
     Lamports,
     Millis,
-    Slot,
     Ticks,
 )
 
@@ -218,11 +216,3 @@ class BundleCost(msgspec.Struct, frozen=True):
 
     fees: Lamports = Lamports(0)
     tip: Lamports = Lamports(0)
-
-
-class ChainTime(msgspec.Struct, frozen=True):
-    """Where the chain stands."""
-
-    slot: Slot
-    height: BlockHeight
-    unix_timestamp: int

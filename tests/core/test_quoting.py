@@ -386,11 +386,19 @@ def test_while_a_jump_waits_for_confirmation_the_ladder_stays_and_the_best_price
     assert int(desk.best(Side.BID).price) > P
 
 
-def test_with_the_days_budget_spent_the_ladder_is_neither_rebuilt_nor_taken_down() -> None:
+def test_with_the_days_budget_spent_only_what_the_price_has_passed_is_withdrawn() -> None:
     desk = quoting()
+    passed = {
+        o.order_id
+        for o in desk.state.views[0].orders
+        if o.side is Side.ASK and o.price < Ticks(P * 105 // 100)
+    }
     desk.state.spend(desk.chosen.daily_cost_budget, desk.state.now)
     desk.settle_down(P * 105 // 100)
-    assert (desk.rebuilds(), desk.done) == ([], [])
+    changes = [action for action in desk.done if isinstance(action, Execute)]
+    assert desk.rebuilds() == []
+    assert {cancel.order_id for change in changes for cancel in change.cancels} == passed != set()
+    assert not any(change.places for change in changes)
     desk.now += 86_400_000
     desk.settle_down(P * 105 // 100)
     assert desk.rebuilds() == ["threshold"]

@@ -113,11 +113,6 @@ class World:
             await asyncio.gather(self._driver, return_exceptions=True)
         await self.server.stop()
 
-    def send_crowd_home(self) -> None:
-        """Let nobody act any more; the chain goes on."""
-        if self._driver is not None:
-            self._driver.cancel()
-
     async def _drive_crowd(self) -> None:
         while (due := self.crowd.next_due_ms()) is not None:
             now = int(self._clock.now())

@@ -173,7 +173,7 @@ class BlockEngine:
                 if min(one.free_at() for one in self._regions) > deadline:
                     raise
             except Refused as error:
-                if "already" in error.why and "processed" in error.why:
+                if _has_landed(error):
                     return SendResult(own, name, "already_processed", error.why)
                 raise
             except OutsideError as error:
@@ -229,7 +229,9 @@ class BlockEngine:
         except OutsideError as error:
             if isinstance(error, RateLimited | Unreachable):
                 self._cool(region, error)
-            self._report(error)
+            # That a bundle has landed is an answer, not an error.
+            if not _has_landed(error):
+                self._report(error)
             raise
         region.failures = 0
         return result
@@ -260,6 +262,10 @@ class BlockEngine:
     def _report(self, error: OutsideError) -> None:
         if self._on_error is not None:
             self._on_error(error)
+
+
+def _has_landed(error: OutsideError) -> bool:
+    return isinstance(error, Refused) and "already" in error.why and "processed" in error.why
 
 
 def _asked(ids: Sequence[str]) -> list[Any]:

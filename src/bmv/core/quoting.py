@@ -1,18 +1,19 @@
 """Quote: follow the price, rebuild the ladder when a trigger says so, repair it on every event.
 
 Every event diffs the target with what stands and what flies; whatever was lost, dropped or evicted is put
-back by that same path. While nothing may be placed nothing is withdrawn either: what stands, stands.
+back by that same path. While nothing may be placed, only what stands on the wrong side of P is withdrawn.
 """
 
 from bmv.config import Settings
 from bmv.core.absorb import begin_halt
 from bmv.core.channel import channel
+from bmv.core.decay import FINE
 from bmv.core.limits import standstill
-from bmv.core.plan import Plan, diff, own_range
+from bmv.core.plan import MAX_CHANGE, Plan, cancel_of, diff, own_range
 from bmv.core.rebuilding import price_fine, rebuild_if_due
 from bmv.core.state import State
 from bmv.events import AnyAction, AnyEvent, Crank, Execute, Report, Tick
-from bmv.model import Quote
+from bmv.model import Quote, Side
 from bmv.units import Millis
 
 PRICE_EVERY_MS = Millis(5_000)
@@ -32,13 +33,31 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     if not reprice(state, settings):
         return begin_halt(state, NO_PRICE)
     if standstill(state, settings):
-        return _crank(state)
+        return [*_exposed(state), *_crank(state)]
     # An unconfirmed jump: the old price and the target stand; limits see to it that repairs raise nothing.
     trigger = rebuild_if_due(state, settings) if _confirmed(state) else ""
     views = [view for _, view in sorted(state.views.items())]
     plan = diff(_placeable(state), views, state.busy(), settings)
     reports = [_rebuilt(state, plan, trigger)] if trigger else []
     return [*reports, *_changes(state, plan), *_crank(state)]
+
+
+def _exposed(state: State) -> list[AnyAction]:
+    """Withdraw what stands on the wrong side of P: it is not replaced now, but nobody shall pick it off."""
+    price, busy = price_fine(state), state.busy()
+    actions: list[AnyAction] = []
+    for wallet, view in sorted(state.views.items()):
+        wrong = [
+            order
+            for order in view.orders
+            if (
+                int(order.price) * FINE > price if order.side is Side.BID else int(order.price) * FINE < price
+            )
+        ]
+        if wrong and wallet not in busy:
+            cancels = tuple(cancel_of(order) for order in wrong[:MAX_CHANGE])
+            actions.append(Execute(state.take_ticket(), wallet, cancels, ()))
+    return actions
 
 
 def reprice(state: State, settings: Settings) -> bool:

@@ -119,7 +119,8 @@ class WsFront:
 
     def close(self) -> None:
         """Cut every connection and stop listening to the chain."""
-        self._chain.listeners.remove(self._on_report)
+        if self._on_report in self._chain.listeners:
+            self._chain.listeners.remove(self._on_report)
         for connection in self._connections:
             connection.transport.abort()
 

@@ -62,11 +62,6 @@ class QueueEvent(msgspec.Struct, frozen=True):
         return bool(self.flags & EventFlag.MAKER)
 
     @property
-    def releases_funds(self) -> bool:
-        """Say whether consuming this Out event still has to unlock funds."""
-        return bool(self.flags & EventFlag.RELEASE_FUNDS)
-
-    @property
     def side(self) -> Side:
         """Return the side of the owner's order."""
         return Side.BID if self.flags & EventFlag.BID else Side.ASK
