@@ -34,7 +34,10 @@ class Tick(Event, frozen=True):
 
 
 class MarketSeen(Event, frozen=True):
-    """Report one consistent reading of the chain; ``wallets`` holds only those that changed."""
+    """Report one consistent reading of the chain; ``wallets`` holds only those that changed.
+
+    ``events_missed`` counts market events that the queue's ring overwrote before they could be read.
+    """
 
     slot: Slot
     book: ForeignBook
@@ -43,6 +46,7 @@ class MarketSeen(Event, frozen=True):
     fills: tuple[Fill, ...] = ()
     queue_count: int = 0
     own_pending: int = 0
+    events_missed: int = 0
 
 
 class BundleResolved(Event, frozen=True):

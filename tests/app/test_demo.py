@@ -18,9 +18,10 @@ from bmv.core.decide import decide
 from bmv.core.ledger import Part
 from bmv.core.state import new_state
 from bmv.events import AnyAction, AnyEvent
+from bmv.model import MarketSpec
 from bmv.observe.view import HistoryPoint, View
 from bmv.services.showing import Showing
-from bmv.units import Lamports
+from bmv.units import Lamports, Millis
 from tests.app.recorded_run import Run, run
 
 RUN_S = 2_400
@@ -121,16 +122,22 @@ def test_the_journal_played_into_a_fresh_decide_gives_the_same_bytes(watched: Wa
     read_event = msgspec.json.Decoder(AnyEvent).decode
     write = msgspec.json.Encoder().encode
     assembly = watched.run.engine
-    state = new_state(assembly.spec, 4, watched.run.settings, watched.run.started)
+    first, *lines = watched.journal.splitlines()
+    run = msgspec.json.decode(first)["run"]
+    assert (run["at"], run["wallets"]) == (int(watched.run.started), 4)
+    assert run["settings"] == watched.run.settings.model_dump(mode="json")
+    spec = msgspec.convert(run["market"], MarketSpec)
+    assert spec == assembly.spec
+    state = new_state(spec, run["wallets"], watched.run.settings, Millis(run["at"]))
     replayed = []
-    for line in watched.journal.splitlines():
+    for line in lines:
         raw = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
         if "event" in raw:
             event = read_event(raw["event"])
             replayed.append(b'{"event":' + write(event) + b"}")
             state, approved = decide(state, event, watched.run.settings)
             replayed += [b'{"action":' + write(action) + b"}" for action in approved.actions]
-    assert b"\n".join(replayed) + b"\n" == watched.journal
+    assert replayed == lines
     assert len(replayed) > 500
 
 

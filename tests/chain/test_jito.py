@@ -212,8 +212,9 @@ def test_the_next_bundle_avoids_a_region_that_has_just_failed() -> None:
 
 def test_already_processed_is_a_hint_that_it_landed() -> None:
     error = {"code": -32602, "message": "bundle contains an already processed transaction", "data": None}
-    sent = ask(lambda jito: jito.send_bundle(RAWS), failure(error, 400))
-    assert (sent.bundle_id, sent.outcome) == (OWN, "already_processed")
+    errors: list[OutsideError] = []
+    sent = ask(lambda jito: jito.send_bundle(RAWS), failure(error, 400), on_error=errors.append)
+    assert (sent.bundle_id, sent.outcome, errors) == (OWN, "already_processed", [])
 
 
 @pytest.mark.parametrize(

@@ -122,3 +122,14 @@ def test_the_sandbox_prints_one_line_of_urls_that_answer(tmp_path: Path) -> None
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.parametrize("after_s", [0.15, 0.4, 0.7, 1.0])
+def test_ctrl_c_before_anything_has_begun_ends_without_a_word(after_s: float) -> None:
+    process = start("demo", "--headless", "--for", "1h", "--speed", "20")
+    time.sleep(after_s)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    # Python itself answers for the first moments, our own door after them, the engine once it runs.
+    assert process.returncode in {130, 0, -signal.SIGINT}
+    assert "Traceback" not in err or process.returncode == -signal.SIGINT

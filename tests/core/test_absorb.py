@@ -262,6 +262,13 @@ def test_the_feed_going_down_and_coming_up_is_told_once_each() -> None:
     assert state.feed_up
 
 
+def test_events_nobody_could_read_are_told() -> None:
+    state = quoting_state([wallet(0)])
+    event = msgspec.structs.replace(seen(103), events_missed=7)
+    assert told(state, event)[-1:] == ["EVENTS_MISSED"]
+    assert told(state, seen(104)) == []
+
+
 def test_time_and_slots_never_run_back() -> None:
     state = quoting_state([wallet(0)])
     told(state, Tick(at=later(50), slot=Slot(500)))

@@ -205,6 +205,17 @@ def test_every_trade_and_fill_is_told_exactly_once_however_the_ring_wraps(
     assert told_fills == pushed_ours
 
 
+def test_events_the_ring_overwrote_unread_are_counted(bench: Bench) -> None:
+    bench.queue, bench.reader = ForgedQueue(), bench.new_reader()
+    bench.reader.read(AT, bench.accounts())
+    for _ in range(RING):
+        bench.trade(bench.stranger, bytes(32))
+    bench.queue.consumed = len(bench.queue.events)
+    seen = bench.reader.read(AT, bench.accounts())
+    assert (seen.events_missed, len(seen.trades)) == (RING, RING // 2)
+    assert bench.reader.read(AT, bench.accounts()).events_missed == 0
+
+
 def test_an_account_that_does_not_decode_swallows_no_fill(bench: Bench) -> None:
     bench.trade(bench.ours[0], bench.stranger)
     broken = bench.accounts()

@@ -15,7 +15,7 @@ from bmv.chain.stream import AccountStream
 from bmv.config import Settings
 from bmv.core.capacity import check_levels
 from bmv.core.state import new_state
-from bmv.errors import BadBytes, Refused
+from bmv.errors import BadBytes, OutsideError, Refused
 from bmv.keys.signer import InProcessSigner, Secret
 from bmv.model import MarketSpec
 from bmv.observe.journal import Journal
@@ -79,31 +79,14 @@ async def assemble(
     market, BadInput where GRID_LEVELS asks for more than wallets and book hold.
     """
     errors: Counter[str] = Counter()
-    count = partial(count_error, errors)
-    rpc = Rpc(
-        session,
-        outside.rpc_url,
-        rng=random.Random(f"{seed} rpc"),
-        on_error=count,
-        timeout_s=RPC_TIMEOUT_S * outside.haste,
-    )
-    block_engine = BlockEngine(
-        session,
-        outside.jito_urls,
-        auth_uuid=outside.jito_auth,
-        rng=random.Random(f"{seed} jito"),
-        now=seconds,
-        timeout_s=JITO_TIMEOUT_S * outside.haste,
-        per_second=outside.bundles_per_second,
-        tip_floor_url=outside.tip_floor_url,
-        on_error=count,
-    )
+    rpc, block_engine = _clients(outside, session, seconds, seed, partial(count_error, errors))
     spec, market = await read_market(rpc, market_address)
     check_levels(spec, len(signer.pubkeys()), settings)
     record = Record(spec, errors)
     wallets = [WalletAccounts.of(owner, market) for owner in signer.pubkeys()]
     reader = Reader(spec, market, wallets, settings.foreign_min)
     state = new_state(spec, len(wallets), settings, clock.now())
+    journal.begin(state.now, len(wallets), spec, settings)
     engine = Engine(state, settings, journal, record, clock)
     watched = [market.bids, market.asks, market.event_queue]
     stream = AccountStream(
@@ -130,6 +113,34 @@ async def assemble(
         on_sent=record.sent,
     )
     return Assembly(engine, feed, dispatcher, spec, market, wallets)
+
+
+def _clients(
+    outside: Outside,
+    session: aiohttp.ClientSession,
+    seconds: Callable[[], float],
+    seed: int,
+    count: Callable[[OutsideError], None],
+) -> tuple[Rpc, BlockEngine]:
+    rpc = Rpc(
+        session,
+        outside.rpc_url,
+        rng=random.Random(f"{seed} rpc"),
+        on_error=count,
+        timeout_s=RPC_TIMEOUT_S * outside.haste,
+    )
+    block_engine = BlockEngine(
+        session,
+        outside.jito_urls,
+        auth_uuid=outside.jito_auth,
+        rng=random.Random(f"{seed} jito"),
+        now=seconds,
+        timeout_s=JITO_TIMEOUT_S * outside.haste,
+        per_second=outside.bundles_per_second,
+        tip_floor_url=outside.tip_floor_url,
+        on_error=count,
+    )
+    return rpc, block_engine
 
 
 async def read_market(rpc: Rpc, address: Pubkey) -> tuple[MarketSpec, MarketKeys]:

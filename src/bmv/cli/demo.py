@@ -62,6 +62,7 @@ def demo(
     ] = None,
     state: Annotated[Path | None, typer.Option(help="Folder for the journal.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report to this file.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log what the engine does to stderr.")] = False,
 ) -> None:
     """Run a simulated world and the real engine in it; Ctrl-C cancels everything and ends."""
     pace = options.speed(speed)
@@ -83,7 +84,7 @@ def demo(
         speed=pace,
         run_s=run_s,
         state_dir=folder,
-        quiet=True,
+        quiet=not verbose,
     )
     result = run_demo(chosen, None if headless else _Page(port, pace or 1.0).shown)
     # The book is empty; what is left is to say so, and no impatience may cut that short.

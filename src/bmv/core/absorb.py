@@ -58,6 +58,8 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
     reports: list[AnyAction] = []
     if not state.feed_up:
         reports.append(Report("FEED_UP", {"slot": int(event.slot)}))
+    if event.events_missed:
+        reports.append(Report("EVENTS_MISSED", {"events": event.events_missed}))
     state.feed_up = True
     state.seen, state.seen_at = event.slot, event.at
     state.slot = max(state.slot, event.slot)

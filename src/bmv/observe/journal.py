@@ -11,7 +11,11 @@ from typing import BinaryIO
 
 import msgspec
 
+from bmv import __version__
+from bmv.config import Settings
 from bmv.events import AnyAction, AnyEvent
+from bmv.model import MarketSpec
+from bmv.units import Millis
 
 _encode = msgspec.json.Encoder().encode
 
@@ -22,6 +26,18 @@ class Journal:
     def __init__(self, path: Path | None = None) -> None:
         self._file: BinaryIO | None = path.open("ab") if path else None
         self._digest = hashlib.sha256()
+
+    def begin(self, at: Millis, wallets: int, spec: MarketSpec, settings: Settings) -> None:
+        """Append what a replay starts from; a folder used again holds one run after another."""
+        if self._file:
+            run = {
+                "version": __version__,
+                "at": int(at),
+                "wallets": wallets,
+                "market": spec,
+                "settings": settings.model_dump(mode="json"),
+            }
+            self._file.write(b'{"run":' + _encode(run) + b"}\n")
 
     def event(self, event: AnyEvent) -> None:
         """Append an event."""

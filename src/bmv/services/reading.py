@@ -1,7 +1,8 @@
 """One consistent reading of the chain -> what changed, as an event.
 
-Everything comes from a single getMultipleAccounts, so books, queue and wallets belong to one slot. Own orders
-are recognised by their OpenOrders account and taken out of the book before anything is priced from it.
+Everything comes from one getMultipleAccounts, so books, queue and wallets belong to one slot (beyond 24
+wallets from several calls, tied together by a minimum slot only). Own orders are recognised by their OpenOrders
+account and taken out of the book before anything is priced from it.
 """
 
 from collections.abc import Sequence
@@ -63,7 +64,8 @@ class Reader:
         self._read_side(Side.ASK, asks.data)
         queue = decode_event_queue(queue_image.data)
         views = self._wallet_views(reading.accounts, queue)
-        trades, fills = self._new_events(queue, at)
+        next_seq = queue.next_seq if self._next_seq is None else self._next_seq
+        trades, fills = self._new_events(queue.since(next_seq), at)
         # Everything decoded; only now is anything counted as told, else a bad account would swallow fills.
         self.queue, self._next_seq = queue, queue.next_seq
         changed = tuple(view for view in views if self._views.get(view.wallet) != view)
@@ -77,6 +79,7 @@ class Reader:
             fills=tuple(fills),
             queue_count=queue.count,
             own_pending=sum(owner in self._owners for owner in queue.pending_owners()),
+            events_missed=max(0, queue.oldest - next_seq),
         )
 
     def richest_in_gas(self) -> WalletIndex:
@@ -159,11 +162,11 @@ class Reader:
                 pending[wallet] = Pending(before.base + base, before.quote + quote)
         return pending
 
-    def _new_events(self, queue: EventQueueAccount, at: Millis) -> tuple[list[Trade], list[Fill]]:
+    def _new_events(self, events: Sequence[QueueEvent], at: Millis) -> tuple[list[Trade], list[Fill]]:
         trades: list[Trade] = []
         fills: list[Fill] = []
         makers: list[QueueEvent] = []
-        for event in queue.since(queue.next_seq if self._next_seq is None else self._next_seq):
+        for event in events:
             if event.is_fill and event.is_maker:
                 makers.append(event)
                 trades.append(self._trade(event, at))
