@@ -1,8 +1,8 @@
 """One consistent reading of the chain -> what changed, as an event.
 
 Everything comes from one getMultipleAccounts, so books, queue and wallets belong to one slot (beyond 24
-wallets from several calls, tied together by a minimum slot only). Own orders are recognised by their OpenOrders
-account and taken out of the book before anything is priced from it.
+wallets from several calls, tied together by a minimum slot only). Own orders are recognised by their
+OpenOrders account and taken out of the book before anything is priced from it.
 """
 
 from collections.abc import Sequence
