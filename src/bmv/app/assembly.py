@@ -9,6 +9,7 @@ from functools import partial
 import aiohttp
 from solders.pubkey import Pubkey
 
+from bmv import __version__
 from bmv.chain.jito import BlockEngine
 from bmv.chain.rpc import Rpc
 from bmv.chain.stream import AccountStream
@@ -86,7 +87,8 @@ async def assemble(
     wallets = [WalletAccounts.of(owner, market) for owner in signer.pubkeys()]
     reader = Reader(spec, market, wallets, settings.foreign_min)
     state = new_state(spec, len(wallets), settings, clock.now())
-    journal.begin(state.now, len(wallets), spec, settings)
+    start = {"version": __version__, "at": int(state.now), "wallets": len(wallets), "market": spec}
+    journal.begin({**start, "settings": settings.model_dump(mode="json")})
     engine = Engine(state, settings, journal, record, clock)
     watched = [market.bids, market.asks, market.event_queue]
     stream = AccountStream(

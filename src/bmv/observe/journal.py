@@ -6,16 +6,13 @@ only, so two runs that did the same things agree even if their notifications arr
 
 import contextlib
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
-from bmv import __version__
-from bmv.config import Settings
 from bmv.events import AnyAction, AnyEvent
-from bmv.model import MarketSpec
-from bmv.units import Millis
 
 _encode = msgspec.json.Encoder().encode
 
@@ -27,16 +24,9 @@ class Journal:
         self._file: BinaryIO | None = path.open("ab") if path else None
         self._digest = hashlib.sha256()
 
-    def begin(self, at: Millis, wallets: int, spec: MarketSpec, settings: Settings) -> None:
+    def begin(self, run: Mapping[str, object]) -> None:
         """Append what a replay starts from; a folder used again holds one run after another."""
         if self._file:
-            run = {
-                "version": __version__,
-                "at": int(at),
-                "wallets": wallets,
-                "market": spec,
-                "settings": settings.model_dump(mode="json"),
-            }
             self._file.write(b'{"run":' + _encode(run) + b"}\n")
 
     def event(self, event: AnyEvent) -> None:
