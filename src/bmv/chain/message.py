@@ -14,6 +14,7 @@ Layout (Solana message format, v0; ``short`` is a compact-u16 length)::
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
@@ -176,4 +177,7 @@ def message_signers(message: bytes) -> list[Pubkey]:
     keys_at = 5 if len(message) > 4 and message[4] < 0x80 else 6
     if signers < 1 or len(message) < keys_at + 32 * signers:
         raise ValueError("not a version 0 message")
-    return [Pubkey.from_bytes(message[at : at + 32]) for at in range(keys_at, keys_at + 32 * signers, 32)]
+    return [_pubkey(message[at : at + 32]) for at in range(keys_at, keys_at + 32 * signers, 32)]
+
+
+_pubkey = lru_cache(maxsize=1024)(Pubkey.from_bytes)

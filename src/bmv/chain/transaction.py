@@ -6,7 +6,8 @@ Rules of this file
 - Nothing here fetches: blockhash, keys and lamports are arguments.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Protocol
 
@@ -29,7 +30,7 @@ Tip = tuple[Pubkey, Lamports]
 class MessageSigner(Protocol):
     """Whatever holds keys and signs with them."""
 
-    def sign_all(self, jobs: Sequence[tuple[Pubkey, bytes]]) -> list[bytes]:
+    def sign_all(self, jobs: Iterable[tuple[Pubkey, bytes]]) -> list[bytes]:
         """Return the 64-byte ed25519 signature of each (key, message), in order."""
         ...
 
@@ -39,7 +40,12 @@ def framed(
 ) -> list[Instruction]:
     """Put the compute limit (units) before the instructions and the payer's tip, if any, after them."""
     tail = [] if tip is None else [transfer(payer, *tip)]
-    return [compute_unit_limit(compute_limit), *instructions, *tail]
+    return [_compute_limit(compute_limit), *instructions, *tail]
+
+
+@lru_cache(maxsize=1024)
+def _compute_limit(units: int) -> Instruction:
+    return compute_unit_limit(units)
 
 
 def wire_size(payer: Pubkey, instructions: Sequence[Instruction]) -> int:
@@ -88,15 +94,22 @@ def sign(message: bytes, signer: MessageSigner) -> bytes:
     return sign_all([message], signer)[0]
 
 
-def sign_all(messages: Sequence[bytes], signer: MessageSigner) -> list[bytes]:
+def sign_all(messages: Iterable[bytes], signer: MessageSigner) -> list[bytes]:
     """Return the wire transactions: every key a message names as a signer signs it, in its order.
 
-    Raises ValueError where a result is too large or not a v0 message; what ``signer`` raises for a key it
-    does not hold passes through.
+    Signing may begin while ``messages`` are still being made. Raises ValueError where a result is too large
+    or not a v0 message; what ``signer`` raises for a key it does not hold passes through.
     """
-    jobs = [(pubkey, message) for message in messages for pubkey in message_signers(message)]
-    signatures = iter(signer.sign_all(jobs))
-    return [_signed(message, list(islice(signatures, message[1]))) for message in messages]
+    seen: list[bytes] = []
+
+    def jobs() -> Iterator[tuple[Pubkey, bytes]]:
+        for message in messages:
+            seen.append(message)
+            for pubkey in message_signers(message):
+                yield pubkey, message
+
+    signatures = iter(signer.sign_all(jobs()))
+    return [_signed(message, list(islice(signatures, message[1]))) for message in seen]
 
 
 def _signed(message: bytes, signatures: list[bytes]) -> bytes:

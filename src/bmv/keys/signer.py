@@ -9,6 +9,7 @@ import hmac
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import NoReturn, SupportsIndex
 
 from nacl.bindings import crypto_sign
@@ -61,8 +62,8 @@ class Secret:
 Job = tuple[Pubkey, bytes]
 """Who signs, and what."""
 SIGNATURE_BYTES = 64
-WORTH_SHARING = 32
-"""From this many messages on, several threads sign faster than one."""
+PART = 32
+"""What one thread signs at a time; for fewer messages than this, threads are not worth it."""
 
 
 class InProcessSigner:
@@ -80,24 +81,30 @@ class InProcessSigner:
 
     def sign(self, pubkey: Pubkey, message: bytes) -> bytes:
         """Return the 64-byte ed25519 signature of ``message``; UnknownKey where the key is not held."""
-        keypair = self._keypairs.get(pubkey)
-        if keypair is None:
-            raise UnknownKey(pubkey)
-        return crypto_sign(message, keypair)[:SIGNATURE_BYTES]
+        return self._sign_part([(pubkey, message)])[0]
 
-    def sign_all(self, jobs: Sequence[Job]) -> list[bytes]:
-        """Return one signature per job, in order; many are shared by threads (libsodium frees the GIL)."""
-        if len(jobs) < WORTH_SHARING:
-            return self._sign_part(jobs)
-        cores = os.cpu_count() or 1
+    def sign_all(self, jobs: Iterable[Job]) -> list[bytes]:
+        """Return one signature per job, in order.
+
+        Threads share many jobs (libsodium frees the GIL), and begin while ``jobs`` is still being made.
+        """
+        waiting = iter(jobs)
+        first = list(islice(waiting, PART))
+        if len(first) < PART:
+            return self._sign_part(first)
         if self._threads is None:
-            self._threads = ThreadPoolExecutor(cores, thread_name_prefix="signer")
-        size = -(-len(jobs) // cores)
-        parts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
-        return [done for part in self._threads.map(self._sign_part, parts) for done in part]
+            self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="signer")
+        parts = [self._threads.submit(self._sign_part, first)]
+        while more := list(islice(waiting, PART)):
+            parts.append(self._threads.submit(self._sign_part, more))
+        return [signature for part in parts for signature in part.result()]
 
     def _sign_part(self, jobs: Sequence[Job]) -> list[bytes]:
-        return [self.sign(pubkey, message) for pubkey, message in jobs]
+        keypairs = self._keypairs
+        try:
+            return [crypto_sign(message, keypairs[pubkey])[:SIGNATURE_BYTES] for pubkey, message in jobs]
+        except KeyError as error:
+            raise UnknownKey(error.args[0]) from None
 
     def __repr__(self) -> str:
         return f"InProcessSigner({', '.join(map(str, self._keypairs))})"

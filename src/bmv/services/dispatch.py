@@ -11,6 +11,7 @@ import contextlib
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from bmv.chain.jito import TIP_ACCOUNTS, BlockEngine, bundle_id
 from bmv.chain.message import TemplateCache
@@ -103,8 +104,16 @@ class Dispatcher:
         for group in groups:
             if not group.steps:
                 self._never_sent(group.ticket, "nothing to do")
-        for bundle in pack_bundles([group for group in groups if group.steps], tip):
-            await self._send(bundle, tip)
+        bundles = pack_bundles([group for group in groups if group.steps], tip)
+        try:
+            signed = await self._signed(bundles, tip)
+        except OutsideError as error:
+            for bundle in bundles:
+                for ticket in bundle.tickets:
+                    self._never_sent(ticket, str(error))
+            return
+        for sent in signed:
+            await self._send(sent)
 
     async def _group(self, action: AnyAction) -> Group:
         return Group(_ticket(action), await self._steps(action))
@@ -129,13 +138,12 @@ class Dispatcher:
         rent = None if found.accounts[0] is not None else self._rent
         return prepare_steps(wallet, self._market, action.wrap, rent)
 
-    async def _send(self, bundle: BundleDraft, tip: Tip) -> None:
-        try:
-            sent = await self._signed(bundle, tip)
-        except OutsideError as error:
-            for ticket in bundle.tickets:
-                self._never_sent(ticket, str(error))
+    async def _send(self, sent: Sent) -> None:
+        if self._clock.now() - sent.sent_at > BLOCKHASH_STALE_MS:
+            for ticket in sent.tickets:
+                self._never_sent(ticket, "the bundles before it took too long")
             return
+        sent.sent_at = self._clock.now()
         self._on_sent()
         self._owed = [ticket for ticket in self._owed if ticket not in sent.tickets]
         with contextlib.ExitStack() as unless_refused:
@@ -147,19 +155,25 @@ class Dispatcher:
                 unless_refused.pop_all()
                 self._outcomes.resolve(sent, Outcome.FAILED, str(error))
 
-    async def _signed(self, bundle: BundleDraft, tip: Tip) -> Sent:
-        """Return a bundle that was not sent before; raise Stale where there is no other blockhash for it."""
-        sent = self._sign(bundle, tip, await self._fresh_blockhash())
-        if sent.bundle_id in self._recent:
+    async def _signed(self, bundles: Sequence[BundleDraft], tip: Tip) -> list[Sent]:
+        """Return bundles never sent before; raise Stale where there is no other blockhash for them."""
+        if not bundles:
+            return []
+        signed = self._sign(bundles, tip, await self._fresh_blockhash())
+        if self._repeats(signed):
             self._blockhash = None
-            sent = self._sign(bundle, tip, await self._fresh_blockhash())
-        if sent.bundle_id in self._recent:
+            signed = self._sign(bundles, tip, await self._fresh_blockhash())
+        if self._repeats(signed):
             raise Stale("rpc", "no new blockhash to send the same change again")
-        self._recent.append(sent.bundle_id)
-        return sent
+        self._recent.extend(sent.bundle_id for sent in signed)
+        return signed
 
-    def _sign(self, bundle: BundleDraft, tip: Tip, blockhash: Blockhash) -> Sent:
-        messages = [
+    def _repeats(self, signed: Sequence[Sent]) -> bool:
+        return any(sent.bundle_id in self._recent for sent in signed)
+
+    def _sign(self, bundles: Sequence[BundleDraft], tip: Tip, blockhash: Blockhash) -> list[Sent]:
+        """Build and sign a whole plan: signing is what costs, and many signatures are shared by threads."""
+        messages = (
             build_transaction(
                 draft.payer,
                 draft.instructions,
@@ -168,9 +182,15 @@ class Dispatcher:
                 blockhash.raw,
                 templates=self._templates,
             )
+            for bundle in bundles
             for draft in bundle.drafts
+        )
+        raws = iter(sign_all(messages, self._signer))
+        return [
+            self._sent(bundle, list(islice(raws, len(bundle.drafts))), tip, blockhash) for bundle in bundles
         ]
-        raws = sign_all(messages, self._signer)
+
+    def _sent(self, bundle: BundleDraft, raws: list[bytes], tip: Tip, blockhash: Blockhash) -> Sent:
         signatures = [signature(raw) for raw in raws]
         fees = Lamports(LAMPORTS_PER_SIGNATURE * sum(raw[0] for raw in raws))
         return Sent(
