@@ -242,7 +242,7 @@ def _texts() -> list[Path]:
     found = [path for path in ROOT.iterdir() if path.is_file() and path.suffix != ".pyc"]
     for room in ROOMS:
         found += [path for path in (ROOT / room).rglob("*") if path.is_file()]
-    skipped = {"__pycache__", "golden"}
+    skipped = {"__pycache__", "golden", ".git"}
     return sorted(p for p in found if not skipped & set(p.parts) and b"\0" not in p.read_bytes()[:1024])
 
 

@@ -1,0 +1,97 @@
+"""Values as people write them: percentages, SOL, ratios, durations.
+
+Rules of this file
+- Inside, percentages and ratios are basis points, durations milliseconds, SOL amounts lamports.
+- A parser takes what TOML and the environment give (numbers, text); it raises ValueError with what would do.
+- ``Shown`` is the way back: how a person writes the value.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from bmv.units import LAMPORTS_PER_SOL, Bps, Lamports, Millis
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)")
+_UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+HOUR_MS, DAY_MS = _UNIT_MS["h"], _UNIT_MS["d"]
+
+
+def parse_duration(value: object, unit: str = "") -> int:
+    """Return milliseconds from ``1h``, ``90s``, ``15min``; a bare number takes ``unit``; else ValueError."""
+    text = (
+        f"{value}{unit}"
+        if isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+        else value
+    )
+    match = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None and unit and isinstance(value, str):
+        match = _DURATION.fullmatch(value.strip() + unit)
+    if match is None:
+        raise ValueError("a duration such as 30s, 15min, 1h or 30d")
+    return int(Decimal(match[1]) * _UNIT_MS[match[2]])
+
+
+def _decimal(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError("a number")
+    try:
+        number = Decimal(str(value).strip())
+    except InvalidOperation as error:
+        raise ValueError("a number") from error
+    if not number.is_finite():
+        raise ValueError("a finite number")
+    return number
+
+
+def _scaled(value: object, scale: int) -> int:
+    exact = _decimal(value) * scale
+    if exact != int(exact):
+        raise ValueError(f"at most {len(str(scale)) - 1} decimals" if scale > 1 else "a whole number")
+    return int(exact)
+
+
+def _whole_or_auto(value: object) -> int | None:
+    return None if value == "auto" else _scaled(value, 1)
+
+
+def _duration_text(value: int) -> str:
+    unit = next(unit for unit in ("d", "h", "min", "s", "ms") if value % _UNIT_MS[unit] == 0)
+    return f"{value // _UNIT_MS[unit]}{unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How a person writes a value of a key."""
+
+    text: Callable[[int], str]
+
+
+def _per(scale: int, unit: str = "") -> Shown:
+    return Shown(lambda value: f"{(Decimal(value) / scale).normalize():f}{unit}")
+
+
+def _timed(unit: str = "") -> tuple[BeforeValidator, Shown]:
+    return BeforeValidator(lambda value: parse_duration(value, unit)), Shown(_duration_text)
+
+
+Percent = Annotated[Bps, BeforeValidator(lambda v: _scaled(v, 100)), _per(100, " %")]
+Sol = Annotated[Lamports, BeforeValidator(lambda v: _scaled(v, LAMPORTS_PER_SOL)), _per(LAMPORTS_PER_SOL)]
+Whole = Annotated[int, BeforeValidator(lambda v: _scaled(v, 1))]
+WholeOrAuto = Annotated[int | None, BeforeValidator(_whole_or_auto)]
+Number = Annotated[Decimal, BeforeValidator(_decimal)]
+Ratio = Annotated[Bps, BeforeValidator(lambda v: _scaled(v, 10_000)), _per(10_000)]
+Duration = Annotated[Millis, *_timed()]
+Seconds = Annotated[Millis, *_timed("s")]
+Minutes = Annotated[Millis, *_timed("min")]
+Hours = Annotated[Millis, *_timed("h")]
+Days = Annotated[Millis, *_timed("d")]
+
+
+def key(name: str, default: Any, low: int | None = None, high: int | None = None) -> Any:
+    """Declare a key: its name in a file, default and allowed range, both in the unit used inside."""
+    return Field(default=default, alias=name, ge=low, le=high)
