@@ -74,6 +74,38 @@ class MarketSpec(msgspec.Struct, frozen=True):
         return Decimal(int(lots) * self.base_lot_size) / Decimal(10) ** self.base_decimals
 
 
+class Clip(StrEnum):
+    """The limit that cut a level, or the money it would have had."""
+
+    NONE = ""
+    FUNDS = "wallet funds"
+    LARGEST_ORDER = "largest order"
+    SEATS = "seats"
+    EXPOSURE = "exposure cap"
+    CAPACITY = "book capacity"
+    PACE = "buying pace"
+    FOREIGN_BOOK = "foreign book"
+
+
+class Why(msgspec.Struct, frozen=True):
+    """The reason for a level: its place, its part of the money, and what cut it.
+
+    ``rank`` counts the side's levels from the inside (0: the touch), ``point`` is the lattice point in whose
+    place it stands, ``share_ppm`` its part of the budget by weight (merged neighbours included), ``budget``
+    the side's, in lamports (bids) or base lots (asks).
+    """
+
+    rank: int
+    point: int
+    share_ppm: int
+    budget: int
+    clip: Clip = Clip.NONE
+
+    def cut_by(self, clip: Clip) -> "Why":
+        """Return the reason of a level that ``clip`` has cut last."""
+        return Why(self.rank, self.point, self.share_ppm, self.budget, clip)
+
+
 class Level(msgspec.Struct, frozen=True):
     """One price the ladder wants: ``point`` is its index on the lattice, or ``TOUCH``."""
 
@@ -81,16 +113,18 @@ class Level(msgspec.Struct, frozen=True):
     point: int
     price: Ticks
     size: BaseLots
+    why: Why | None = None
 
 
 class Quote(msgspec.Struct, frozen=True):
-    """A level given to a wallet: what we want to stand there."""
+    """A level given to a wallet: what we want to stand there, and why (None: no ladder asked for it)."""
 
     wallet: WalletIndex
     side: Side
     point: int
     price: Ticks
     size: BaseLots
+    why: Why | None = None
 
 
 class LiveOrder(msgspec.Struct, frozen=True):

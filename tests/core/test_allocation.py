@@ -4,12 +4,13 @@ from collections import Counter, defaultdict
 from itertools import groupby
 from typing import NamedTuple
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bmv.config import Settings
 from bmv.core.allocation import assign, cost, largest_order, spendable
-from bmv.model import Level, Quote, Side, WalletView
+from bmv.model import Clip, Level, Quote, Side, WalletView, Why
 from bmv.units import BaseLots, Ticks
 from tests.core.belongings import BASE_LOT, QUOTE_LOT, SOL, market, order, settings, wallet
 
@@ -183,6 +184,17 @@ def test_what_the_largest_order_cuts_goes_to_the_next_levels_of_the_wallet_and_t
     quotes, waiting = assign(levels, [wallet(0, lots=400)], SPEC, settings())
     assert [int(quote.size) for quote in quotes] == [100, 100, 100, 100]
     assert sum(int(level.size) for level in waiting) == 5 * 150 - 400
+
+
+def test_a_level_that_a_limit_cut_names_the_limit_and_so_does_what_waits() -> None:
+    why = Why(rank=3, point=7, share_ppm=1_000, budget=600)
+    levels = [msgspec.structs.replace(each, why=why) for each in ladder(0, 5, ask_size=150)]
+    quotes, waiting = assign(levels, [wallet(0, lots=400)], SPEC, settings())
+    assert [quote.why for quote in quotes] == [why.cut_by(Clip.LARGEST_ORDER)] * 4
+    clips = Counter(level.why.clip for level in waiting if level.why)
+    assert clips == {Clip.LARGEST_ORDER: 4, Clip.FUNDS: 1}
+    _, unseated = assign(levels, [wallet(0, lots=4_000)], SPEC, settings(ORDERS_PER_WALLET=2))
+    assert {level.why for level in unseated} == {why.cut_by(Clip.SEATS)}
 
 
 def test_a_wallet_in_debt_is_given_nothing_and_costs_nobody_anything() -> None:

@@ -4,6 +4,7 @@ from fractions import Fraction
 from itertools import pairwise
 from math import ceil, floor, log2
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from bmv.core.ladder import (
     shares,
 )
 from bmv.core.lattice import Lattice
-from bmv.model import TOUCH, Level, Side
+from bmv.model import TOUCH, Clip, Level, Side, Why
 from bmv.units import BaseLots, Bps, Lamports, Ticks
 
 SETTINGS = Settings()
@@ -287,7 +288,30 @@ def test_a_price_of_one_tick_has_no_bid_and_its_budget_waits() -> None:
 
 def test_an_empty_zone_still_has_its_touch() -> None:
     built = build_side(zone(Side.ASK, 100 * FINE, low=101 * FINE, high=101 * FINE, budget=7))
-    assert built.levels == (Level(Side.ASK, TOUCH, Ticks(101), BaseLots(7)),)
+    why = Why(rank=0, point=TOUCH, share_ppm=1_000_000, budget=7)
+    assert built.levels == (Level(Side.ASK, TOUCH, Ticks(101), BaseLots(7), why),)
+
+
+@given(zones())
+def test_every_level_says_its_rank_its_place_its_share_and_the_budget(world: Zone) -> None:
+    built = build_side(world)
+    for rank, level in enumerate(built.levels):
+        assert level.why is not None
+        assert (level.why.rank, level.why.budget) == (rank, world.budget)
+        # A lot more or less by rounding; weights under one lot are merged, so shares are of whole groups.
+        exact = Fraction(world.budget * level.why.share_ppm, 10**6 * cost(level))
+        assert abs(exact - int(level.size)) <= 2 + exact / 10**3 + Fraction(world.budget, 10**6 * cost(level))
+        if level.point != TOUCH:
+            assert level.why.point == level.point
+
+
+@given(zones())
+def test_a_touch_says_when_somebody_elses_order_keeps_it_off_its_price(world: Zone) -> None:
+    free = touch_price(world)
+    for level in build_side(world).levels[:1]:
+        assert level.why is not None
+        unhindered = touch_price(msgspec.structs.replace(world, opposite=None))
+        assert (level.why.clip is Clip.FOREIGN_BOOK) == (free != unhindered)
 
 
 @given(st.integers(2, 6_400), st.integers(1, 60_000))

@@ -164,6 +164,7 @@ class SampleSource:
             state="live" if self._state == "stopped" else states.get(point + self._steps // 20 % 3, "live"),
             point=point - 1,
             distance_pct=_text((ratio - 1) * 100, 2),
+            why=f"level {point + 1} from the inside, lattice point {point:+d}, 2.10 % of 120 SOL",
         )
 
     def _wallet(self, index: int) -> WalletRow:

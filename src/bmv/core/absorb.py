@@ -100,7 +100,9 @@ def _lowered(quote: Quote, fill: Fill) -> Quote | None:
     if (quote.wallet, quote.side, quote.price) != (fill.wallet, fill.side, fill.price):
         return quote
     left = quote.size - fill.size
-    return Quote(quote.wallet, quote.side, quote.point, quote.price, left) if left > BaseLots(0) else None
+    if left <= BaseLots(0):
+        return None
+    return Quote(quote.wallet, quote.side, quote.point, quote.price, left, quote.why)
 
 
 def _arrived(state: State, wallet: int, seen: Sequence[LiveOrder | Fill]) -> None:

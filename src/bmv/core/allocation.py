@@ -14,7 +14,7 @@ from heapq import heapify, heappop, heapreplace
 
 from bmv.config import Settings
 from bmv.core.decay import BPS
-from bmv.model import Level, MarketSpec, Quote, Side, WalletIndex, WalletView
+from bmv.model import Clip, Level, MarketSpec, Quote, Side, WalletIndex, WalletView
 from bmv.units import BaseLots, Ticks, atoms_to_lots
 
 
@@ -133,7 +133,8 @@ class _Sharing:
                 return
             self._turn += 1
         if not self._give_richest(level):
-            self.waiting.append(level)
+            taken = not any(self._seats[purse.wallet] for purse in self._ring)
+            self._wait(level, level.size, Clip.SEATS if taken else Clip.FUNDS)
 
     def _give_richest(self, level: Level) -> bool:
         if self._richest is None:
@@ -162,10 +163,17 @@ class _Sharing:
             spent = one_lot * int(size)
         if not size or not self._seats[purse.wallet]:
             return False
-        self.quotes[level.price] = Quote(purse.wallet, level.side, level.point, level.price, size)
+        why = level.why
+        if size < level.size:
+            clip = Clip.FUNDS if purse.left < purse.largest else Clip.LARGEST_ORDER
+            self._wait(level, level.size - size, clip)
+            why = why and why.cut_by(clip)
+        self.quotes[level.price] = Quote(purse.wallet, level.side, level.point, level.price, size, why)
         purse.left -= spent
         purse.quota -= spent
         self._seats[purse.wallet] -= 1
-        if size < level.size:
-            self.waiting.append(Level(level.side, level.point, level.price, level.size - size))
         return True
+
+    def _wait(self, level: Level, size: BaseLots, clip: Clip) -> None:
+        why = level.why and level.why.cut_by(clip)
+        self.waiting.append(Level(level.side, level.point, level.price, size, why))

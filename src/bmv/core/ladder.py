@@ -16,12 +16,13 @@ import msgspec
 from bmv.config import Settings
 from bmv.core.decay import BPS, FINE, ONE, ONE_BITS, POWER_BITS, exp2, log2
 from bmv.core.lattice import Lattice
-from bmv.model import TOUCH, Level, Side
+from bmv.model import TOUCH, Clip, Level, Side, Why
 from bmv.units import BaseLots, Bps, Lamports, Ticks
 
 MAX_DENSITY = Bps(40_000)
 PACE_FLOOR_BPS = 500
 PACE_STEPS = 4
+_PPM = 1_000_000
 
 
 class Weights(msgspec.Struct, frozen=True):
@@ -37,7 +38,7 @@ class Zone(msgspec.Struct, frozen=True):
     """What a side is built from; ``budget`` is lamports for bids and base lots for asks.
 
     ``price_fine`` is P, ``opposite`` the best foreign price of the other side, ``levels`` this side's share
-    of GRID_LEVELS, ``size_ratio`` the outermost size over the innermost.
+    of GRID_LEVELS, ``size_ratio`` the outermost size over the innermost, ``clip`` what cut budget or levels.
     """
 
     lattice: Lattice
@@ -51,6 +52,7 @@ class Zone(msgspec.Struct, frozen=True):
     size_ratio: Bps
     reanchor: Bps
     quote_lot_size: int
+    clip: Clip = Clip.NONE
 
 
 class SideLadder(msgspec.Struct, frozen=True):
@@ -64,9 +66,13 @@ class SideLadder(msgspec.Struct, frozen=True):
 
 
 class _Rung(NamedTuple):
-    """A level before it has a size; ``cost`` is what one lot takes from the budget."""
+    """A level before it has a size; ``cost`` is what one lot takes from the budget.
+
+    ``place`` is the lattice point in whose place it stands: its own but for the touch.
+    """
 
     point: int
+    place: int
     price: int
     cost: int
     weight: int
@@ -137,13 +143,17 @@ def build_side(zone: Zone, weights: Weights | None = None) -> SideLadder:
     merged = _merged(standing, share, needed)
     lots = _whole_lots(merged, share)
     used = sum(rung.cost * size for rung, size in zip(merged, lots, strict=True))
-    side = zone.lattice.side
-    levels = tuple(
-        Level(side, rung.point, Ticks(rung.price), BaseLots(size))
-        for rung, size in zip(merged, lots, strict=True)
-        if size
-    )
+    sized = [(rung, size) for rung, size in zip(merged, lots, strict=True) if size]
+    levels = tuple(_level(zone, rank, rung, size, whole) for rank, (rung, size) in enumerate(sized))
     return SideLadder(levels, used, zone.budget - share, share - used, weights)
+
+
+def _level(zone: Zone, rank: int, rung: _Rung, size: int, whole: int) -> Level:
+    clip = zone.clip
+    if rung.point == TOUCH and rung.price != _free_touch(zone):
+        clip = clip or Clip.FOREIGN_BOOK
+    why = Why(rank, rung.place, rung.cost * rung.weight * _PPM // whole, zone.budget, clip)
+    return Level(zone.lattice.side, rung.point, Ticks(rung.price), BaseLots(size), why)
 
 
 def _bound(weights: Weights | None, points: int, zone: Zone) -> Weights:
@@ -157,18 +167,24 @@ def _bound(weights: Weights | None, points: int, zone: Zone) -> Weights:
 
 def _touch(zone: Zone) -> int | None:
     """Return the price of the first order; None where no price is left for it."""
-    doubled = 2 * BPS * FINE
+    price = _free_touch(zone)
     if zone.lattice.side is Side.BID:
-        price = zone.price_fine * (2 * BPS - int(zone.spread)) // doubled
         price = price if zone.opposite is None else min(price, int(zone.opposite) - 1)
         return price if price >= 1 else None
-    price = -(-zone.price_fine * (2 * BPS + int(zone.spread)) // doubled)
     return price if zone.opposite is None else max(price, int(zone.opposite) + 1)
 
 
-def _rung(zone: Zone, point: int, price: int, weight: int) -> _Rung:
+def _free_touch(zone: Zone) -> int:
+    """Return where the first order would stand if nobody else were there."""
+    doubled = 2 * BPS * FINE
+    if zone.lattice.side is Side.BID:
+        return zone.price_fine * (2 * BPS - int(zone.spread)) // doubled
+    return -(-zone.price_fine * (2 * BPS + int(zone.spread)) // doubled)
+
+
+def _rung(zone: Zone, place: int, price: int, weight: int, point: int | None = None) -> _Rung:
     cost = price * zone.quote_lot_size if zone.lattice.side is Side.BID else 1
-    return _Rung(point, price, cost, weight)
+    return _Rung(place if point is None else point, place, price, cost, weight)
 
 
 def _rungs(zone: Zone, points: range, weights: Weights) -> list[_Rung]:
@@ -188,7 +204,7 @@ def _rungs(zone: Zone, points: range, weights: Weights) -> list[_Rung]:
 def _split(zone: Zone, rungs: list[_Rung], touch: int) -> tuple[list[_Rung], list[_Rung]]:
     """Put the touch in the place of the nearest rung (the inner of two); return what stands, what waits."""
     nearest = min(range(len(rungs)), key=lambda index: abs(rungs[index].price - touch))
-    first = _rung(zone, TOUCH, touch, rungs[nearest].weight)
+    first = _rung(zone, rungs[nearest].place, touch, rungs[nearest].weight, TOUCH)
     others = rungs[:nearest] + rungs[nearest + 1 :]
     outwards = -1 if zone.lattice.side is Side.BID else 1
     outside = [rung for rung in others if (rung.price - touch) * outwards > 0]

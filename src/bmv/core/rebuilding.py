@@ -14,7 +14,7 @@ from bmv.core.ladder import SideLadder, Zone, build_side, buy_budget, exposure_c
 from bmv.core.lattice import Lattice
 from bmv.core.plan import own_range
 from bmv.core.state import State, Target
-from bmv.model import TOUCH, Level, Quote, Side
+from bmv.model import TOUCH, Clip, Level, Quote, Side
 from bmv.units import BaseLots, Lamports, Millis, Ticks, atoms_to_lots
 
 TOUCH_KEPT_BPS = 25
@@ -84,7 +84,7 @@ def _levels(state: State, settings: Settings, sides: Sequence[Side]) -> list[Lev
             levels += _built(state, settings, side)
         else:
             old = [quote for quote in state.target.quotes if quote.side is side]
-            levels += [Level(quote.side, quote.point, quote.price, quote.size) for quote in old]
+            levels += [Level(q.side, q.point, q.price, q.size, q.why) for q in old]
     return levels
 
 
@@ -108,7 +108,9 @@ def _with_touch_at(touch: Level, price: Ticks, others: Sequence[Level], state: S
     opposite = state.book.best_ask if bid else state.book.best_bid
     right_side = right_side and (opposite is None or (price < opposite if bid else price > opposite))
     in_front = not others or (price > others[0].price if bid else price < others[0].price)
-    return Level(touch.side, TOUCH, price, touch.size) if near and right_side and in_front else touch
+    return (
+        Level(touch.side, TOUCH, price, touch.size, touch.why) if near and right_side and in_front else touch
+    )
 
 
 def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
@@ -120,23 +122,27 @@ def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
         anchor = market.channel.anchor if bid else market.channel.sell_low
         width = settings.buy_channel_width if bid else settings.sell_channel_width
         market.lattices[side] = Lattice.anchored(side, anchor, width, levels, settings.anchor_band)
+    budget, clip = _budget(state, settings, side)
+    room = max(1, capacity(side, state, settings))
     zone = Zone(
         lattice=market.lattices[side],
         low_fine=market.channel.buy_low if bid else market.channel.sell_low,
         high_fine=market.channel.buy_high if bid else market.channel.sell_high,
-        levels=max(1, min(counts[side], capacity(side, state, settings))),
-        budget=_budget(state, settings, side),
+        levels=min(counts[side], room),
+        budget=budget,
         price_fine=price_fine(state),
         opposite=state.book.best_ask if bid else state.book.best_bid,
         spread=market.presence.spread_bps(state.now, settings),
         size_ratio=settings.buy_size_ratio if bid else settings.sell_size_ratio,
         reanchor=settings.reanchor,
         quote_lot_size=state.spec.quote_lot_size,
+        clip=Clip.CAPACITY if room < counts[side] else clip,
     )
     return build_side(zone, market.weights.get(side))
 
 
-def _budget(state: State, settings: Settings, side: Side) -> int:
+def _budget(state: State, settings: Settings, side: Side) -> tuple[int, Clip]:
+    """Return what a side may spend, and what cut it."""
     spec, price = state.spec, price_fine(state)
     sol = sum((view.quote_total for view in state.views.values()), Lamports(0))
     tokens = sum(
@@ -144,10 +150,15 @@ def _budget(state: State, settings: Settings, side: Side) -> int:
     )
     if side is Side.ASK:
         equity = sol + _value(tokens, price, spec.quote_lot_size)
-        return int(sell_budget(tokens, equity, price, spec.quote_lot_size, settings.min_base_share))
+        return int(
+            sell_budget(tokens, equity, price, spec.quote_lot_size, settings.min_base_share)
+        ), Clip.NONE
     bought = _value(max(BaseLots(0), state.flow.net_base), price, spec.quote_lot_size)
     cap = exposure_cap(bought, sol, Lamports(0), settings.max_base_share)
-    return int(buy_budget(sol, Lamports(state.flow.paid(state.now)), cap, settings))
+    paced = buy_budget(sol, Lamports(state.flow.paid(state.now)), sol, settings)
+    if cap < paced:
+        return max(0, int(cap)), Clip.EXPOSURE
+    return int(paced), Clip.PACE if paced < sol else Clip.NONE
 
 
 def _value(lots: BaseLots, price: int, quote_lot_size: int) -> Lamports:

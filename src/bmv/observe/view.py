@@ -37,7 +37,7 @@ class LevelView(msgspec.Struct, frozen=True, kw_only=True):
 
     ``live``: on the book; ``in-flight``: sent, outcome unknown; ``leaving``: being cancelled; ``missing``:
     wanted, not sent. ``point`` is the index on the lattice (-1: the touch); ``distance_pct`` is signed, from
-    the price.
+    the price. ``why`` says in a line why it is wanted there and that large.
     """
 
     side: SideName
@@ -47,6 +47,7 @@ class LevelView(msgspec.Struct, frozen=True, kw_only=True):
     state: OrderState
     point: int
     distance_pct: str
+    why: str
 
 
 class WalletRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,10 +6,11 @@ from decimal import Decimal
 
 from bmv import __version__
 from bmv.core.decay import FINE
+from bmv.core.lattice import ORIGIN
 from bmv.core.ledger import Part
 from bmv.core.state import Phase, State
 from bmv.events import Execute, Report
-from bmv.model import MarketSpec, Quote, Side, WalletView
+from bmv.model import TOUCH, MarketSpec, Quote, Side, WalletView
 from bmv.observe.view import (
     ChannelView,
     CountersView,
@@ -153,8 +154,10 @@ class Showing:
         for key, quote in wanted.items():
             levels[key] = self._level(quote, state, "missing")
         for place in state.flying_places():
-            quote = Quote(place.wallet, place.side, place.point, place.price, place.size)
-            levels[place.wallet, place.side, place.price] = self._level(quote, state, "in-flight")
+            key = place.wallet, place.side, place.price
+            why = wanted[key].why if key in wanted else None
+            quote = Quote(place.wallet, place.side, place.point, place.price, place.size, why)
+            levels[key] = self._level(quote, state, "in-flight")
         leaving = {
             cancel.order_id
             for flight in state.in_flight.values()
@@ -164,8 +167,8 @@ class Showing:
         for view in state.views.values():
             for order in view.orders:
                 key = order.wallet, order.side, order.price
-                point = wanted[key].point if key in wanted else NO_POINT
-                quote = Quote(order.wallet, order.side, point, order.price, order.size)
+                point, why = (wanted[key].point, wanted[key].why) if key in wanted else (NO_POINT, None)
+                quote = Quote(order.wallet, order.side, point, order.price, order.size, why)
                 levels[key] = self._level(quote, state, "leaving" if order.order_id in leaving else "live")
         return [levels[key] for key in sorted(levels, key=lambda key: (-int(key[2]), key[1], key[0]))]
 
@@ -180,7 +183,20 @@ class Showing:
             state=name,
             point=quote.point,
             distance_pct=f"{distance:.2f}",
+            why=self._reason(quote),
         )
+
+    def _reason(self, quote: Quote) -> str:
+        """Return in a line why a quote is wanted where it is and that large."""
+        why = quote.why
+        if why is None:
+            return "no level of the ladder wants it any more"
+        bid = quote.side is Side.BID
+        budget = f"{_sol(Lamports(why.budget))} SOL" if bid else f"{self._spec.size(BaseLots(why.budget)):f}"
+        place = f"level {why.rank + 1} from the inside"
+        place += "" if why.point == TOUCH else f", lattice point {why.point - ORIGIN:+d}"
+        share = f"{Decimal(why.share_ppm) / 10_000:.2f} % of {budget}"
+        return f"{place}, {share}" + (f", cut by: {why.clip}" if why.clip else "")
 
     def _wallet(self, view: WalletView) -> WalletRow:
         return WalletRow(

@@ -190,6 +190,7 @@ function levelRow(level, digits, largest) {
     cell(level.state + (level.point < 0 ? " \u00b7 touch" : ""), level.state === "in-flight" ? "warn" : ""),
   );
   if (level.state !== "live") made.className = "waiting";
+  made.title = level.why;
   return made;
 }
 
