@@ -16,15 +16,19 @@ from bmv.units import (
     BlockHeight,
     Bps,
     Lamports,
+    MicroUsd,
     Millis,
     QuoteLots,
     Slot,
     Ticks,
+    UsdPerSol,
     atoms_to_lots,
+    lamports_worth,
     lots_to_atoms,
     lots_to_lamports,
     notional,
     notional_lots,
+    usd_value,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +58,7 @@ def test_mypy_refuses_the_marked_lines_and_no_other(sample: Path, complaints: se
 
 def test_at_run_time_every_unit_is_int_itself() -> None:
     every: list[object] = [Ticks, BaseLots, QuoteLots, BaseAtoms, Lamports, Slot, BlockHeight, Millis, Bps]
+    every += [MicroUsd, UsdPerSol]
     assert all(unit is int for unit in every)
     assert units.LAMPORTS_PER_SOL == 10**9
 
@@ -72,3 +77,12 @@ def test_conversions_multiply_by_what_their_names_say(
 def test_atoms_become_whole_lots_and_less_than_one_lot_is_left(atoms: int, base_lot: int) -> None:
     lots = int(atoms_to_lots(BaseAtoms(atoms), base_lot))
     assert 0 <= atoms - lots * base_lot < base_lot
+
+
+@given(COUNTS, SIZES)
+def test_dollars_buy_what_is_worth_no_more_than_they_are(amount: int, sol_usd: int) -> None:
+    worth = usd_value(Lamports(amount), UsdPerSol(sol_usd))
+    assert int(worth) == amount * sol_usd // 10**9
+    bought = lamports_worth(worth, UsdPerSol(sol_usd))
+    assert usd_value(bought, UsdPerSol(sol_usd)) <= worth
+    assert usd_value(bought + Lamports(1), UsdPerSol(sol_usd)) >= worth

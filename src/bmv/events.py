@@ -18,7 +18,7 @@ from bmv.model import (
     WalletIndex,
     WalletView,
 )
-from bmv.units import Lamports, Millis, Slot
+from bmv.units import BaseAtoms, Lamports, MicroUsd, Millis, Slot, UsdPerSol
 
 
 class Event(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -64,6 +64,26 @@ class FeedLost(Event, frozen=True):
     """The chain cannot be read; no order may be placed until it is seen again."""
 
     reason: str
+
+
+class OracleSeen(Event, frozen=True):
+    """The oracle says what a SOL costs; only prices that are fresh at their source are told."""
+
+    sol_usd: UsdPerSol
+
+
+class SupplySeen(Event, frozen=True):
+    """Report the token's supply and what the locked accounts hold of it; told when either changed."""
+
+    supply: BaseAtoms
+    locked: BaseAtoms
+
+
+class TreasurySeen(Event, frozen=True):
+    """Report what the treasury holds beside the wallets: SOL above its gas floor, and USDC."""
+
+    sol: Lamports
+    usdc: MicroUsd
 
 
 class HaltRequested(Event, frozen=True):
@@ -120,5 +140,7 @@ class Finish(Action, frozen=True):
     reason: str
 
 
-AnyEvent = Tick | MarketSeen | BundleResolved | FeedLost | HaltRequested
+AnyEvent = (
+    Tick | MarketSeen | BundleResolved | FeedLost | OracleSeen | SupplySeen | TreasurySeen | HaltRequested
+)
 AnyAction = Execute | Prepare | Crank | Settle | Report | Finish

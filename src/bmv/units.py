@@ -13,6 +13,8 @@ Rules of this file
 | Slot / BlockHeight | chain time |
 | Millis | wall or virtual time in milliseconds since 1970 |
 | Bps | 1/10,000 |
+| MicroUsd | money in millionths of a US dollar; an atom of USDC |
+| UsdPerSol | price of a SOL in millionths of a US dollar |
 """
 
 from typing import TYPE_CHECKING
@@ -63,8 +65,13 @@ if TYPE_CHECKING:
     class Millis(_Unit): ...
 
     class Bps(_Unit): ...
+
+    class MicroUsd(_Unit): ...
+
+    class UsdPerSol(_Unit): ...
 else:
     Ticks = BaseLots = QuoteLots = BaseAtoms = Lamports = Slot = BlockHeight = Millis = Bps = int
+    MicroUsd = UsdPerSol = int
 
 LAMPORTS_PER_SOL = 1_000_000_000
 
@@ -92,3 +99,13 @@ def lots_to_atoms(base: BaseLots, base_lot_size: int) -> BaseAtoms:
 def atoms_to_lots(base: BaseAtoms, base_lot_size: int) -> BaseLots:
     """Return the whole lots in ``base`` atoms (the rest is dust)."""
     return BaseLots(int(base) // base_lot_size)
+
+
+def usd_value(amount: Lamports, sol_usd: UsdPerSol) -> MicroUsd:
+    """Return what lamports are worth in millionths of a dollar, rounded down."""
+    return MicroUsd(int(amount) * int(sol_usd) // LAMPORTS_PER_SOL)
+
+
+def lamports_worth(amount: MicroUsd, sol_usd: UsdPerSol) -> Lamports:
+    """Return how many lamports cost ``amount``, rounded down."""
+    return Lamports(int(amount) * LAMPORTS_PER_SOL // int(sol_usd))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from bmv.config import Settings
 from bmv.core.capacity import capacity
 from bmv.core.limits import gas_reserve
-from bmv.core.state import Backoff, InFlight, Phase, State
+from bmv.core.state import Backoff, InFlight, Phase, State, Supply, Treasury
 from bmv.events import (
     AnyAction,
     AnyEvent,
@@ -18,7 +18,11 @@ from bmv.events import (
     FeedLost,
     HaltRequested,
     MarketSeen,
+    OracleSeen,
     Report,
+    SupplySeen,
+    Tick,
+    TreasurySeen,
 )
 from bmv.model import Fill, LiveOrder, Outcome, Placement, Quote, Side, WalletView
 from bmv.units import BaseLots, Millis, Ticks, notional
@@ -38,8 +42,20 @@ def absorb(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]
         return [Report("FEED_LOST", {"reason": event.reason})] if was_up else []
     if isinstance(event, HaltRequested):
         return begin_halt(state, event.reason)
-    state.slot = max(state.slot, event.slot)
+    _note(state, event)
     return []
+
+
+def _note(state: State, event: Tick | OracleSeen | SupplySeen | TreasurySeen) -> None:
+    """Take over a fact as it is told."""
+    if isinstance(event, OracleSeen):
+        state.oracle.on_price(event.at, event.sol_usd)
+    elif isinstance(event, SupplySeen):
+        state.supply = Supply(event.supply, event.locked)
+    elif isinstance(event, TreasurySeen):
+        state.treasury = Treasury(event.sol, event.usdc)
+    else:
+        state.slot = max(state.slot, event.slot)
 
 
 def begin_halt(state: State, reason: str) -> list[AnyAction]:

@@ -12,10 +12,22 @@ from bmv.core.limits import standstill
 from bmv.core.plan import MAX_CHANGE, Plan, cancel_of, diff, own_range
 from bmv.core.rebuilding import price_fine, rebuild_if_due
 from bmv.core.state import State
-from bmv.events import AnyAction, AnyEvent, Crank, Execute, Report, Tick
+from bmv.events import (
+    AnyAction,
+    AnyEvent,
+    Crank,
+    Execute,
+    OracleSeen,
+    Report,
+    SupplySeen,
+    Tick,
+    TreasurySeen,
+)
 from bmv.model import Quote, Side
 from bmv.units import Millis
 
+_QUIET = (Tick, OracleSeen, SupplySeen, TreasurySeen)
+"""What concerns the ladder only at its next pricing."""
 PRICE_EVERY_MS = Millis(5_000)
 CRANK_PENDING = 24
 CRANK_LOW_SLOTS = 40
@@ -28,7 +40,7 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     """Return what to change now; most events change nothing."""
     if not state.feed_up:
         return []
-    if isinstance(event, Tick) and state.now - state.market.priced_at < PRICE_EVERY_MS:
+    if isinstance(event, _QUIET) and state.now - state.market.priced_at < PRICE_EVERY_MS:
         return []
     if not reprice(state, settings):
         return begin_halt(state, NO_PRICE)

@@ -14,12 +14,13 @@ from bmv.core.channel import Channel, Inertia
 from bmv.core.decay import FINE, decayed
 from bmv.core.ladder import Weights
 from bmv.core.lattice import Lattice
+from bmv.core.oracle import Oracle
 from bmv.core.pivot import CappedPivot, PivotWindow
 from bmv.core.presence import Presence
 from bmv.core.price import PriceReading, PriceTracker
 from bmv.events import Action, Execute
 from bmv.model import ForeignBook, MarketSpec, Placement, Quote, Side, WalletIndex, WalletView
-from bmv.units import LAMPORTS_PER_SOL, BaseLots, Lamports, Millis, Slot, Ticks
+from bmv.units import LAMPORTS_PER_SOL, BaseAtoms, BaseLots, Lamports, MicroUsd, Millis, Slot, Ticks
 
 MOST_DOUBLED = 1 << 8
 """A wait that doubles ends at this many times the first one."""
@@ -115,6 +116,22 @@ class Flow:
         self.net_base += size * sign
 
 
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """The token's supply, and what the configured locked accounts hold of it."""
+
+    total: BaseAtoms
+    locked: BaseAtoms
+
+
+@dataclass(frozen=True, slots=True)
+class Treasury:
+    """What the treasury holds beside the wallets: SOL above its gas floor, and USDC."""
+
+    sol: Lamports = Lamports(0)
+    usdc: MicroUsd = MicroUsd(0)
+
+
 @dataclass(slots=True)
 class State:
     """The engine's belief; see the module's rules."""
@@ -134,6 +151,9 @@ class State:
     in_flight: dict[int, InFlight] = field(default_factory=dict)
     next_ticket: int = 1
     flow: Flow = field(default_factory=Flow)
+    oracle: Oracle = field(default_factory=Oracle)
+    supply: Supply | None = None
+    treasury: Treasury = Treasury()
     evicted: dict[tuple[Side, Ticks], Backoff] = field(default_factory=dict)
     failed: dict[WalletIndex, Backoff] = field(default_factory=dict)
     queue_count: int = 0
