@@ -6,17 +6,16 @@ one value per order, for readers that need them all as Python objects.
 """
 
 import random
-import statistics
 import struct
-import time
 from collections.abc import Callable
 
 from bmv.sandbox.openbook.slab import Leaf, Slab
 from bmv.venue.openbook_v1.codec import BookSideAccount, decode_book_side
+from tests.bench._timing import best_times
 
 ORDERS = 455
 ACCOUNT_SIZE = 65_548
-ROUNDS = 60
+ROUNDS = 100
 CALLS = 20
 
 Row = tuple[int, int, bytes, int, int, int]
@@ -25,23 +24,16 @@ _LEAF = struct.Struct("<4xBB2xQQ32sQQ")
 
 
 def run() -> dict[str, object]:
-    """Time both readers in turns on the same account and return the medians in microseconds."""
+    """Time both readers in turns on the same account; return the best of each in microseconds."""
     data = full_side()
     if walk(data) != rows(decode_book_side(data)):
         raise AssertionError("the two readers disagree")
-    readers: list[Callable[[bytes], object]] = [
-        walk,
-        decode_book_side,
-        lambda image: decode_book_side(image).orders(),
+    readers: list[Callable[[], object]] = [
+        lambda: walk(data),
+        lambda: decode_book_side(data),
+        lambda: decode_book_side(data).orders(),
     ]
-    samples: list[list[float]] = [[] for _ in readers]
-    for _ in range(ROUNDS):
-        for reader, times in zip(readers, samples, strict=True):
-            start = time.perf_counter_ns()
-            for _ in range(CALLS):
-                reader(data)
-            times.append((time.perf_counter_ns() - start) / CALLS / 1000)
-    baseline, ours, with_rows = (statistics.median(times) for times in samples)
+    baseline, ours, with_rows = (seconds * 1e6 for seconds in best_times(readers, ROUNDS, CALLS))
     return {
         "bench": "decode_book_side",
         "n": ORDERS,

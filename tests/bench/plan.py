@@ -5,7 +5,6 @@ The baseline does the same with lists instead of look-ups: it scans a wallet's o
 standing orders once per wallet. ``unchanged_ms`` is ours when nothing has moved, which most decisions find.
 """
 
-import time
 from collections.abc import Callable, Sequence
 
 from bmv.config import Settings
@@ -16,6 +15,7 @@ from bmv.core.state import Phase, State, new_state
 from bmv.events import AnyAction, Execute
 from bmv.model import Level, LiveOrder, MarketSpec, Placement, Quote, Side, WalletView
 from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Slot, Ticks
+from tests.bench._timing import best_times
 
 WALLETS, PER_WALLET = 100, 32
 LEVELS = WALLETS * PER_WALLET // 2
@@ -39,13 +39,7 @@ def run() -> dict[str, object]:
         lambda: decided(moved, views, state),
         lambda: decided(there, views, state),
     ]
-    samples: list[list[float]] = [[] for _ in ways]
-    for _ in range(ROUNDS):
-        for way, times in zip(ways, samples, strict=True):
-            start = time.perf_counter_ns()
-            way()
-            times.append((time.perf_counter_ns() - start) / 1e6)
-    baseline, ours, unchanged = map(min, samples)
+    baseline, ours, unchanged = (seconds * 1e3 for seconds in best_times(ways, ROUNDS))
     return {
         "bench": "plan_and_diff",
         "orders": WALLETS * PER_WALLET,

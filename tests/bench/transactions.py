@@ -3,7 +3,6 @@
 import base64
 import json
 import random
-import time
 from collections.abc import Callable
 
 from solders.compute_budget import set_compute_unit_limit
@@ -17,10 +16,11 @@ from solders.transaction import VersionedTransaction
 from bmv.chain.message import TemplateCache
 from bmv.chain.transaction import build_transaction, sign_all
 from bmv.keys.signer import InProcessSigner
+from tests.bench._timing import best_times
 
 TRANSACTIONS = 400
 WALLETS = 16
-ROUNDS = 15
+ROUNDS = 40
 COMPUTE_LIMIT = 200_000
 DATA_BYTES = 5 + 8 + 8 * 54
 """Version and tag, count, eight orders: a full ReplaceOrdersByClientIds."""
@@ -90,31 +90,24 @@ def sent_from_templates(swarm: Swarm, orders: list[Order], blockhash: bytes) -> 
     return [base64.b64encode(raw) for raw in sign_all(messages, swarm.signer)]
 
 
-def best_times(*works: Callable[[], list[bytes]]) -> list[tuple[float, list[bytes]]]:
-    """Return for each work the shortest of its runs, made in turns, in us per transaction, and its result."""
-    best, made = [float("inf")] * len(works), [list[bytes]()] * len(works)
-    for _ in range(ROUNDS):
-        for index, work in enumerate(works):
-            began = time.perf_counter()
-            made[index] = work()
-            best[index] = min(best[index], time.perf_counter() - began)
-    return [(seconds / TRANSACTIONS * 1e6, one) for seconds, one in zip(best, made, strict=True)]
-
-
 def run() -> dict[str, object]:
     """Time both ways over the same orders, in microseconds each; AssertionError where their bytes differ."""
     rng = random.Random(20)
     swarm = Swarm(rng)
     orders = [(n % WALLETS, rng.randbytes(DATA_BYTES)) for n in range(TRANSACTIONS)]
     blockhash = rng.randbytes(32)
-    (plain_message, messages), (our_message, our_messages), (plain, wires), (ours, our_wires) = best_times(
+    ways: list[Callable[[], list[bytes]]] = [
         lambda: [message_from_objects(swarm, order, blockhash) for order in orders],
         lambda: [message_from_templates(swarm, order, blockhash) for order in orders],
         lambda: sent_from_objects(swarm, orders, blockhash),
         lambda: sent_from_templates(swarm, orders, blockhash),
-    )
-    if messages != our_messages or wires != our_wires:
+    ]
+    made = [way() for way in ways]
+    if made[0] != made[1] or made[2] != made[3]:
         raise AssertionError("the two ways made different bytes")
+    plain_message, our_message, plain, ours = (
+        seconds / TRANSACTIONS * 1e6 for seconds in best_times(ways, ROUNDS)
+    )
     return {
         "bench": "order_transactions",
         "n": TRANSACTIONS,

@@ -9,7 +9,6 @@ import hmac
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import NoReturn, SupportsIndex
 
 from nacl.bindings import crypto_sign
@@ -63,7 +62,7 @@ Job = tuple[Pubkey, bytes]
 """Who signs, and what."""
 SIGNATURE_BYTES = 64
 PART = 32
-"""What one thread signs at a time; for fewer messages than this, threads are not worth it."""
+"""The least a thread is given; for fewer messages than this, threads are not worth it."""
 
 
 class InProcessSigner:
@@ -84,20 +83,17 @@ class InProcessSigner:
         return self._sign_part([(pubkey, message)])[0]
 
     def sign_all(self, jobs: Iterable[Job]) -> list[bytes]:
-        """Return one signature per job, in order.
+        """Return one signature per job, in order; threads share many jobs (libsodium frees the GIL).
 
-        Threads share many jobs (libsodium frees the GIL), and begin while ``jobs`` is still being made.
+        This thread takes a share too: handing over and waking up cost as much as several signatures.
         """
-        waiting = iter(jobs)
-        first = list(islice(waiting, PART))
-        if len(first) < PART:
-            return self._sign_part(first)
-        if self._threads is None:
+        asked = list(jobs)
+        share = max(PART, -(-len(asked) // (os.cpu_count() or 1)))
+        own, *others = [asked[at : at + share] for at in range(0, len(asked), share)] or [[]]
+        if others and self._threads is None:
             self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="signer")
-        parts = [self._threads.submit(self._sign_part, first)]
-        while more := list(islice(waiting, PART)):
-            parts.append(self._threads.submit(self._sign_part, more))
-        return [signature for part in parts for signature in part.result()]
+        parts = [self._threads.submit(self._sign_part, part) for part in others if self._threads]
+        return [*self._sign_part(own), *(signature for part in parts for signature in part.result())]
 
     def _sign_part(self, jobs: Sequence[Job]) -> list[bytes]:
         keypairs = self._keypairs
