@@ -15,6 +15,8 @@ from bmv.ports import Clock
 from bmv.sandbox.chain import Chain
 from bmv.sandbox.faults import Faults
 from bmv.sandbox.market_genesis import (
+    BOOK_SIDE_SIZE,
+    EVENT_CAPACITY,
     OPENBOOK,
     Genesis,
     engine_holders,
@@ -36,7 +38,10 @@ QUIET_SLOT_NOTIFY_MS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class WorldOptions:
-    """What the world is like; ``path`` makes the reference recorded, ``run_ms`` says how much is used."""
+    """What the world is like; ``path`` makes the reference recorded, ``run_ms`` says how much is used.
+
+    ``book_side_size`` is the byte length of bids and of asks, ``event_capacity`` a number of events.
+    """
 
     seed: int = 1
     wallets: int = 4
@@ -46,6 +51,8 @@ class WorldOptions:
     time_scale: Decimal = Decimal(1)
     run_ms: int | None = None
     faults: str = "none"
+    book_side_size: int = BOOK_SIDE_SIZE
+    event_capacity: int = EVENT_CAPACITY
     crowd: CrowdOptions = field(default_factory=CrowdOptions)
 
 
@@ -142,5 +149,10 @@ def _genesis(options: WorldOptions, price: Decimal, keypairs: Sequence[Keypair])
         tokens_worth=options.wallet_tokens_worth,
     )
     return found_market(
-        seed=options.seed, lots=lots_for(price, DECIMALS, lowest), holders=holders, decimals=DECIMALS
+        seed=options.seed,
+        lots=lots_for(price, DECIMALS, lowest),
+        holders=holders,
+        decimals=DECIMALS,
+        event_capacity=options.event_capacity,
+        book_side_size=options.book_side_size,
     )
