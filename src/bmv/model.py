@@ -85,6 +85,7 @@ class Clip(StrEnum):
     CAPACITY = "book capacity"
     PACE = "buying pace"
     FOREIGN_BOOK = "foreign book"
+    ZONE = "zone of the Pivot"
 
 
 class Why(msgspec.Struct, frozen=True):

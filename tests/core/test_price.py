@@ -40,8 +40,7 @@ def read(
         Millis(now),
         book,
         settings,
-        own_best_bid=None if bid is None else Ticks(bid),
-        own_best_ask=None if ask is None else Ticks(ask),
+        walk=(bid is not None) - (ask is not None),
         pivot_fine=pivot,
     )
     assert reading is not None
@@ -159,10 +158,7 @@ def test_the_pivot_is_the_price_once_and_never_again() -> None:
 
 def test_with_nothing_ever_seen_there_is_no_price() -> None:
     tracker = PriceTracker(LOT)
-    nothing = tracker.reading(
-        Millis(0), EMPTY, SETTINGS, own_best_bid=None, own_best_ask=None, pivot_fine=None
-    )
-    assert nothing is None
+    assert tracker.reading(Millis(0), EMPTY, SETTINGS, walk=0, pivot_fine=None) is None
 
 
 def test_old_trades_come_before_the_pivot() -> None:

@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bmv.config import Settings
+from bmv.core.decay import FINE
 from bmv.core.decide import decide
 from bmv.core.limits import Approved
-from bmv.core.quoting import CRANK_APART_MS, CRANK_EVERY_MS, CRANK_PENDING, NO_PRICE
+from bmv.core.quoting import CRANK_APART_MS, CRANK_EVERY_MS, CRANK_PENDING, NO_PIVOT, NO_PRICE
 from bmv.core.state import InFlight, Phase, new_state
 from bmv.events import AnyEvent, BundleResolved, Crank, Execute, MarketSeen, Prepare, Report, Tick
 from bmv.model import TOUCH, BundleCost, Fill, ForeignBook, LiveOrder, Outcome, Quote, Side, Trade, WalletView
@@ -35,10 +38,11 @@ class Desk:
     refused: list[str] = field(default_factory=list)
     lands: bool = True
     book: ForeignBook = ForeignBook()
+    sol: int = 100 * SOL
 
     def __post_init__(self) -> None:
         self.state = new_state(market(), self.wallets, self.chosen, START)
-        self.views = {n: wallet(n, sol=100 * SOL, lots=1_000_000) for n in range(self.wallets)}
+        self.views = {n: wallet(n, sol=self.sol, lots=1_000_000) for n in range(self.wallets)}
 
     def happen(self, event: AnyEvent) -> Approved:
         self.state, approved = decide(self.state, event, self.chosen)
@@ -59,7 +63,7 @@ class Desk:
             kept.append(
                 LiveOrder(place.wallet, place.side, place.price, place.size, self.seq, place.client_id)
             )
-        self.views[action.wallet] = wallet(action.wallet, sol=100 * SOL, lots=1_000_000, orders=kept)
+        self.views[action.wallet] = wallet(action.wallet, sol=self.sol, lots=1_000_000, orders=kept)
         self.resolve(action.ticket)
 
     def resolve(self, ticket: int, cost: int = 0) -> None:
@@ -74,14 +78,18 @@ class Desk:
         self.happen(event)
 
     def see(
-        self, price: int | None = None, fills: Sequence[Fill] = (), views: Sequence[WalletView] = ()
+        self,
+        price: int | None = None,
+        fills: Sequence[Fill] = (),
+        views: Sequence[WalletView] = (),
+        size: int = 10**6,
     ) -> Approved:
-        """Read the chain; ``price`` is where somebody else traded a lot just now."""
+        """Read the chain; ``price`` is where somebody else traded ``size`` lots just now."""
         self.slot += 2
         trades = []
         if price is not None:
             self.seq += 1
-            trades.append(Trade(self.seq, Millis(self.now), Ticks(price), BaseLots(10**6), Side.BID, False))
+            trades.append(Trade(self.seq, Millis(self.now), Ticks(price), BaseLots(size), Side.BID, False))
         self.views.update({view.wallet: view for view in views})
         return self.happen(
             MarketSeen(
@@ -341,6 +349,126 @@ def test_a_wallet_that_lost_its_accounts_gives_its_levels_to_the_others() -> Non
     desk.see(views=[wallet(0, sol=0, lots=0, ready=False)])
     assert desk.rebuilds() == ["signal"]
     assert {quote.wallet for quote in desk.state.target.quotes} == {1}
+
+
+# Pivot mode: the zones stay around the Pivot
+
+
+def pinned(**keys: object) -> Settings:
+    """Return settings whose Pivot stays at P: the seed outweighs every trade."""
+    fixed = {"REF_NOTIONAL_SOL": "0.001", "ORDERS_PER_WALLET": 16, "IDLE_INTERVAL_MIN": 1440}
+    seed = {"SEED_PRICE": 10 * P, "SEED_DAILY_VOLUME": 10**15, "CHANNEL_MODE": "pivot"}
+    return settings(**{**fixed, **seed, **keys})
+
+
+def far(percent: int) -> int:
+    return P * (100 + percent) // 100
+
+
+@pytest.mark.parametrize(
+    ("price", "bid", "ask"),
+    [
+        (P, far(0) * 995 // 1_000, far(0) * 1_005 // 1_000),
+        (far(20), P, far(20) * 1_005 // 1_000),
+        (far(-10), far(-10) * 995 // 1_000, P),
+        (far(-15) + 20, far(-15), P),
+        (far(30) - 20, P, far(30)),
+    ],
+)
+def test_in_pivot_mode_the_first_orders_stand_at_the_spread_or_where_their_zone_begins(
+    price: int, bid: int, ask: int
+) -> None:
+    desk = quoting(pinned(), price)
+    assert [(q.point, int(q.price)) for q in (desk.best(Side.BID), desk.best(Side.ASK))] == [
+        (TOUCH, bid),
+        (TOUCH, ask),
+    ]
+
+
+def out_of_channel(desk: Desk) -> list[str]:
+    found = [str(report.fields["side"]) for report in desk.reports if report.name == "OUT_OF_CHANNEL"]
+    desk.reports.clear()
+    return found
+
+
+@pytest.mark.parametrize(("side", "percent", "back"), [(Side.BID, -20, -5), (Side.ASK, 40, 20)])
+def test_a_price_outside_the_channel_empties_a_side_and_is_told_once(
+    side: Side, percent: int, back: int
+) -> None:
+    desk = quoting(pinned(MAX_PRICE_JUMP_PCT=100))
+    desk.settle_down(far(percent))
+    assert out_of_channel(desk) == [side.name]
+    assert {quote.side for quote in desk.state.target.quotes} == {side.opposite}
+    assert desk.standing() == desk.wanted()
+    desk.wait(20 * MINUTE)
+    assert desk.rebuilds() == []
+    desk.settle_down(far(back))
+    assert out_of_channel(desk) == ["none"]
+    assert {quote.side for quote in desk.state.target.quotes} == set(Side)
+
+
+@pytest.mark.parametrize(("percent", "sign"), [(-20, 1), (40, -1)])
+def test_outside_the_channel_the_price_walks_back_towards_the_standing_side(percent: int, sign: int) -> None:
+    desk = quoting(pinned(MAX_PRICE_JUMP_PCT=100, PRICE_MAX_AGE="1min"))
+    desk.settle_down(far(percent))
+    desk.wait(2 * MINUTE)
+    for _ in range(60):
+        desk.wait(MINUTE)
+    reading = desk.state.market.reading
+    assert reading is not None
+    assert reading.source == "last"
+    assert reading.price_fine / FINE == pytest.approx(far(percent) * (1 + sign * 0.01), rel=5e-4)
+
+
+@pytest.mark.parametrize("mode", ["follow", "pivot"])
+def test_without_funds_for_bids_the_price_walks_down_to_where_asks_trade(mode: str) -> None:
+    desk = Desk(pinned(PRICE_MAX_AGE="1min", CHANNEL_MODE=mode), sol=0)
+    desk.settle_down(P)
+    for _ in range(61):
+        desk.wait(MINUTE)
+    reading = desk.state.market.reading
+    assert reading is not None
+    assert (reading.source, desk.state.market.closed) == ("last", ())
+    assert reading.price_fine / FINE == pytest.approx(P * 0.99, rel=5e-4)
+
+
+@pytest.mark.parametrize("mode", ["follow", "pivot"])
+def test_pivot_mode_without_a_pivot_refuses_to_start_with_a_reason(mode: str) -> None:
+    desk = Desk(settings(PIVOT_MODE="pure", CHANNEL_MODE=mode))
+    desk.book = ForeignBook(Ticks(P - 1), Ticks(P + 1), Ticks(P - 1), Ticks(P + 1), 1, 1)
+    desk.see()
+    desk.see()
+    assert desk.state.halt_reason == (NO_PIVOT if mode == "pivot" else "")
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-30, 45), st.sampled_from([1, 40, 200]), st.integers(1, 10**4)),
+        min_size=2,
+        max_size=8,
+    )
+)
+def test_in_pivot_mode_no_ask_ever_stands_below_the_pivot(steps: list[tuple[int, int, int]]) -> None:
+    chosen = settings(
+        REF_NOTIONAL_SOL="0.001",
+        ORDERS_PER_WALLET=6,
+        PIVOT_MODE="pure",
+        CHANNEL_MODE="pivot",
+        PIVOT_MAX_DAILY_MOVE_PCT=100,
+        PRICE_CONFIRM_S=0,
+    )
+    desk = Desk(chosen)
+    desk.see(P)
+    for percent, minutes, size in steps:
+        desk.now += minutes * MINUTE
+        desk.see(far(percent), size=size)
+        desk.settle_down()
+        pivot = desk.state.market.capped_pivot.value_fine
+        assert pivot is not None
+        asks = [quote for quote in desk.state.target.quotes if quote.side is Side.ASK]
+        assert all(int(ask.price) * FINE >= pivot for ask in asks)
+        assert desk.standing() == desk.wanted()
+        assert not desk.state.halt_reason
 
 
 # Repairs, and when to leave things alone

@@ -65,6 +65,8 @@ class Pivot(Keys):
 class Channel(Keys):
     """3.3 Channel and inside spread"""
 
+    channel_mode: Literal["follow", "pivot"] = key("CHANNEL_MODE", "follow")
+    """The zones follow the market, which is then always two-sided, or stay around the Pivot."""
     buy_channel_width: Percent = key("BUY_CHANNEL_WIDTH_PCT", 1_500, 50, 9_000)
     """Width of the BUY zone, below the anchor."""
     sell_channel_width: Percent = key("SELL_CHANNEL_WIDTH_PCT", 3_000, 50, 50_000)

@@ -1,8 +1,9 @@
-"""The two zones of the channel, follow mode: where bids and asks may stand (SPEC 3.3).
+"""The two zones of the channel: where bids and asks may stand (SPEC 3.3).
 
 Rules of this file
 - Inertia lives in F alone; the borders are functions of F, Pivot and P without a second filter.
-- The BUY zone always reaches below P and the SELL zone above it: there is always a two-sided market.
+- Follow: the BUY zone always reaches below P and the SELL zone above it, so the market is two-sided.
+- Pivot: the zones are those of the Pivot and bind every order; a side may find no price in its zone.
 - All prices are fine ticks; divisions round down.
 """
 
@@ -11,10 +12,12 @@ from dataclasses import dataclass
 import msgspec
 
 from bmv.config import Settings
-from bmv.core.decay import BPS, ema_step
-from bmv.units import Millis
+from bmv.core.decay import BPS, FINE, ema_step
+from bmv.model import ForeignBook, Side
+from bmv.units import Millis, Ticks
 
 _WIDE_BITS = 40
+_NO_LIMIT = FINE << 64
 
 
 @dataclass(slots=True)
@@ -46,17 +49,64 @@ class Inertia:
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """The borders of both zones and the anchor, in fine ticks."""
+    """The borders of both zones and the anchor, in fine ticks.
+
+    ``binding``: no order may stand outside its zone, not even the first one of a side (pivot mode).
+    """
 
     buy_low: int
     buy_high: int
     sell_low: int
     sell_high: int
     anchor: int
+    binding: bool = False
+
+    @property
+    def ask_floor(self) -> int:
+        """Return the price below which no ask of ours may stand: the Pivot in pivot mode, else 0."""
+        return self.anchor if self.binding else 0
+
+    def borders(self, side: Side) -> tuple[int, int]:
+        """Return the lower and upper border of a side's zone."""
+        return (self.buy_low, self.buy_high) if side is Side.BID else (self.sell_low, self.sell_high)
+
+    def standable(self, side: Side, price_fine: int, book: ForeignBook) -> tuple[int, int]:
+        """Return the lowest and the highest tick where an order of ours may stand, see ``standable``."""
+        opposite = book.best_ask if side is Side.BID else book.best_bid
+        return standable(side, price_fine, opposite, self.borders(side) if self.binding else None)
+
+    def closed_sides(self, price_fine: int, book: ForeignBook) -> tuple[Side, ...]:
+        """Return the sides whose zone has no price at which an order could stand now (pivot mode)."""
+        rooms = {side: self.standable(side, price_fine, book) for side in Side}
+        return tuple(side for side, (low, high) in rooms.items() if self.binding and low > high)
 
 
-def channel(price_fine: int, f_fine: int, pivot_fine: int | None, settings: Settings) -> Channel:
-    """Return the zones around P for F and the Pivot (SPEC 3.3, follow); without a Pivot the anchor is F."""
+def channel(price_fine: int, f_fine: int, pivot_fine: int | None, settings: Settings) -> Channel | None:
+    """Return the zones around P for F and the Pivot; None where CHANNEL_MODE=pivot lacks the Pivot."""
+    if settings.channel_mode == "follow":
+        return _following(price_fine, f_fine, pivot_fine, settings)
+    return None if pivot_fine is None else _around_pivot(price_fine, pivot_fine, settings)
+
+
+def standable(
+    side: Side, price_fine: int, opposite: Ticks | None, borders: tuple[int, int] | None
+) -> tuple[int, int]:
+    """Return the lowest and the highest tick where an order may stand; the lowest is higher where none is.
+
+    Bids stand below P and ``opposite``, the best foreign price of the other side, asks above both; inside
+    ``borders`` where those are given.
+    """
+    low, high = borders or (FINE, _NO_LIMIT)
+    lowest, highest = max(1, -(-low // FINE)), high // FINE
+    if side is Side.BID:
+        highest = min(highest, (price_fine - 1) // FINE)
+        return lowest, highest if opposite is None else min(highest, int(opposite) - 1)
+    lowest = max(lowest, price_fine // FINE + 1)
+    return lowest if opposite is None else max(lowest, int(opposite) + 1), highest
+
+
+def _following(price_fine: int, f_fine: int, pivot_fine: int | None, settings: Settings) -> Channel:
+    """Return the zones of follow mode; without a Pivot the anchor is F."""
     buy_width, sell_width = int(settings.buy_channel_width), int(settings.sell_channel_width)
     anchor = f_fine
     if pivot_fine is not None:
@@ -71,4 +121,16 @@ def channel(price_fine: int, f_fine: int, pivot_fine: int | None, settings: Sett
         sell_low=sell_low,
         sell_high=max(f_fine * (BPS + sell_width) // BPS, price_fine, half_above),
         anchor=anchor,
+    )
+
+
+def _around_pivot(price_fine: int, pivot_fine: int, settings: Settings) -> Channel:
+    """Return the zones of pivot mode, the literal reading: both hang on the Pivot, wherever P is."""
+    return Channel(
+        buy_low=pivot_fine * (BPS - int(settings.buy_channel_width)) // BPS,
+        buy_high=pivot_fine,
+        sell_low=max(pivot_fine, price_fine),
+        sell_high=pivot_fine * (BPS + int(settings.sell_channel_width)) // BPS,
+        anchor=pivot_fine,
+        binding=True,
     )

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from bmv.config import Settings
+from bmv.core.channel import standable
 from bmv.core.decay import BPS, FINE, ONE, ONE_BITS, POWER_BITS, exp2, log2
 from bmv.core.lattice import Lattice
 from bmv.model import TOUCH, Clip, Level, Side, Why
@@ -39,6 +40,7 @@ class Zone(msgspec.Struct, frozen=True):
 
     ``price_fine`` is P, ``opposite`` the best foreign price of the other side, ``levels`` this side's share
     of GRID_LEVELS, ``size_ratio`` the outermost size over the innermost, ``clip`` what cut budget or levels.
+    Where the zone is ``binding``, the first order may not stand outside it either.
     """
 
     lattice: Lattice
@@ -53,6 +55,7 @@ class Zone(msgspec.Struct, frozen=True):
     reanchor: Bps
     quote_lot_size: int
     clip: Clip = Clip.NONE
+    binding: bool = False
 
 
 class SideLadder(msgspec.Struct, frozen=True):
@@ -127,8 +130,8 @@ def sell_budget(
 def build_side(zone: Zone, weights: Weights | None = None) -> SideLadder:
     """Build one side; ``weights`` is the shape of the last build, kept unless off by more than REANCHOR.
 
-    The first order always stands at the touch, ``P x (1 -+ spread / 2)`` rounded outwards, in the place of
-    the lattice level nearest to it; levels further inside wait.
+    The first order stands at the touch, ``P x (1 -+ spread / 2)`` rounded outwards, or at the nearest price
+    of a binding zone, in the place of the lattice level nearest to it; levels further inside wait.
     """
     inside = zone.lattice.points_in(zone.low_fine, zone.high_fine)
     weights = _bound(weights, len(inside), zone)
@@ -149,9 +152,10 @@ def build_side(zone: Zone, weights: Weights | None = None) -> SideLadder:
 
 
 def _level(zone: Zone, rank: int, rung: _Rung, size: int, whole: int) -> Level:
-    clip = zone.clip
-    if rung.point == TOUCH and rung.price != _free_touch(zone):
-        clip = clip or Clip.FOREIGN_BOOK
+    clip, free = zone.clip, _free_touch(zone)
+    if rung.point == TOUCH and rung.price != free:
+        inside = not zone.binding or zone.low_fine <= free * FINE <= zone.high_fine
+        clip = clip or (Clip.FOREIGN_BOOK if inside else Clip.ZONE)
     why = Why(rank, rung.place, rung.cost * rung.weight * _PPM // whole, zone.budget, clip)
     return Level(zone.lattice.side, rung.point, Ticks(rung.price), BaseLots(size), why)
 
@@ -167,11 +171,9 @@ def _bound(weights: Weights | None, points: int, zone: Zone) -> Weights:
 
 def _touch(zone: Zone) -> int | None:
     """Return the price of the first order; None where no price is left for it."""
-    price = _free_touch(zone)
-    if zone.lattice.side is Side.BID:
-        price = price if zone.opposite is None else min(price, int(zone.opposite) - 1)
-        return price if price >= 1 else None
-    return price if zone.opposite is None else max(price, int(zone.opposite) + 1)
+    borders = (zone.low_fine, zone.high_fine) if zone.binding else None
+    lowest, highest = standable(zone.lattice.side, zone.price_fine, zone.opposite, borders)
+    return min(max(_free_touch(zone), lowest), highest) if lowest <= highest else None
 
 
 def _free_touch(zone: Zone) -> int:

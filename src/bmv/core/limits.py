@@ -9,7 +9,8 @@ placement passes if all of these hold:
    owns, and holds fewer than ORDERS_PER_WALLET orders.
 5. It does not cross the foreign book (a post-only order would be dropped silently).
 6. Its side of the book has room beside the headroom left to others.
-7. While a price jump is not confirmed: it is no better than the best order of ours that stands.
+7. As an ask it is not below the Pivot, where CHANNEL_MODE=pivot binds it.
+8. While a price jump is not confirmed: it is no better than the best order of ours that stands.
 
 Over all wallets, and over what stands, what flies and what is approved, our highest bid stays below our
 lowest ask. The plan already stages for that, so a hit here is a bug: it raises ``OwnCross``, nothing is sent.
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from bmv.config import Settings
 from bmv.core.allocation import cost, largest_order
 from bmv.core.capacity import capacity
+from bmv.core.decay import FINE
 from bmv.core.plan import OwnRange, own_range
 from bmv.core.state import Phase, State
 from bmv.errors import OwnCross
@@ -110,6 +112,7 @@ class _Screen:
         self._standstill = standstill(state, settings)
         self._busy: set[WalletIndex] = set(state.busy())
         self._room = {side: capacity(side, state, settings) - _promised(side, state) for side in Side}
+        self._ask_floor = state.market.channel.ask_floor if state.market.channel else 0
         confirmed = state.market.reading is None or state.market.reading.confirmed
         live = [order for view in state.views.values() for order in view.orders] if not confirmed else []
         self._kept_within: OwnRange | None = None if confirmed else own_range(live)
@@ -147,6 +150,8 @@ class _Screen:
             return "would cross a foreign ask"
         if not bid and book.best_bid is not None and place.price <= book.best_bid:
             return "would cross a foreign bid"
+        if not bid and int(place.price) * FINE < self._ask_floor:
+            return "an ask below the Pivot, in pivot mode"
         if self._room[place.side] <= 0 and means.vacated[place.side] <= 0:
             return "the book has no room left beside the headroom for others"
         if self._kept_within is not None:

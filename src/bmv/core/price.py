@@ -17,7 +17,7 @@ import msgspec
 from bmv.config import DAY_MS, HOUR_MS, Settings
 from bmv.core.decay import BPS, FINE
 from bmv.model import ForeignBook, Trade
-from bmv.units import Millis, Ticks
+from bmv.units import Millis
 
 Source = Literal["trades", "foreign_mid", "last", "pivot"]
 CONFIRM_WITHIN_BPS = 500
@@ -68,19 +68,19 @@ class PriceTracker:
         book: ForeignBook,
         settings: Settings,
         *,
-        own_best_bid: Ticks | None,
-        own_best_ask: Ticks | None,
+        walk: int,
         pivot_fine: int | None,
     ) -> PriceReading | None:
-        """Return P; None where nothing has ever been seen and there is no Pivot (start is refused then)."""
+        """Return P; None where nothing has ever been seen and there is no Pivot (start is refused then).
+
+        ``walk`` says where P drifts while it has no outside source: up (1), down (-1) or not at all (0).
+        """
         full = max(1, -(-int(settings.ref_notional) // self._quote_lot_size))
         self._forget(now, book, settings, full)
         seen, source = self._outside(book, settings, full)
         if seen is None:
             if self.last_fine is not None:
-                towards = (own_best_bid is not None) - (own_best_ask is not None)
-                pace = int(settings.price_drift_per_h)
-                self.last_fine = self._walk.step(self.last_fine, towards, now, pace)
+                self.last_fine = self._walk.step(self.last_fine, walk, now, int(settings.price_drift_per_h))
             seen, source = self._blended(full, pivot_fine)
         else:
             self._walk.rest()

@@ -34,6 +34,7 @@ CRANK_LOW_SLOTS = 40
 CRANK_EVERY_MS = Millis(60_000)
 CRANK_APART_MS = Millis(3_000)
 NO_PRICE = "no price to start from: no trade, no foreign orders on both sides, and no SEED_PRICE"
+NO_PIVOT = "CHANNEL_MODE=pivot has no Pivot to stand around: no trade is recorded, and no SEED_PRICE set"
 
 
 def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]:
@@ -42,29 +43,31 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
         return []
     if isinstance(event, _QUIET) and state.now - state.market.priced_at < PRICE_EVERY_MS:
         return []
-    if not reprice(state, settings):
-        return begin_halt(state, NO_PRICE)
+    if reason := reprice(state, settings):
+        return begin_halt(state, reason)
+    told = _out_of_channel(state)
+    _drop_under_the_floor(state)
     if standstill(state, settings):
-        return [*_exposed(state), *_crank(state)]
+        return [*told, *_exposed(state), *_crank(state)]
     # An unconfirmed jump: the old price and the target stand; limits see to it that repairs raise nothing.
     trigger = rebuild_if_due(state, settings) if _confirmed(state) else ""
     views = [view for _, view in sorted(state.views.items())]
     plan = diff(_placeable(state), views, state.busy(), settings)
     reports = [_rebuilt(state, plan, trigger)] if trigger else []
-    return [*reports, *_changes(state, plan), *_crank(state)]
+    return [*told, *reports, *_changes(state, plan), *_crank(state)]
 
 
 def _exposed(state: State) -> list[AnyAction]:
     """Withdraw what stands on the wrong side of P: it is not replaced now, but nobody shall pick it off."""
-    price, busy = price_fine(state), state.busy()
+    highest_bid, busy = price_fine(state), state.busy()
+    lowest_ask = max(highest_bid, _ask_floor(state))
     actions: list[AnyAction] = []
     for wallet, view in sorted(state.views.items()):
         wrong = [
             order
             for order in view.orders
-            if (
-                int(order.price) * FINE > price if order.side is Side.BID else int(order.price) * FINE < price
-            )
+            if ((fine := int(order.price) * FINE) > highest_bid and order.side is Side.BID)
+            or (fine < lowest_ask and order.side is Side.ASK)
         ]
         if wrong and wallet not in busy:
             cancels = tuple(cancel_of(order) for order in wrong[:MAX_CHANGE])
@@ -72,28 +75,61 @@ def _exposed(state: State) -> list[AnyAction]:
     return actions
 
 
-def reprice(state: State, settings: Settings) -> bool:
-    """Bring P, pivot and channel up to date; return False while there is no price at all."""
+def reprice(state: State, settings: Settings) -> str:
+    """Bring P, pivot and channel up to date; return why there can be none, else ''."""
     market = state.market
     market.priced_at = state.now
-    own = own_range(order for view in state.views.values() for order in view.orders)
     pivot = market.capped_pivot.step(
         market.pivot.value_fine(state.now), state.now, settings.pivot_max_daily_move
     )
     market.reading = market.tracker.reading(
-        state.now,
-        state.book,
-        settings,
-        own_best_bid=own.highest_bid,
-        own_best_ask=own.lowest_ask,
-        pivot_fine=pivot,
+        state.now, state.book, settings, walk=_walk(state), pivot_fine=pivot
     )
     if market.reading is None:
-        return False
+        return NO_PRICE
     price = market.reading.price_fine
     average = market.inertia.step(price, state.now, settings.channel_inertia)
     market.channel = channel(price, average, pivot, settings)
-    return True
+    return "" if market.channel else NO_PIVOT
+
+
+def _walk(state: State) -> int:
+    """Return where P drifts when nothing else makes it: so that the empty one of our sides refills.
+
+    A side without funds refills when the other one trades: P goes away from what stands. A side that found
+    no price in its zone refills when P comes back into the channel: towards what stands.
+    """
+    own = own_range(order for view in state.views.values() for order in view.orders)
+    if (own.highest_bid is None) == (own.lowest_ask is None):
+        return 0
+    empty, away = (Side.BID, -1) if own.highest_bid is None else (Side.ASK, 1)
+    return -away if empty in state.market.closed else away
+
+
+def _out_of_channel(state: State) -> list[AnyAction]:
+    """Remember which sides find no price in their zone; tell when that changes."""
+    market, before = state.market, state.market.closed
+    assert market.channel is not None
+    market.closed = market.channel.closed_sides(price_fine(state), state.book)
+    if market.closed == before:
+        return []
+    sides = " ".join(side.name for side in market.closed) or "none"
+    pivot = market.capped_pivot.value_fine or 0
+    return [Report("OUT_OF_CHANNEL", {"side": sides, "price_fine": price_fine(state), "pivot_fine": pivot})]
+
+
+def _drop_under_the_floor(state: State) -> None:
+    """Take out of the target the asks that a risen Pivot has passed (pivot mode)."""
+    floor, quotes = _ask_floor(state), state.target.quotes
+    if any(quote.side is Side.ASK and int(quote.price) * FINE < floor for quote in quotes):
+        state.target.quotes = tuple(
+            quote for quote in quotes if quote.side is Side.BID or int(quote.price) * FINE >= floor
+        )
+
+
+def _ask_floor(state: State) -> int:
+    assert state.market.channel is not None
+    return state.market.channel.ask_floor
 
 
 def _placeable(state: State) -> tuple[Quote, ...]:

@@ -15,7 +15,7 @@ from bmv.core.lattice import Lattice
 from bmv.core.plan import own_range
 from bmv.core.state import State, Target
 from bmv.model import TOUCH, Clip, Level, Quote, Side
-from bmv.units import BaseLots, Lamports, Millis, Ticks, atoms_to_lots
+from bmv.units import BaseLots, Bps, Lamports, Millis, Ticks, atoms_to_lots
 
 TOUCH_KEPT_BPS = 25
 FORCED_MOVE_BPS = 30
@@ -71,7 +71,7 @@ def _trigger(state: State, settings: Settings) -> tuple[str, tuple[Side, ...]]:
     standing = {quote.side for quote in target.quotes if quote.point == TOUCH}
     for side in _BOTH:
         rested = state.now - target.topped_up_at.get(side, Millis(0)) >= settings.topup_min_interval
-        if side not in standing and rested:
+        if side not in standing and side not in state.market.closed and rested:
             return "local", (side,)
     return "", ()
 
@@ -102,15 +102,12 @@ def _built(state: State, settings: Settings, side: Side) -> tuple[Level, ...]:
 def _with_touch_at(touch: Level, price: Ticks, others: Sequence[Level], state: State) -> Level:
     """Leave the touch order at its price while that is near enough and still in front of its neighbours."""
     near = int(abs(price - touch.price)) * BPS <= int(touch.price) * TOUCH_KEPT_BPS
-    fine = int(price) * FINE
-    bid = touch.side is Side.BID
-    right_side = fine < price_fine(state) if bid else fine > price_fine(state)
-    opposite = state.book.best_ask if bid else state.book.best_bid
-    right_side = right_side and (opposite is None or (price < opposite if bid else price > opposite))
+    bid, zones = touch.side is Side.BID, state.market.channel
+    assert zones is not None
+    lowest, highest = zones.standable(touch.side, price_fine(state), state.book)
     in_front = not others or (price > others[0].price if bid else price < others[0].price)
-    return (
-        Level(touch.side, TOUCH, price, touch.size, touch.why) if near and right_side and in_front else touch
-    )
+    kept = near and lowest <= int(price) <= highest and in_front
+    return Level(touch.side, TOUCH, price, touch.size, touch.why) if kept else touch
 
 
 def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
@@ -121,13 +118,15 @@ def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
     if side not in market.lattices:
         anchor = market.channel.anchor if bid else market.channel.sell_low
         width = settings.buy_channel_width if bid else settings.sell_channel_width
-        market.lattices[side] = Lattice.anchored(side, anchor, width, levels, settings.anchor_band)
+        band = Bps(0) if market.channel.binding else settings.anchor_band
+        market.lattices[side] = Lattice.anchored(side, anchor, width, levels, band)
+    low, high = market.channel.borders(side)
     budget, clip = _budget(state, settings, side)
     room = max(1, capacity(side, state, settings))
     zone = Zone(
         lattice=market.lattices[side],
-        low_fine=market.channel.buy_low if bid else market.channel.sell_low,
-        high_fine=market.channel.buy_high if bid else market.channel.sell_high,
+        low_fine=low,
+        high_fine=high,
         levels=min(counts[side], room),
         budget=budget,
         price_fine=price_fine(state),
@@ -137,6 +136,7 @@ def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
         reanchor=settings.reanchor,
         quote_lot_size=state.spec.quote_lot_size,
         clip=Clip.CAPACITY if room < counts[side] else clip,
+        binding=market.channel.binding,
     )
     return build_side(zone, market.weights.get(side))
 

@@ -68,7 +68,10 @@ class Backoff:
 
 @dataclass(slots=True)
 class Market:
-    """The strategy's memory of the market: price, pivot, channel and the ladder's anchors."""
+    """The strategy's memory of the market: price, pivot, channel and the ladder's anchors.
+
+    ``closed`` are the sides that find no price in their zone (pivot mode).
+    """
 
     tracker: PriceTracker
     pivot: PivotWindow
@@ -80,6 +83,7 @@ class Market:
     priced_at: Millis = Millis(0)
     reading: PriceReading | None = None
     channel: Channel | None = None
+    closed: tuple[Side, ...] = ()
 
 
 @dataclass(slots=True)

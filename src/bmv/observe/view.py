@@ -24,12 +24,13 @@ class PriceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
-    """The borders of the BUY and the SELL zone."""
+    """The borders of BUY and SELL zone; ``closed``: sides without a price in theirs (pivot mode)."""
 
     buy_low: str
     buy_high: str
     sell_low: str
     sell_high: str
+    closed: tuple[SideName, ...] = ()
 
 
 class LevelView(msgspec.Struct, frozen=True, kw_only=True):

@@ -237,7 +237,13 @@ class Showing:
             return None
         borders = (channel.buy_low, channel.buy_high, channel.sell_low, channel.sell_high)
         low, high, sell_low, sell_high = (self._fine(border) or "" for border in borders)
-        return ChannelView(buy_low=low, buy_high=high, sell_low=sell_low, sell_high=sell_high)
+        return ChannelView(
+            buy_low=low,
+            buy_high=high,
+            sell_low=sell_low,
+            sell_high=sell_high,
+            closed=tuple(_SIDES[side] for side in state.market.closed),
+        )
 
     def _fine(self, fine: int | None) -> str | None:
         return None if fine is None else self._tick(Ticks(fine // FINE))

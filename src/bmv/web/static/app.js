@@ -90,7 +90,9 @@ function showTiles(now, digits) {
   put("price", fixed(price && price.value, digits.fine));
   put("price-sub", price ? `from ${price.source}` : "not known yet");
   put("pivot", fixed(pivot, digits.fine));
-  put("pivot-sub", away === null ? "" : `price ${percent(away, true)}`);
+  const closed = now.channel ? now.channel.closed : [];
+  const outside = closed.length ? `out of channel, no ${closed.join(", no ")}` : "";
+  put("pivot-sub", outside || (away === null ? "" : `price ${percent(away, true)}`), outside ? "sub ask" : "sub");
   put("spread", percent(now.spread_pct));
   put("spread-sub", now.best_bid || now.best_ask ? `${fixed(now.best_bid, digits.order)} / ${fixed(now.best_ask, digits.order)}` : "");
   byId("spread-sub").title = `without our orders: ${fixed(now.foreign_bid, digits.order)} / ${fixed(now.foreign_ask, digits.order)}`;
