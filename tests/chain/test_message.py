@@ -5,12 +5,14 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
 from solders.message import MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
 
 from bmv.chain.message import (
+    AddressTable,
     MessageTemplate,
     TemplateCache,
     compile_message,
@@ -30,9 +32,26 @@ instructions = st.builds(
 )
 
 
-def oracle(payer: Pubkey, asked: list[Instruction], blockhash: bytes) -> bytes:
+tables = st.lists(
+    st.builds(AddressLookupTableAccount, keys, st.lists(keys, min_size=1, max_size=10)),
+    max_size=3,
+    unique_by=lambda table: bytes(table.key),
+)
+
+
+def oracle(
+    payer: Pubkey,
+    asked: list[Instruction],
+    blockhash: bytes,
+    named: list[AddressLookupTableAccount] | None = None,
+) -> bytes:
     """What solders compiles."""
-    return to_bytes_versioned(MessageV0.try_compile(payer, asked, [], Hash.from_bytes(blockhash)))
+    return to_bytes_versioned(MessageV0.try_compile(payer, asked, named or [], Hash.from_bytes(blockhash)))
+
+
+def ours(named: list[AddressLookupTableAccount]) -> list[AddressTable]:
+    """The same tables as our compiler takes them."""
+    return [AddressTable(bytes(table.key), [bytes(key) for key in table.addresses]) for table in named]
 
 
 @settings(max_examples=400, deadline=None)
@@ -57,6 +76,31 @@ def test_a_template_filled_with_other_data_is_what_solders_compiles_for_them(
     rendered = template.render(BLOCKHASH, datas)
     assert rendered == oracle(payer, changed, BLOCKHASH)
     assert len(rendered) == template.size
+
+
+@settings(max_examples=500, deadline=None)
+@given(keys, st.lists(instructions, max_size=6), tables, st.data())
+def test_a_message_that_looks_accounts_up_is_byte_for_byte_what_solders_compiles(
+    payer: Pubkey, asked: list[Instruction], named: list[AddressLookupTableAccount], data: st.DataObject
+) -> None:
+    message = compile_message(payer, asked, BLOCKHASH, ours(named))
+    assert message == oracle(payer, asked, BLOCKHASH, named)
+    template = MessageTemplate(payer, [split(one)[0] for one in asked], ours(named))
+    datas = [data.draw(st.binary(min_size=len(one.data), max_size=len(one.data))) for one in asked]
+    changed = [Instruction(one.program_id, new, one.accounts) for one, new in zip(asked, datas, strict=True)]
+    rendered = template.render(BLOCKHASH, datas)
+    assert rendered == oracle(payer, changed, BLOCKHASH, named)
+    assert len(rendered) == template.size
+
+
+def test_a_table_that_grew_makes_another_template() -> None:
+    asked = [split(Instruction(KEYS[0], b"", [AccountMeta(KEYS[1], False, True)]))[0]]
+    small, grown = (AddressTable(bytes(KEYS[9]), [bytes(key) for key in KEYS[2:n]]) for n in (5, 6))
+    cache = TemplateCache()
+    first = cache.template(KEYS[3], asked, [small])
+    assert cache.template(KEYS[3], asked, [small]) is first
+    assert cache.template(KEYS[3], asked, [grown]) is not first
+    assert cache.template(KEYS[3], asked) is not first
 
 
 def test_more_than_127_accounts_take_a_two_byte_count() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -668,3 +669,21 @@ def test_token_amounts_are_shown_without_trailing_zeros() -> None:
     shown = [token_amount(amount, 9)["uiAmountString"] for amount in (0, 100, 10**9, 1_500_000_000)]
     assert shown == ["0", "0.0000001", "1", "1.5"]
     assert token_amount(100, 0)["uiAmountString"] == "100"
+
+
+def test_the_clock_sysvar_shows_the_slot_and_time_it_is_read_at() -> None:
+    world = World()
+
+    async def run() -> None:
+        async with served(world) as client:
+            for _ in range(3):
+                world.pass_slots(7)
+                options = {"encoding": "base64", "commitment": "confirmed"}
+                got = await client.rpc(
+                    "getAccountInfo", "SysvarC1ock11111111111111111111111111111111", options
+                )
+                slot = got["context"]["slot"]
+                data = base64.b64decode(got["value"]["data"][0])
+                assert struct.unpack("<QqQQq", data)[::4] == (slot, world.chain.block_time(slot))
+
+    asyncio.run(run())

@@ -3,14 +3,16 @@
 Rules of this file
 - A *shape* is all of an instruction but its data: program, account metas, data length. Two instructions of
   one shape compile to messages that differ in data bytes only.
-- The bytes equal those of solders' ``MessageV0.try_compile`` without lookup tables (tested against it).
+- The bytes equal those of solders' ``MessageV0.try_compile``, with lookup tables and without (tested).
 - Account order: payer, signers that write, signers that read, writable, read-only; by key within a group.
+- What neither signs nor is called goes into the first table that has it; those keys follow all others, first
+  what is written, then what is read, table by table, by key within each.
 
 Layout (Solana message format, v0; ``short`` is a compact-u16 length)::
 
     0x80 | signers u8 | read-only signers u8 | read-only others u8 | short n, n keys of 32 B | blockhash 32 B
     | short n, n x (program index u8, short a, a account indexes u8, short d, d data bytes)
-    | short n lookup tables
+    | short n, n x (table key 32 B, short w, w indexes to write, short r, r indexes to read)
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,13 +22,14 @@ from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
 VERSION_0 = b"\x80"
-NO_LOOKUP_TABLES = b"\x00"
 MAX_KEYS = 256
 """Account indexes are one byte."""
 
 _META_BYTES = 34
 _METAS_AT = 40
 _SIGNER, _WRITABLE = 2, 1
+
+_LookedUp = tuple["AddressTable", list[bytes], list[bytes]]
 
 Shape = bytes
 """Program key, u64 count, metas of (key, is_signer, is_writable), u64 data length, as solders serialises."""
@@ -46,6 +49,28 @@ def split(instruction: Instruction) -> tuple[Shape, bytes]:
     raw = bytes(instruction)
     data_at = _METAS_AT + _META_BYTES * int.from_bytes(raw[32:_METAS_AT], "little") + 8
     return raw[:data_at], raw[data_at:]
+
+
+class AddressTable:
+    """A lookup table on the chain: its key, and the index of each address it holds."""
+
+    __slots__ = ("_identity", "index", "key")
+
+    def __init__(self, key: bytes, addresses: Sequence[bytes]) -> None:
+        self.key = key
+        # Like solders' compiler: of an address that is in the table twice, the first place counts.
+        self.index = {address: place for place, address in reversed(list(enumerate(addresses)))}
+        # Tables only grow, so key and length say what is in one.
+        self._identity = key + short_length(len(addresses))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AddressTable) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+
+NO_TABLES: tuple[AddressTable, ...] = ()
 
 
 class KeyRoles:
@@ -74,25 +99,35 @@ class KeyRoles:
         """Count the signatures these instructions need, the payer's included."""
         return sum(1 for role in self._roles.values() if role & _SIGNER)
 
-    def message_size(self) -> int:
+    @property
+    def keys(self) -> int:
+        """Count the accounts these instructions name."""
+        return len(self._roles)
+
+    def message_size(self, tables: Sequence[AddressTable] = NO_TABLES) -> int:
         """Return the size in bytes of the message these instructions compile to."""
-        keys = len(self._roles)
-        size = 4 + len(short_length(keys)) + 32 * keys + 32 + len(short_length(len(self._invoked))) + 1
+        looked_up = self._looked_up(tables)
+        keys = len(self._roles) - sum(len(found) for one in looked_up for found in one[1:])
+        size = 4 + len(short_length(keys)) + 32 * keys + 32 + len(short_length(len(self._invoked)))
+        size += len(_lookups(looked_up))
         for _, accounts, data_length in self._invoked:
             size += 1 + len(short_length(len(accounts))) + len(accounts)
             size += len(short_length(data_length)) + data_length
         return size
 
-    def compile(self) -> tuple[bytes, list[bytes]]:
-        """Return the message up to the blockhash, and what stands before the data of each instruction."""
+    def compile(self, tables: Sequence[AddressTable] = NO_TABLES) -> tuple[bytes, list[bytes], bytes]:
+        """Return the message up to the blockhash, what stands before each instruction's data, and its end."""
         roles, payer = self._roles, self._payer
-        keys = sorted(roles, key=lambda key: (key != payer, 3 - roles[key], key))
-        if len(keys) > MAX_KEYS:
-            raise ValueError(f"{len(keys)} accounts in one message; an index is one byte")
-        index = {key: position for position, key in enumerate(keys)}
+        if len(roles) > MAX_KEYS:
+            raise ValueError(f"{len(roles)} accounts in one message; an index is one byte")
+        looked_up = self._looked_up(tables)
+        loaded = [key for _, written, _ in looked_up for key in written]
+        loaded += [key for _, _, read in looked_up for key in read]
+        keys = sorted(roles.keys() - set(loaded), key=lambda key: (key != payer, 3 - roles[key], key))
+        index = {key: position for position, key in enumerate([*keys, *loaded])}
         groups = [0, 0, 0, 0]
-        for role in roles.values():
-            groups[role] += 1
+        for key in keys:
+            groups[roles[key]] += 1
         header = (groups[3] + groups[2], groups[2], groups[0])
         head = VERSION_0 + bytes(header) + short_length(len(keys)) + b"".join(keys)
         before_data = [
@@ -102,7 +137,31 @@ class KeyRoles:
             + short_length(data_length)
             for program, accounts, data_length in self._invoked
         ]
-        return head, before_data
+        return head, before_data, _lookups(looked_up)
+
+    def _looked_up(self, tables: Sequence[AddressTable]) -> list[_LookedUp]:
+        """Share the keys that need not stand in the message between the tables that have them."""
+        if not tables:
+            return []
+        called = {program for program, _, _ in self._invoked}
+        free = sorted(key for key, role in self._roles.items() if role < _SIGNER and key not in called)
+        found: list[_LookedUp] = []
+        for table in tables:
+            here = [key for key in free if key in table.index]
+            if here:
+                written = [key for key in here if self._roles[key] & _WRITABLE]
+                found.append((table, written, [key for key in here if not self._roles[key] & _WRITABLE]))
+                free = [key for key in free if key not in table.index]
+        return found
+
+
+def _lookups(looked_up: Sequence[_LookedUp]) -> bytes:
+    parts = [short_length(len(looked_up))]
+    for table, *groups in looked_up:
+        parts.append(table.key)
+        for keys in groups:
+            parts += short_length(len(keys)), bytes(table.index[key] for key in keys)
+    return b"".join(parts)
 
 
 class MessageTemplate:
@@ -113,17 +172,19 @@ class MessageTemplate:
 
     __slots__ = ("_data_lengths", "_parts", "size")
 
-    def __init__(self, payer: Pubkey | bytes, shapes: Sequence[Shape]) -> None:
+    def __init__(
+        self, payer: Pubkey | bytes, shapes: Sequence[Shape], tables: Sequence[AddressTable] = NO_TABLES
+    ) -> None:
         roles = KeyRoles(bytes(payer))
         for shape in shapes:
             roles.add(shape)
-        head, before_data = roles.compile()
+        head, before_data, lookups = roles.compile(tables)
         parts = [head, b"", short_length(len(shapes))]
         for before in before_data:
             parts += (before, b"")
-        self._parts = [*parts, NO_LOOKUP_TABLES]
+        self._parts = [*parts, lookups]
         self._data_lengths = [int.from_bytes(shape[-8:], "little") for shape in shapes]
-        self.size = roles.message_size()
+        self.size = roles.message_size(tables)
 
     def render(self, blockhash: bytes, datas: Sequence[bytes]) -> bytes:
         """Return the message for this blockhash (32 bytes) and these data, one per instruction.
@@ -139,7 +200,7 @@ class MessageTemplate:
 
 
 class TemplateCache:
-    """At most ``capacity`` templates by payer and shapes; the one unused for longest is dropped first."""
+    """At most ``capacity`` templates by payer, tables and shapes; the one unused for longest goes first."""
 
     __slots__ = ("_capacity", "_templates")
 
@@ -147,27 +208,34 @@ class TemplateCache:
         if capacity < 1:
             raise ValueError("a cache holds at least one template")
         self._capacity = capacity
-        self._templates: dict[tuple[bytes, ...], MessageTemplate] = {}
+        self._templates: dict[tuple[Shape | AddressTable, ...], MessageTemplate] = {}
 
     def __len__(self) -> int:
         return len(self._templates)
 
-    def template(self, payer: Pubkey, shapes: Sequence[Shape]) -> MessageTemplate:
-        """Return the template for this payer and these shapes, compiling it the first time."""
-        key = (bytes(payer), *shapes)
+    def template(
+        self, payer: Pubkey, shapes: Sequence[Shape], tables: Sequence[AddressTable] = NO_TABLES
+    ) -> MessageTemplate:
+        """Return the template for this payer, these shapes and tables, compiling it the first time."""
+        key: tuple[Shape | AddressTable, ...] = (bytes(payer), *shapes, *tables)
         template = self._templates.pop(key, None)
         if template is None:
-            template = MessageTemplate(payer, shapes)
+            template = MessageTemplate(payer, shapes, tables)
             if len(self._templates) == self._capacity:
                 del self._templates[next(iter(self._templates))]
         self._templates[key] = template
         return template
 
 
-def compile_message(payer: Pubkey, instructions: Iterable[Instruction], blockhash: bytes) -> bytes:
-    """Compile a v0 message without lookup tables; ValueError for more than 256 accounts."""
+def compile_message(
+    payer: Pubkey,
+    instructions: Iterable[Instruction],
+    blockhash: bytes,
+    tables: Sequence[AddressTable] = NO_TABLES,
+) -> bytes:
+    """Compile a v0 message; ValueError for more than 256 accounts."""
     pieces = [split(instruction) for instruction in instructions]
-    template = MessageTemplate(payer, [shape for shape, _ in pieces])
+    template = MessageTemplate(payer, [shape for shape, _ in pieces], tables)
     return template.render(blockhash, [data for _, data in pieces])
 
 

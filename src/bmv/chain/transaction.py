@@ -15,13 +15,24 @@ from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from bmv.chain.message import KeyRoles, TemplateCache, compile_message, message_signers, short_length, split
+from bmv.chain.message import (
+    NO_TABLES,
+    AddressTable,
+    KeyRoles,
+    TemplateCache,
+    compile_message,
+    message_signers,
+    short_length,
+    split,
+)
 from bmv.units import Lamports
 from bmv.venue.system import compute_unit_limit, transfer
 
 MAX_TRANSACTION_BYTES = 1232
 """A packet: IPv6 minimum MTU 1280 less 48 of headers."""
 MAX_INSTRUCTIONS = 64
+MAX_ACCOUNTS = 64
+"""What one transaction may lock, looked-up accounts included."""
 
 Tip = tuple[Pubkey, Lamports]
 """Tip account and amount."""
@@ -48,18 +59,37 @@ def _compute_limit(units: int) -> Instruction:
     return compute_unit_limit(units)
 
 
-def wire_size(payer: Pubkey, instructions: Sequence[Instruction]) -> int:
+def wire_size(
+    payer: Pubkey, instructions: Sequence[Instruction], tables: Sequence[AddressTable] = NO_TABLES
+) -> int:
     """Return the bytes these instructions take as one signed transaction, without building it."""
+    return _wire_size(_roles(payer, instructions), tables)
+
+
+def _roles(payer: Pubkey, instructions: Sequence[Instruction]) -> KeyRoles:
     roles = KeyRoles(bytes(payer))
     for instruction in instructions:
         roles.add(split(instruction)[0])
-    return len(short_length(roles.signers)) + 64 * roles.signers + roles.message_size()
+    return roles
 
 
-def fits(payer: Pubkey, instructions: Sequence[Instruction], compute_limit: int, tip: Tip | None) -> bool:
+def _wire_size(roles: KeyRoles, tables: Sequence[AddressTable]) -> int:
+    return len(short_length(roles.signers)) + 64 * roles.signers + roles.message_size(tables)
+
+
+def fits(
+    payer: Pubkey,
+    instructions: Sequence[Instruction],
+    compute_limit: int,
+    tip: Tip | None,
+    tables: Sequence[AddressTable] = NO_TABLES,
+) -> bool:
     """Tell whether ``build_transaction`` with the same arguments stays within one transaction."""
     whole = framed(payer, instructions, compute_limit, tip)
-    return len(whole) <= MAX_INSTRUCTIONS and wire_size(payer, whole) <= MAX_TRANSACTION_BYTES
+    roles = _roles(payer, whole)
+    if len(whole) > MAX_INSTRUCTIONS or roles.keys > MAX_ACCOUNTS:
+        return False
+    return _wire_size(roles, tables) <= MAX_TRANSACTION_BYTES
 
 
 def build_transaction(
@@ -69,10 +99,12 @@ def build_transaction(
     tip: Tip | None,
     blockhash: bytes,
     *,
+    tables: Sequence[AddressTable] = NO_TABLES,
     templates: TemplateCache | None = None,
 ) -> bytes:
     """Return the message of one transaction: compute limit (units), instructions, tip.
 
+    What ``tables`` hold is named by index; a tip account must be in none of them (it would not count).
     With ``templates``, a shape seen before costs a copy instead of a compilation; the bytes are the same.
     Raises ValueError where it would not fit.
     """
@@ -80,10 +112,10 @@ def build_transaction(
     if len(whole) > MAX_INSTRUCTIONS:
         raise ValueError(f"{len(whole)} instructions in one transaction; at most {MAX_INSTRUCTIONS}")
     if templates is None:
-        message = compile_message(payer, whole, blockhash)
+        message = compile_message(payer, whole, blockhash, tables)
     else:
         pieces = [split(instruction) for instruction in whole]
-        template = templates.template(payer, [shape for shape, _ in pieces])
+        template = templates.template(payer, [shape for shape, _ in pieces], tables)
         message = template.render(blockhash, [data for _, data in pieces])
     _refuse_oversize(len(message) + 1 + 64 * message[1])
     return message

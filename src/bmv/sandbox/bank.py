@@ -31,8 +31,11 @@ INSTRUCTION_ERRORS = frozenset(
     {
         "AccountBorrowFailed",
         "IllegalOwner",
+        "Immutable",
+        "IncorrectAuthority",
         "IncorrectProgramId",
         "InvalidAccountData",
+        "InvalidAccountOwner",
         "InvalidInstructionData",
         "InvalidSeeds",
         "MissingRequiredSignature",

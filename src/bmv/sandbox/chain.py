@@ -18,12 +18,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bmv.sandbox import ata_program, spl_token, system_program
+from bmv.sandbox import ata_program, lookup_table_program, spl_token, system_program
 from bmv.sandbox.account import Account, Invocation, Program
 from bmv.sandbox.bank import Bank, Outcome
 from bmv.sandbox.blockhash import SlotClock
 from bmv.sandbox.genesis import TIP_ACCOUNTS, infrastructure
 from bmv.sandbox.ledger import Landed, Ledger, SlotReport
+from bmv.sandbox.lookup_table_program import LookupTables
 from bmv.sandbox.transaction import COMPUTE_BUDGET, Rejected, Transaction, parse
 
 Commitment = Literal["processed", "confirmed", "finalized"]
@@ -64,7 +65,9 @@ class Chain:
     ) -> None:
         self.now = now
         self.clock = SlotClock(start_ms, slot_ms, seed, start_slot)
+        self._tables = LookupTables(self.clock)
         self.programs: dict[bytes, Program] = {
+            lookup_table_program.PROGRAM_ID: self._tables.process,
             system_program.PROGRAM_ID: system_program.process,
             spl_token.PROGRAM_ID: spl_token.process,
             ata_program.PROGRAM_ID: ata_program.process,
@@ -171,7 +174,7 @@ class Chain:
         slot = self.slot
         if not any_blockhash:
             self._require_landable(tx, slot)
-        return self.bank.execute(tx, {}, self.block_time(slot))
+        return self._execute(tx, {}, slot)[1]
 
     def next_due_ms(self) -> int | None:
         """Return when ``run_due`` next has something to do; None while nothing waits."""
@@ -213,8 +216,7 @@ class Chain:
         changed: dict[bytes, None] = {}
         while self._queue and self._queue[0][0] == slot:
             _, _, transactions, bundle = heapq.heappop(self._queue)
-            outcomes = self._run_group(transactions, bundle, slot)
-            for tx, outcome in zip(transactions, outcomes, strict=False):
+            for tx, outcome in self._run_group(transactions, bundle, slot):
                 changed |= dict.fromkeys(self.bank.commit(outcome, slot))
                 outcome.writes = {}
                 landed = Landed(slot, len(report.transactions), self.block_time(slot), tx, outcome)
@@ -225,15 +227,15 @@ class Chain:
 
     def _run_group(
         self, transactions: tuple[Transaction, ...], bundle: Bundle | None, slot: int
-    ) -> list[Outcome]:
-        """Return one outcome per transaction that lands, or none."""
+    ) -> list[tuple[Transaction, Outcome]]:
+        """Return the transactions that land, with what each does: all of them or none."""
         pending: dict[bytes, Account] = {}
-        outcomes: list[Outcome] = []
+        landing: list[tuple[Transaction, Outcome]] = []
         for tx in transactions:
             self._queued.discard(tx.signature)
             try:
                 self._require_landable(tx, slot)
-                outcome = self.bank.execute(tx, pending, self.block_time(slot))
+                resolved, outcome = self._execute(tx, pending, slot)
             except Rejected as refusal:
                 _fail(bundle, refusal.message)
                 return []
@@ -241,11 +243,19 @@ class Chain:
                 _fail(bundle, f"{tx.signature}: {outcome.err}")
                 return []
             pending |= outcome.writes
-            outcomes.append(outcome)
+            landing.append((resolved, outcome))
         if bundle is not None:
             bundle.state, bundle.slot = "Landed", slot
             self.landed_tips.append(bundle.tip)
-        return outcomes
+        return landing
+
+    def _execute(
+        self, tx: Transaction, pending: Mapping[bytes, Account], slot: int
+    ) -> tuple[Transaction, Outcome]:
+        """Look up what the transaction takes from tables and run it; raises ``Rejected``."""
+        self._tables.slot = slot
+        resolved = self._tables.resolve(tx, lambda key: pending.get(key) or self.bank.accounts.get(key))
+        return resolved, self.bank.execute(resolved, pending, self.block_time(slot))
 
     def _require_landable(self, tx: Transaction, slot: int) -> None:
         if tx.signature in self.ledger:
@@ -264,7 +274,9 @@ def _tip(tx: Transaction) -> int:
     tip = 0
     for call in tx.calls:
         is_transfer = call.program == system_program.PROGRAM_ID and call.data[:4] == b"\x02\0\0\0"
-        if is_transfer and len(call.accounts) >= 2 and tx.keys[call.accounts[1]] in TIP_ACCOUNTS:
+        named = call.accounts[1] if is_transfer and len(call.accounts) >= 2 else tx.static_count
+        # A tip account that comes out of a lookup table is not one to the block engine.
+        if named < tx.static_count and tx.keys[named] in TIP_ACCOUNTS:
             tip += int.from_bytes(call.data[4:12], "little")
     return tip
 

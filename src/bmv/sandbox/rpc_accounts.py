@@ -2,6 +2,7 @@
 
 Rules
 - A read answers the state at its commitment (default finalized) and says which slot that was.
+- The clock sysvar is made when it is read; nothing writes it at every slot.
 - A lagging read (a fault) answers from some slots earlier, as a node behind its peers does.
 - Error codes and shapes are those of Agave's RPC.
 """
@@ -15,6 +16,7 @@ from bmv.sandbox import spl_token
 from bmv.sandbox.account import Account
 from bmv.sandbox.chain import LAG_SLOTS, Chain, Commitment
 from bmv.sandbox.faults import Faults
+from bmv.sandbox.genesis import CLOCK_SYSVAR, clock_data
 from bmv.sandbox.system_program import rent_exempt_lamports
 from bmv.sandbox.wire import (
     API_VERSION,
@@ -33,6 +35,7 @@ from bmv.sandbox.wire import (
 
 MAX_MULTIPLE = 100
 MAX_FILTERS = 4
+SLOTS_PER_EPOCH = 432_000
 MIN_CONTEXT_SLOT_NOT_REACHED = -32016
 
 
@@ -81,6 +84,9 @@ class AccountReads:
 
     def _encoded(self, key: bytes, slot: int, options: dict[str, Json]) -> orjson.Fragment | None:
         account = self._chain.bank.account(key, slot)
+        if account is not None and key == CLOCK_SYSVAR:
+            data = clock_data(slot, slot // SLOTS_PER_EPOCH, self._chain.block_time(slot))
+            account = Account(account.lamports, data, account.owner)
         return None if account is None else self._encoder.encode(key, account, options)
 
     def _account_info(self, params: list[Json]) -> Json:

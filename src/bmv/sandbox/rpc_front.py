@@ -9,7 +9,7 @@ import orjson
 
 from bmv.sandbox.chain import Chain
 from bmv.sandbox.faults import Faults
-from bmv.sandbox.rpc_accounts import AccountReads, commitment_of, context
+from bmv.sandbox.rpc_accounts import SLOTS_PER_EPOCH, AccountReads, commitment_of, context
 from bmv.sandbox.rpc_transactions import TransactionCalls
 from bmv.sandbox.wire import (
     API_VERSION,
@@ -25,7 +25,6 @@ from bmv.sandbox.wire import (
     public_key,
 )
 
-SLOTS_PER_EPOCH = 432_000
 FEE_SLOTS = 150
 SAMPLE_SECONDS = 60
 MAX_SAMPLES = 720

@@ -179,7 +179,7 @@ class TransactionCalls:
             "preTokenBalances": self._tokens(outcome.before),
             "postTokenBalances": self._tokens(outcome.after),
             "rewards": [],
-            "loadedAddresses": {"writable": [], "readonly": []},
+            "loadedAddresses": _loaded(landed.tx),
             "returnData": None,
             "computeUnitsConsumed": outcome.units,
             "costUnits": outcome.units + COST_UNITS_OVERHEAD,
@@ -256,13 +256,29 @@ def _shown(tx: Transaction, encoding: Json) -> Json:
             "numReadonlySignedAccounts": tx.readonly_counts[0],
             "numReadonlyUnsignedAccounts": tx.readonly_counts[1],
         },
-        "accountKeys": [str(Pubkey(key)) for key in tx.keys],
+        "accountKeys": [str(Pubkey(key)) for key in tx.keys[: tx.static_count]],
         "recentBlockhash": tx.blockhash,
         "instructions": [_instruction(call, places) for call in tx.calls],
     }
     if tx.version is not None:
-        message["addressTableLookups"] = []
+        message["addressTableLookups"] = [
+            {
+                "accountKey": str(Pubkey(one.table)),
+                "writableIndexes": list(one.writable),
+                "readonlyIndexes": list(one.readonly),
+            }
+            for one in tx.message_lookups
+        ]
     return {"signatures": list(tx.signatures), "message": message}
+
+
+def _loaded(tx: Transaction) -> Json:
+    """Return the accounts a landed transaction took from tables."""
+    taken = list(zip(tx.keys, tx.writable, strict=True))[tx.static_count :]
+    return {
+        "writable": [str(Pubkey(key)) for key, writable in taken if writable],
+        "readonly": [str(Pubkey(key)) for key, writable in taken if not writable],
+    }
 
 
 def _instruction(call: Call, places: dict[bytes, int]) -> Json:

@@ -4,7 +4,7 @@ Rules
 - Everything that does not depend on the chain's state is checked here, once, when the bytes come in.
 - Fee: 5000 lamports per signature plus ceil(unit price x unit limit / 1,000,000); the limit, when not set, is
   200,000 units per instruction that is not a compute budget one, at most 1,400,000.
-- Address lookup tables are not simulated and are refused.
+- Keys that a message looks up in tables are not among ``keys`` until the chain has resolved them.
 """
 
 import struct
@@ -50,8 +50,21 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Lookup:
+    """What a message takes from one lookup table: indexes of accounts to write and to read."""
+
+    table: bytes
+    writable: bytes
+    readonly: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Transaction:
-    """A well-formed transaction; ``writable`` is per key, the first ``signer_count`` keys sign."""
+    """A well-formed transaction; ``writable`` is per key, the first ``signer_count`` keys sign.
+
+    The first ``static_count`` keys stand in the message, the others come from ``message_lookups``;
+    ``lookups`` are those that have not been resolved yet.
+    """
 
     raw: bytes
     version: int | None
@@ -64,6 +77,9 @@ class Transaction:
     calls: tuple[Call, ...]
     unit_limit: int
     unit_price: int
+    static_count: int
+    lookups: tuple[Lookup, ...] = ()
+    message_lookups: tuple[Lookup, ...] = ()
 
     @property
     def signature(self) -> str:
@@ -77,7 +93,7 @@ class Transaction:
 
 
 def parse(raw: bytes, *, verify: bool = True) -> Transaction:
-    """Decode and check ``raw``; raises ``Undecodable`` or ``Rejected`` (bad signature, lookup tables)."""
+    """Decode and check ``raw``; raises ``Undecodable`` or ``Rejected`` (version, bad signature)."""
     if len(raw) > PACKET_BYTES:
         raise Undecodable(f"transaction is {len(raw)} bytes, at most {PACKET_BYTES} fit")
     try:
@@ -90,8 +106,6 @@ def parse(raw: bytes, *, verify: bool = True) -> Transaction:
     message = signed.message
     if not isinstance(message, Message | MessageV0):
         raise Rejected("UnsupportedVersion", "only legacy and version 0 transactions are simulated")
-    if isinstance(message, MessageV0) and message.address_table_lookups:
-        raise Rejected("AddressLookupTableNotFound", "address lookup tables are not simulated")
     if verify and not all(signed.verify_with_results()):
         raise Rejected("SignatureFailure", "Transaction signature verification failure")
     return _checked(raw, signed, message)
@@ -108,6 +122,7 @@ def _checked(raw: bytes, signed: VersionedTransaction, message: Message | Messag
         )
     header = message.header
     limit, price = _compute_budget(calls)
+    lookups = _lookups(message)
     return Transaction(
         raw=raw,
         version=0 if isinstance(message, MessageV0) else None,
@@ -120,6 +135,18 @@ def _checked(raw: bytes, signed: VersionedTransaction, message: Message | Messag
         calls=calls,
         unit_limit=limit,
         unit_price=price,
+        static_count=len(keys),
+        lookups=lookups,
+        message_lookups=lookups,
+    )
+
+
+def _lookups(message: Message | MessageV0) -> tuple[Lookup, ...]:
+    if isinstance(message, Message):
+        return ()
+    return tuple(
+        Lookup(bytes(one.account_key), bytes(one.writable_indexes), bytes(one.readonly_indexes))
+        for one in message.address_table_lookups
     )
 
 
