@@ -88,7 +88,7 @@ class Clip(StrEnum):
     ZONE = "zone of the Pivot"
 
 
-class Why(msgspec.Struct, frozen=True):
+class Why(msgspec.Struct, frozen=True, gc=False):
     """The reason for a level: its place, its part of the money, and what cut it.
 
     ``rank`` counts the side's levels from the inside (0: the touch), ``point`` is the lattice point in whose
@@ -107,7 +107,7 @@ class Why(msgspec.Struct, frozen=True):
         return Why(self.rank, self.point, self.share_ppm, self.budget, clip)
 
 
-class Level(msgspec.Struct, frozen=True):
+class Level(msgspec.Struct, frozen=True, gc=False):
     """One price the ladder wants: ``point`` is its index on the lattice, or ``TOUCH``."""
 
     side: Side
@@ -117,7 +117,7 @@ class Level(msgspec.Struct, frozen=True):
     why: Why | None = None
 
 
-class Quote(msgspec.Struct, frozen=True):
+class Quote(msgspec.Struct, frozen=True, gc=False):
     """A level given to a wallet: what we want to stand there, and why (None: no ladder asked for it)."""
 
     wallet: WalletIndex
@@ -128,7 +128,7 @@ class Quote(msgspec.Struct, frozen=True):
     why: Why | None = None
 
 
-class LiveOrder(msgspec.Struct, frozen=True):
+class LiveOrder(msgspec.Struct, frozen=True, gc=False):
     """One of our orders as the book holds it; ``size`` is what remains."""
 
     wallet: WalletIndex
@@ -139,7 +139,7 @@ class LiveOrder(msgspec.Struct, frozen=True):
     client_id: int
 
 
-class Cancel(msgspec.Struct, frozen=True):
+class Cancel(msgspec.Struct, frozen=True, gc=False):
     """The order to withdraw, with what a bundle needs to name it."""
 
     wallet: WalletIndex
@@ -149,7 +149,7 @@ class Cancel(msgspec.Struct, frozen=True):
     client_id: int
 
 
-class Placement(msgspec.Struct, frozen=True):
+class Placement(msgspec.Struct, frozen=True, gc=False):
     """An order to place; ``client_id`` (1..128) is free in the wallet's account when this is sent."""
 
     wallet: WalletIndex
