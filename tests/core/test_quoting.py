@@ -562,6 +562,55 @@ def test_a_failing_wallet_is_not_hammered() -> None:
     assert 3 <= tries <= 8
 
 
+def test_a_reading_in_which_nothing_is_new_is_not_looked_into() -> None:
+    desk = quoting()
+    priced = desk.state.market.priced_at
+    for ms in (400, 4_400):
+        desk.now = int(priced) + ms
+        assert not desk.happen(desk_reading(desk)).actions
+        assert desk.state.market.priced_at == priced
+    desk.now = int(priced) + 5_000
+    desk.happen(desk_reading(desk))
+    assert desk.state.market.priced_at == desk.now
+
+
+@pytest.mark.parametrize("what", ["book", "queue", "wallets", "trades"])
+def test_whatever_is_new_in_a_reading_is_looked_into_at_once(what: str) -> None:
+    desk = quoting()
+    desk.now += 400
+    news: dict[str, object] = {
+        "book": ForeignBook(best_bid=Ticks(1)),
+        "queue": 7,
+        "wallets": (desk.views[0],),
+        "trades": (Trade(10**6, Millis(desk.now), Ticks(P), BaseLots(1), Side.BID, False),),
+    }
+    field_name = {"queue": "queue_count"}.get(what, what)
+    desk.happen(msgspec.structs.replace(desk_reading(desk), **{field_name: news[what]}))
+    assert desk.state.market.priced_at == desk.now
+
+
+def test_a_wallet_that_has_rested_is_tried_again_with_the_next_tick() -> None:
+    desk = quoting()
+    desk.lands = False
+    desk.state.target.quotes = desk.state.target.quotes[1:]
+    (change,) = [action for action in desk.see().actions if isinstance(action, Execute)]
+    failed = BundleResolved(
+        at=Millis(desk.now), bundle_id="b", tickets=(change.ticket,), outcome=Outcome.FAILED
+    )
+    desk.happen(failed)
+    times = []
+    for ms in range(0, 2_000, 100):
+        approved = desk.happen(Tick(at=Millis(desk.now + ms), slot=Slot(desk.slot)))
+        times += [ms for action in approved.actions if isinstance(action, Execute)]
+    assert times == [1_000]
+
+
+def desk_reading(desk: Desk) -> MarketSeen:
+    """Return a reading in which nothing is new."""
+    desk.slot += 1
+    return MarketSeen(at=Millis(desk.now), slot=Slot(desk.slot), book=desk.book)
+
+
 def test_target_and_waiting_are_reported() -> None:
     desk = Desk(settings(REF_NOTIONAL_SOL="0.001", MAX_ORDER_PCT_OF_WALLET="1"))
     desk.see(P)

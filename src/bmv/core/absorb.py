@@ -76,6 +76,8 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
         reports.append(Report("FEED_UP", {"slot": int(event.slot)}))
     if event.events_missed:
         reports.append(Report("EVENTS_MISSED", {"events": event.events_missed}))
+    flying = len(state.in_flight)
+    state.stirred = state.stirred or _says_something(state, event)
     state.feed_up = True
     state.seen, state.seen_at = event.slot, event.at
     state.slot = max(state.slot, event.slot)
@@ -94,7 +96,16 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
         reports += _low_gas(state, view, settings)
         state.views[view.wallet] = view
         _arrived(state, view.wallet, view.orders)
-    return reports + _landed(state, settings)
+    reports += _landed(state, settings)
+    state.stirred = state.stirred or len(state.in_flight) != flying
+    return reports
+
+
+def _says_something(state: State, event: MarketSeen) -> bool:
+    """Say whether a reading shows anything that the one before it did not."""
+    queue = (event.queue_count, event.own_pending) != (state.queue_count, state.own_pending)
+    news = event.wallets or event.trades or event.fills or event.events_missed
+    return bool(news) or queue or not state.feed_up or event.book != state.book
 
 
 def _fill(state: State, fill: Fill) -> list[AnyAction]:

@@ -17,6 +17,7 @@ from bmv.events import (
     AnyEvent,
     Crank,
     Execute,
+    MarketSeen,
     OracleSeen,
     Report,
     SupplySeen,
@@ -26,8 +27,8 @@ from bmv.events import (
 from bmv.model import Quote, Side
 from bmv.units import Millis
 
-_QUIET = (Tick, OracleSeen, SupplySeen, TreasurySeen)
-"""What concerns the ladder only at its next pricing."""
+_QUIET = (Tick, MarketSeen, OracleSeen, SupplySeen, TreasurySeen)
+"""What concerns the ladder only at its next pricing, unless it stirred something."""
 PRICE_EVERY_MS = Millis(5_000)
 CRANK_PENDING = 24
 CRANK_LOW_SLOTS = 40
@@ -41,8 +42,9 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     """Return what to change now; most events change nothing."""
     if not state.feed_up:
         return []
-    if isinstance(event, _QUIET) and state.now - state.market.priced_at < PRICE_EVERY_MS:
+    if not _worth_a_look(state, event):
         return []
+    state.stirred = False
     if reason := reprice(state, settings):
         return begin_halt(state, reason)
     told = _out_of_channel(state)
@@ -55,6 +57,14 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     plan = diff(_placeable(state), views, state.busy(), settings)
     reports = [_rebuilt(state, plan, trigger)] if trigger else []
     return [*told, *reports, *_changes(state, plan), *_crank(state)]
+
+
+def _worth_a_look(state: State, event: AnyEvent) -> bool:
+    """Say whether something happened, a failed wallet has rested, or it is time to price anew."""
+    since = state.market.priced_at
+    if state.now - since >= PRICE_EVERY_MS or state.stirred or not isinstance(event, _QUIET):
+        return True
+    return any(since < rest.until <= state.now for rest in state.failed.values())
 
 
 def _exposed(state: State) -> list[AnyAction]:

@@ -138,7 +138,10 @@ class Treasury:
 
 @dataclass(slots=True)
 class State:
-    """The engine's belief; see the module's rules."""
+    """The engine's belief; see the module's rules.
+
+    ``stirred``: readings have shown something new since the ladder was last looked at.
+    """
 
     spec: MarketSpec
     wallet_count: int
@@ -147,6 +150,7 @@ class State:
     slot: Slot = Slot(0)
     phase: Phase = Phase.STARTING
     feed_up: bool = False
+    stirred: bool = False
     seen: Slot = Slot(0)
     seen_at: Millis = Millis(0)
     book: ForeignBook = ForeignBook()
