@@ -2,6 +2,7 @@
 
     BmvError
     |-- BadInput             the user's: a file, flag or value; never retried            exit 2
+    |   `-- BadSettings          several settings at once, each with its own complaint
     |-- UnsafeState          ours to stop at: going on could lose money                  exit 3
     |   |-- OwnCross             a plan would let two of our orders meet
     |   `-- InvariantBroken      belief and books cannot both be true
@@ -15,6 +16,8 @@
 
 Foreign exceptions are mapped at the border of ``chain`` and keep their cause (``raise ... from``).
 """
+
+from collections.abc import Sequence
 
 
 class BmvError(Exception):
@@ -31,6 +34,16 @@ class BadInput(BmvError):
     def __init__(self, field: str, value: object, allowed: str, source: str) -> None:
         super().__init__(f"{field}: {value!r} is not allowed; {allowed} (from {source})")
         self.field, self.value, self.allowed, self.source = field, value, allowed, source
+
+
+class BadSettings(BadInput):
+    """Report everything that is wrong with the settings, one complaint a line."""
+
+    def __init__(self, problems: Sequence[BadInput]) -> None:
+        super().__init__("", "", "", "")
+        self.problems = tuple(problems)
+        self.field = ", ".join(problem.field for problem in problems)
+        self.args = ("\n  ".join([f"{len(problems)} settings are not allowed", *map(str, problems)]),)
 
 
 class UnsafeState(BmvError):

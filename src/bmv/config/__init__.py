@@ -1,12 +1,13 @@
 """One frozen settings object, from a flat TOML file and the environment.
 
 ``strategy`` and ``operation`` hold the keys, ``settings`` puts them together, ``parsing`` reads what people
-write, ``loading`` collects, checks and refuses.
+write, ``loading`` collects and checks, ``refusals`` and ``rules`` say no.
 """
 
-from bmv.config.loading import ENV_PREFIX, NO_SETTINGS, load
+from bmv.config.loading import Configuration, ignored_text, load, read
 from bmv.config.parsing import DAY_MS, HOUR_MS, parse_duration
 from bmv.config.settings import KNOWN_KEYS, Settings
+from bmv.config.sources import ENV_PREFIX, NO_SETTINGS
 
 __all__ = [
     "DAY_MS",
@@ -14,7 +15,10 @@ __all__ = [
     "HOUR_MS",
     "KNOWN_KEYS",
     "NO_SETTINGS",
+    "Configuration",
     "Settings",
+    "ignored_text",
     "load",
     "parse_duration",
+    "read",
 ]

@@ -1,144 +1,135 @@
-"""Collect settings from a flat TOML file and the environment, check them, refuse what must not be.
+"""Collect settings from a flat TOML file and the environment, check them, know where each comes from.
 
 Rules of this file
-- A key may spell ``%`` as ``PCT``; unknown keys are errors that name the nearest known one.
-- Environment variables (prefix ``BMV_``) win over the file.
-- Keys that would make the engine fake activity are refused, see docs/integrity.md.
+- A source wins over those before it: default, preset, file, environment.
+- Everything that is wrong is told at once, except that refusals (``refusals.py``) come first and alone.
+- The environment is given once, at the start; reading again takes the same one.
 """
 
 import difflib
 import os
-import tomllib
 import warnings
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from pydantic import ValidationError
 
-from bmv.config.parsing import Shown
-from bmv.config.settings import FIELDS, KNOWN_KEYS, Settings
-from bmv.errors import BadInput
+from bmv.config.presets import PRESETS
+from bmv.config.refusals import without_fake_activity
+from bmv.config.rules import contradictions
+from bmv.config.settings import KNOWN_KEYS, Settings, bounds, said
+from bmv.config.sources import Given, Source, from_environment, from_file
+from bmv.errors import BadInput, BadSettings
 
-ENV_PREFIX = "BMV_"
-NO_SETTINGS = frozenset({"BMV_OPENBOOK_V1_SO"})
-"""Environment variables with the prefix that name something else: the compiled program, for a test."""
 _OUT_OF_RANGE = ("Input should be greater", "Input should be less")
+_ORDER = list(Source)
 
 
-class _Given(NamedTuple):
-    """What the user wrote: the value, the key as spelled, and where."""
+class Configuration(msgspec.Struct, frozen=True):
+    """Settings and where each value comes from; a key that nobody set is not in ``origins``.
 
-    value: Any
-    spelled: str
-    source: str
+    ``overridden`` is what a file says without effect, as the environment says otherwise; ``ignored`` are keys
+    of the FLASH_VOLUME block that was switched off.
+    """
 
-    def refused(self, allowed: str) -> BadInput:
-        value = str(self.value) if isinstance(self.value, Decimal) else self.value
-        return BadInput(self.spelled, value, allowed, self.source)
+    settings: Settings
+    origins: Mapping[str, Given]
+    overridden: Mapping[str, Given]
+    ignored: tuple[str, ...]
+
+    def source_of(self, name: str) -> str:
+        """Return where the value of a key comes from, for people."""
+        origin = self.origins.get(name)
+        if origin is None:
+            return Source.DEFAULT.value
+        return f"{origin.place}: {origin.spelled}" if origin.source is Source.FILE else origin.place
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read settings from a TOML file (if any) and the environment; raise BadInput for the first bad key."""
-    given = _from_file(path) if path else {}
-    for name, text in sorted((os.environ if environ is None else environ).items()):
-        if name.startswith(ENV_PREFIX) and name not in NO_SETTINGS:
-            key = name.removeprefix(ENV_PREFIX)
-            given[key] = _Given(text, key, f"environment variable {name}")
-    _refuse_fake_activity(given)
-    for key, entry in given.items():
-        if key not in KNOWN_KEYS:
-            near = difflib.get_close_matches(key, KNOWN_KEYS, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise entry.refused(
-                "known keys only" + (hint.replace("PCT", "%") if "%" in entry.spelled else hint)
-            )
+    """Return the settings alone, for scripts; raises and warns as ``read`` tells."""
+    found = read(path, os.environ if environ is None else environ)
+    if found.ignored:
+        warnings.warn(ignored_text(found), stacklevel=2)
+    return found.settings
+
+
+def ignored_text(configuration: Configuration) -> str:
+    """Return the one warning about the keys that are ignored."""
+    return f"ignored, as there is no such module any more: {', '.join(configuration.ignored)}"
+
+
+def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
+    """Read settings from a TOML file (if any) and the environment.
+
+    Raises BadInput where one thing is wrong, BadSettings where several are.
+    """
+    written = [*(from_file(path) if path else ()), *from_environment(environ)]
+    given, ignored = without_fake_activity(written)
+    problems = [_unknown(entry) for entry in given if entry.key not in KNOWN_KEYS]
+    known = [entry for entry in given if entry.key in KNOWN_KEYS]
+    problems += _said_twice(known)
+    chosen = {entry.key: entry for entry in known}
+    overridden = {entry.key: entry for entry in known if entry.source is not chosen[entry.key].source}
+    origins = {entry.key: entry for entry in _preset(chosen.get("PRESET"))} | chosen
+    settings, bad = _checked(origins)
+    problems += [*bad.values(), *_contradictions(settings, origins, bad)]
+    if problems:
+        raise problems[0] if len(problems) == 1 else BadSettings(problems)
+    return Configuration(settings, origins, overridden, tuple(ignored))
+
+
+def _unknown(entry: Given) -> BadInput:
+    near = difflib.get_close_matches(entry.key.upper(), KNOWN_KEYS, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return entry.refused("known keys only" + (hint.replace("PCT", "%") if "%" in entry.spelled else hint))
+
+
+def _said_twice(entries: Iterable[Given]) -> list[BadInput]:
+    """Return a complaint for each key that one source spells in two ways with different values."""
+    first: dict[tuple[str, Source], Given] = {}
+    problems = []
+    for entry in entries:
+        before = first.setdefault((entry.key, entry.source), entry)
+        if before.value != entry.value and str(before.value) != str(entry.value):
+            problems.append(entry.refused(f"one spelling, or the same value as {before.spelled} in both"))
+    return problems
+
+
+def _preset(chosen: Given | None) -> list[Given]:
+    """Return the values of the chosen preset; one of an unknown name has none (and is refused as a value)."""
+    name = str(chosen.value) if chosen else "growth"
+    return [
+        Given(value, key, Source.PRESET, f"preset {name}") for key, value in PRESETS.get(name, {}).items()
+    ]
+
+
+def _checked(origins: Mapping[str, Given]) -> tuple[Settings, dict[str, BadInput]]:
+    """Return the settings, with defaults in place of what is not allowed, and the complaints by key."""
     try:
-        settings = Settings(**{key: entry.value for key, entry in given.items()})
+        return Settings(**{key: entry.value for key, entry in origins.items()}), {}
     except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
-        raise given[key].refused(_allowed(key, first["msg"])) from error
-    _refuse_contradictions(settings, given)
-    return settings
+        found = {str(one["loc"][0]): one["msg"] for one in reversed(error.errors())}
+    bad = {key: origins[key].refused(_allowed(key, message)) for key, message in found.items()}
+    return Settings(**{key: entry.value for key, entry in origins.items() if key not in bad}), bad
 
 
 def _allowed(key: str, message: str) -> str:
     """Return what a key takes: its range in the user's units, or pydantic's words without their preamble."""
     if not message.startswith(_OUT_OF_RANGE):
         return message.removeprefix("Value error, ").removeprefix("Input should be ")
-    bounds = {
-        words: getattr(each, bound)
-        for each in FIELDS[key].metadata
-        for bound, words in (("ge", "at least"), ("le", "at most"))
-        if hasattr(each, bound)
-    }
-    return " and ".join(f"{words} {_shown(key, value)}" for words, value in bounds.items())
+    return " and ".join(f"{words} {said(key, value)}" for words, value in bounds(key).items())
 
 
-def _shown(key: str, value: int) -> str:
-    return next((each.text for each in FIELDS[key].metadata if isinstance(each, Shown)), str)(value)
-
-
-TIPS_IN_THE_GAS_FLOOR = 20
-"""A wallet starts with at least this many of the largest tips, or it could soon not pay for its cancels."""
-
-
-def _refuse_contradictions(settings: Settings, given: Mapping[str, _Given]) -> None:
-    """Refuse values each of which is allowed but which cannot be meant together."""
-    pairs = (
-        ("MIN_SPREAD_PCT", settings.min_spread, "INSIDE_SPREAD_PCT", settings.inside_spread),
-        ("MIN_BASE_SHARE_PCT", settings.min_base_share, "MAX_BASE_SHARE_PCT", settings.max_base_share),
-    )
-    for low_key, low, high_key, high in pairs:
-        if low > high and low_key in given:
-            raise given[low_key].refused(f"at most {high_key}, {_shown(high_key, int(high))}")
-        if low > high:
-            raise given[high_key].refused(f"at least {low_key}, {_shown(low_key, int(low))}")
-    enough = settings.jito_tip * TIPS_IN_THE_GAS_FLOOR
-    if settings.gas_floor < enough:
-        key = "GAS_FLOOR_SOL" if "GAS_FLOOR_SOL" in given else "JITO_TIP_AMOUNT_SOL"
-        least = f"a gas floor of {TIPS_IN_THE_GAS_FLOOR} tips or more (GAS_FLOOR_SOL, JITO_TIP_AMOUNT_SOL)"
-        raise given[key].refused(least)
-    for key, other in (("SEED_PRICE", "SEED_DAILY_VOLUME"), ("SEED_DAILY_VOLUME", "SEED_PRICE")):
-        if getattr(settings, key.lower()) and not getattr(settings, other.lower()):
-            raise given[key].refused(f"0 unless {other} is set too: a seed is a price and a volume")
-
-
-def _from_file(path: Path) -> dict[str, _Given]:
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-    except OSError as error:
-        raise BadInput(
-            "--config", str(path), f"a readable file ({error.strerror})", "command line"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput("--config", str(path), f"valid TOML ({error})", "command line") from error
-    given: dict[str, _Given] = {}
-    for spelled, value in raw.items():
-        entry, key = _Given(value, spelled, str(path)), spelled.replace("%", "PCT")
-        if key in given and given[key].value != value:
-            raise entry.refused(f"one spelling, or the same value as {given[key].spelled} in both")
-        given[key] = entry
-    return given
-
-
-def _refuse_fake_activity(given: dict[str, _Given]) -> None:
-    """Refuse NOISE_* and FLASH_VOLUME_* in one message; a disabled FLASH_VOLUME block is dropped."""
-    flash = [key for key in given if key.startswith("FLASH_VOLUME_")]
-    enabled = given.get("FLASH_VOLUME_ENABLED")
-    disabled = enabled is not None and str(enabled.value).strip().lower() == "false"
-    refused = [key for key in given if key.startswith("NOISE_")] + ([] if disabled else flash)
-    if refused:
-        raise BadInput(
-            ", ".join(sorted(given[key].spelled for key in refused)),
-            "set",
-            "bmv never trades with itself or fakes activity, see docs/integrity.md",
-            ", ".join(sorted({given[key].source for key in refused})),
-        )
-    if flash:
-        names = ", ".join(sorted(given[key].spelled for key in flash))
-        warnings.warn(f"ignored, as there is no such module any more: {names}", stacklevel=3)
-    for key in flash:
-        del given[key]
+def _contradictions(
+    settings: Settings, origins: Mapping[str, Given], bad: Mapping[str, Any]
+) -> Sequence[BadInput]:
+    """Return a complaint for each contradiction between values that are allowed by themselves."""
+    problems = []
+    for blamed in contradictions(settings):
+        if not bad.keys() & blamed.keys():
+            given = [key for key in blamed if key in origins]
+            key = max(given, key=lambda one: _ORDER.index(origins[one].source))
+            problems.append(origins[key].refused(blamed[key]))
+    return problems

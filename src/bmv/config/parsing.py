@@ -3,20 +3,21 @@
 Rules of this file
 - Inside, percentages and ratios are basis points, durations milliseconds, SOL amounts lamports.
 - A parser takes what TOML and the environment give (numbers, text); it raises ValueError with what would do.
-- ``Shown`` is the way back: how a person writes the value.
+- The way back: ``Shown`` for sentences (with a unit), serializers for files (what the parser takes again).
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from bmv.units import LAMPORTS_PER_SOL, Bps, Lamports, Millis
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 HOUR_MS, DAY_MS = _UNIT_MS["h"], _UNIT_MS["d"]
 
@@ -33,7 +34,10 @@ def parse_duration(value: object, unit: str = "") -> int:
         match = _DURATION.fullmatch(value.strip() + unit)
     if match is None:
         raise ValueError("a duration such as 30s, 15min, 1h or 30d")
-    return int(Decimal(match[1]) * _UNIT_MS[match[2]])
+    millis = Decimal(match[1]) * _UNIT_MS[match[2]]
+    if millis != int(millis):
+        raise ValueError("a duration of whole milliseconds")
+    return int(millis)
 
 
 def _decimal(value: object) -> Decimal:
@@ -64,27 +68,51 @@ def _duration_text(value: int) -> str:
     return f"{value // _UNIT_MS[unit]}{unit}"
 
 
+def _written_in(value: int, unit: str) -> int | str:
+    """Return a duration as a bare number of ``unit`` where it is one, else with its own unit."""
+    whole, rest = divmod(value, _UNIT_MS[unit])
+    return _duration_text(value) if rest else whole
+
+
+def _unscaled(value: int, scale: int) -> Decimal:
+    return Decimal(f"{(Decimal(value) / scale).normalize():f}")
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How a person writes a value of a key."""
+    """How a person says a value of a key."""
 
     text: Callable[[int], str]
 
 
-def _per(scale: int, unit: str = "") -> Shown:
-    return Shown(lambda value: f"{(Decimal(value) / scale).normalize():f}{unit}")
+Markers = tuple[BeforeValidator, PlainSerializer, Shown]
 
 
-def _timed(unit: str = "") -> tuple[BeforeValidator, Shown]:
-    return BeforeValidator(lambda value: parse_duration(value, unit)), Shown(_duration_text)
+def _per(scale: int, unit: str = "") -> Markers:
+    """Return how a number with decimals is read, written and said."""
+    return (
+        BeforeValidator(lambda value: _scaled(value, scale)),
+        PlainSerializer(lambda value: _unscaled(value, scale), return_type=Decimal),
+        Shown(lambda value: f"{_unscaled(value, scale):f}{unit}"),
+    )
 
 
-Percent = Annotated[Bps, BeforeValidator(lambda v: _scaled(v, 100)), _per(100, " %")]
-Sol = Annotated[Lamports, BeforeValidator(lambda v: _scaled(v, LAMPORTS_PER_SOL)), _per(LAMPORTS_PER_SOL)]
-Whole = Annotated[int, BeforeValidator(lambda v: _scaled(v, 1))]
-WholeOrAuto = Annotated[int | None, BeforeValidator(_whole_or_auto)]
+def _timed(unit: str = "") -> Markers:
+    """Return how a duration is read, written and said; ``unit`` is what a bare number means."""
+    write = PlainSerializer(partial(_written_in, unit=unit) if unit else _duration_text)
+    return BeforeValidator(lambda value: parse_duration(value, unit)), write, Shown(_duration_text)
+
+
+Percent = Annotated[Bps, *_per(100, " %")]
+Sol = Annotated[Lamports, *_per(LAMPORTS_PER_SOL)]
+Ratio = Annotated[Bps, *_per(10_000)]
+Whole = Annotated[int, BeforeValidator(lambda value: _scaled(value, 1))]
+WholeOrAuto = Annotated[
+    int | None,
+    BeforeValidator(_whole_or_auto),
+    PlainSerializer(lambda value: "auto" if value is None else value),
+]
 Number = Annotated[Decimal, BeforeValidator(_decimal)]
-Ratio = Annotated[Bps, BeforeValidator(lambda v: _scaled(v, 10_000)), _per(10_000)]
 Duration = Annotated[Millis, *_timed()]
 Seconds = Annotated[Millis, *_timed("s")]
 Minutes = Annotated[Millis, *_timed("min")]

@@ -4,17 +4,66 @@ The keys are declared in ``strategy`` and ``operation``, one class for each part
 the class's docstring is the part's title, the string below a key its meaning.
 """
 
-from bmv.config.operation import Execution, Rebuilds, Swarm
-from bmv.config.strategy import Channel, Ladder, Pivot, Price
+from typing import Any, Literal
 
-PARTS = (Price, Pivot, Channel, Ladder, Swarm, Rebuilds, Execution)
+from bmv.config.operation import Execution, Rebuilds, Swarm
+from bmv.config.parsing import Shown, key
+from bmv.config.strategy import Channel, Keys, Ladder, Pivot, Price
+
+PresetName = Literal["growth", "sla", "accumulate"]
+
+
+class Preset(Keys):
+    """Preset"""
+
+    preset: PresetName = key("PRESET", "growth")
+    """Values to begin with (`bmv config preset NAME` shows them); what else is set stands over them."""
+
+
+PARTS: tuple[type[Keys], ...] = (Preset, Price, Pivot, Channel, Ladder, Swarm, Rebuilds, Execution)
 """The parts in the order they are shown in."""
 
 
-class Settings(Execution, Rebuilds, Swarm, Ladder, Channel, Pivot, Price):
+class Settings(Execution, Rebuilds, Swarm, Ladder, Channel, Pivot, Price, Preset):
     """Every parameter of the product that this version reads."""
+
+    def written(self) -> dict[str, str | int]:
+        """Return all keys as a file would say them; ``Settings(**written)`` is the same settings."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def by_key(self) -> dict[str, Any]:
+        """Return all values, in the units used inside."""
+        return {str(field.alias): getattr(self, name) for name, field in Settings.model_fields.items()}
 
 
 FIELDS = {str(field.alias): field for field in Settings.model_fields.values()}
 """Key to what is known of it: default, range, meaning."""
 KNOWN_KEYS = tuple(FIELDS)
+_COLD = frozenset(
+    (
+        *("MARKET", "RPC_URL", "RPC_WS_URL", "JITO_URLS", "JITO_AUTH_UUID", "JUPITER_URL", "JUPITER_API_KEY"),
+        *("DATABASE_URL", "REDIS_URL", "KEYSTORE", "LOCKED_ACCOUNTS", "WALLETS"),
+    )
+)
+
+
+def is_cold(name: str) -> bool:
+    """Say whether a key can only change with a restart (SPEC 6 names them)."""
+    return name in _COLD or name.startswith("ORACLE_")
+
+
+def said(name: str, value: Any) -> str:
+    """Return a value of a key as a person says it, with its unit."""
+    if value is None:
+        return "auto"
+    return next((each.text for each in FIELDS[name].metadata if isinstance(each, Shown)), str)(value)
+
+
+def bounds(name: str) -> dict[str, int]:
+    """Return the range of a key: ``at least`` and ``at most``, each where there is one."""
+    return {
+        words: getattr(each, bound)
+        for each in FIELDS[name].metadata
+        for bound, words in (("ge", "at least"), ("le", "at most"))
+        if hasattr(each, bound)
+    }

@@ -1,0 +1,27 @@
+"""Values each of which is allowed but which cannot be meant together."""
+
+from collections.abc import Iterator
+
+from bmv.config.settings import Settings, said
+
+TIPS_IN_THE_GAS_FLOOR = 20
+"""A wallet starts with at least this many of the largest tips, or it could soon not pay for its cancels."""
+_ORDERED = (("MIN_SPREAD_PCT", "INSIDE_SPREAD_PCT"), ("MIN_BASE_SHARE_PCT", "MAX_BASE_SHARE_PCT"))
+_TOGETHER = (("SEED_PRICE", "SEED_DAILY_VOLUME"), ("SEED_DAILY_VOLUME", "SEED_PRICE"))
+
+
+def contradictions(settings: Settings) -> Iterator[dict[str, str]]:
+    """Yield for each contradiction its keys, the first to be blamed first, and what each would have to be."""
+    values = settings.by_key()
+    for low, high in _ORDERED:
+        if values[low] > values[high]:
+            yield {
+                low: f"at most {high}, {said(high, values[high])}",
+                high: f"at least {low}, {said(low, values[low])}",
+            }
+    if settings.gas_floor < settings.jito_tip * TIPS_IN_THE_GAS_FLOOR:
+        least = f"a gas floor of {TIPS_IN_THE_GAS_FLOOR} tips or more (GAS_FLOOR_SOL, JITO_TIP_AMOUNT_SOL)"
+        yield dict.fromkeys(("GAS_FLOOR_SOL", "JITO_TIP_AMOUNT_SOL"), least)
+    for key, other in _TOGETHER:
+        if values[key] and not values[other]:
+            yield {key: f"0 unless {other} is set too: a seed is a price and a volume"}
