@@ -9,6 +9,7 @@ import sys
 import typer
 
 from bmv import __version__
+from bmv.cli.config import config_app
 from bmv.cli.demo import demo
 from bmv.cli.inspect import inspect_app
 from bmv.cli.sandbox import sandbox
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo)
 app.command("sandbox")(sandbox)
+app.add_typer(config_app, name="config")
 app.add_typer(inspect_app, name="inspect")
 
 

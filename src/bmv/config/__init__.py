@@ -4,7 +4,7 @@
 write, ``loading`` collects and checks, ``refusals`` and ``rules`` say no.
 """
 
-from bmv.config.loading import Configuration, ignored_text, load, read
+from bmv.config.loading import Configuration, load, read
 from bmv.config.parsing import DAY_MS, HOUR_MS, parse_duration
 from bmv.config.settings import KNOWN_KEYS, Settings
 from bmv.config.sources import ENV_PREFIX, NO_SETTINGS
@@ -17,7 +17,6 @@ __all__ = [
     "NO_SETTINGS",
     "Configuration",
     "Settings",
-    "ignored_text",
     "load",
     "parse_duration",
     "read",

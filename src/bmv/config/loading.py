@@ -9,14 +9,14 @@ Rules of this file
 import difflib
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from pydantic import ValidationError
 
-from bmv.config.presets import PRESETS
+from bmv.config.presets import preset_values
 from bmv.config.refusals import without_fake_activity
 from bmv.config.rules import contradictions
 from bmv.config.settings import KNOWN_KEYS, Settings, bounds, said
@@ -39,6 +39,10 @@ class Configuration(msgspec.Struct, frozen=True):
     overridden: Mapping[str, Given]
     ignored: tuple[str, ...]
 
+    def kind_of(self, name: str) -> Source:
+        """Return the kind of source the value of a key comes from."""
+        return self.origins[name].source if name in self.origins else Source.DEFAULT
+
     def source_of(self, name: str) -> str:
         """Return where the value of a key comes from, for people."""
         origin = self.origins.get(name)
@@ -46,18 +50,26 @@ class Configuration(msgspec.Struct, frozen=True):
             return Source.DEFAULT.value
         return f"{origin.place}: {origin.spelled}" if origin.source is Source.FILE else origin.place
 
+    def notes(self) -> Iterator[str]:
+        """Yield what somebody who wrote this should know: what has no effect, and what is ignored."""
+        for name, entry in self.overridden.items():
+            winner = self.origins[name].place
+            yield f"{entry.spelled} = {entry.value} in {entry.place} has no effect: {winner} says otherwise"
+        if self.ignored:
+            yield self.ignored_note
+
+    @property
+    def ignored_note(self) -> str:
+        """Return the one warning about the keys that are ignored."""
+        return f"ignored, as there is no such module any more: {', '.join(self.ignored)}"
+
 
 def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings alone, for scripts; raises and warns as ``read`` tells."""
     found = read(path, os.environ if environ is None else environ)
     if found.ignored:
-        warnings.warn(ignored_text(found), stacklevel=2)
+        warnings.warn(found.ignored_note, stacklevel=2)
     return found.settings
-
-
-def ignored_text(configuration: Configuration) -> str:
-    """Return the one warning about the keys that are ignored."""
-    return f"ignored, as there is no such module any more: {', '.join(configuration.ignored)}"
 
 
 def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
@@ -98,11 +110,8 @@ def _said_twice(entries: Iterable[Given]) -> list[BadInput]:
 
 
 def _preset(chosen: Given | None) -> list[Given]:
-    """Return the values of the chosen preset; one of an unknown name has none (and is refused as a value)."""
     name = str(chosen.value) if chosen else "growth"
-    return [
-        Given(value, key, Source.PRESET, f"preset {name}") for key, value in PRESETS.get(name, {}).items()
-    ]
+    return [Given(value, key, Source.PRESET, f"preset {name}") for key, value in preset_values(name).items()]
 
 
 def _checked(origins: Mapping[str, Given]) -> tuple[Settings, dict[str, BadInput]]:

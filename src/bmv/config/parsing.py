@@ -64,7 +64,8 @@ def _whole_or_auto(value: object) -> int | None:
 
 
 def _duration_text(value: int) -> str:
-    unit = next(unit for unit in ("d", "h", "min", "s", "ms") if value % _UNIT_MS[unit] == 0)
+    units = ("d", "h", "min", "s", "ms") if value else ("s",)
+    unit = next(unit for unit in units if value % _UNIT_MS[unit] == 0)
     return f"{value // _UNIT_MS[unit]}{unit}"
 
 

@@ -1,0 +1,78 @@
+"""The reference of all keys, made from their declarations; docs/configuration.md is its text."""
+
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from bmv.config.settings import PARTS, bounds, is_cold, said
+
+_HEAD = """# Every key
+
+Made by `bmv config reference --markdown` from the declarations in `src/bmv/config/`; do not edit.
+
+PCT in a name is a percentage; a file may also write it with `%`, in quotes (`"MIN_SPREAD_%" = 0.5`).
+Durations: `30s`, `15min`, `6h`, `30d`. Environment variables (`BMV_MIN_SPREAD_PCT=0.4`) are read at the start
+and win over the file. Hot keys may change while the engine runs; cold ones need a restart. `bmv config check
+FILE` shows what a file comes to.
+"""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What is known of one key; ``default`` and ``range`` as a person says them."""
+
+    section: str
+    key: str
+    default: str
+    range: str
+    hot: bool
+    meaning: str
+
+
+def reference() -> list[Entry]:
+    """Return every key, in the order and under the titles of the product definition."""
+    entries = []
+    for part in PARTS:
+        for field in part.__annotations__:
+            known = part.model_fields[field]
+            name = str(known.alias)
+            entries.append(
+                Entry(
+                    section=str(part.__doc__),
+                    key=name,
+                    default=said(name, known.default),
+                    range=_range(name, known.annotation),
+                    hot=not is_cold(name),
+                    meaning=str(known.description),
+                )
+            )
+    return entries
+
+
+def _range(name: str, kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(get_args(kind))
+    limits = {words: said(name, value) for words, value in bounds(name).items()}
+    span = (
+        f"{limits['at least']} to {limits['at most']}"
+        if len(limits) == 2
+        else " and ".join(f"{words} {limit}" for words, limit in limits.items())
+    )
+    return f"{span}, or auto" if type(None) in get_args(kind) else span
+
+
+def markdown() -> str:
+    """Return the reference as the text of docs/configuration.md."""
+    lines, section = [_HEAD], ""
+    for entry in reference():
+        if entry.section != section:
+            section = entry.section
+            lines += [
+                "",
+                f"## {section}",
+                "",
+                "| key | default | range | change | meaning |",
+                "|---|---|---|---|---|",
+            ]
+        change = "hot" if entry.hot else "cold"
+        lines.append(f"| `{entry.key}` | {entry.default} | {entry.range} | {change} | {entry.meaning} |")
+    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"

@@ -1,0 +1,123 @@
+"""``bmv config``: the reference, and what a file comes to."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bmv.cli import main
+from bmv.config import KNOWN_KEYS
+
+Bmv = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def bmv(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Bmv:
+    """Run a command in this process; return exit code, output and errors."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bmv", "config", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        told = capsys.readouterr()
+        return int(ended.value.code or 0), told.out, told.err
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "bmv.toml"
+
+
+def test_check_shows_every_value_with_its_source(
+    bmv: Bmv, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BMV_GRID_LEVELS", "64")
+    file.write_text(
+        '"MIN_SPREAD_%" = 0.4\nGRID_LEVELS = 10\nFLASH_VOLUME_ENABLED = false\nFLASH_VOLUME_X = 1\n'
+    )
+    code, out, err = bmv("check", file)
+    lines = {line.split()[0]: line for line in out.splitlines() if line and line[0].isupper()}
+    assert (code, err) == (0, "")
+    assert set(KNOWN_KEYS) <= set(lines)
+    assert lines["MIN_SPREAD_PCT"].split(maxsplit=3)[1:] == ["0.4", "%", f"{file}: MIN_SPREAD_%"]
+    assert lines["GRID_LEVELS"].split(maxsplit=2)[1:] == ["64", "environment variable BMV_GRID_LEVELS"]
+    assert lines["FORCED_SYNC"].split() == ["FORCED_SYNC", "1h", "default"]
+    assert f"GRID_LEVELS = 10 in {file} has no effect" in out
+    assert "ignored, as there is no such module any more: FLASH_VOLUME_ENABLED, FLASH_VOLUME_X" in out
+
+
+def test_check_tells_programs_the_same(bmv: Bmv, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BMV_GRID_LEVELS", "64")
+    file.write_text('PRESET = "sla"\n"INSIDE_SPREAD_%" = 0.7\nGRID_LEVELS = 10\n')
+    code, out, _ = bmv("check", file, "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert (told["ok"], told["preset"], told["overridden"]) == (True, "sla", {"GRID_LEVELS": "10"})
+    assert set(told["settings"]) == set(KNOWN_KEYS)
+    assert told["settings"]["INSIDE_SPREAD_PCT"] == {
+        "value": "0.7",
+        "source": "file",
+        "where": f"{file}: INSIDE_SPREAD_%",
+    }
+    assert told["settings"]["MIN_SPREAD_PCT"]["source"] == "preset"
+    assert told["settings"]["GRID_LEVELS"]["source"] == "environment"
+
+
+def test_check_needs_no_file(bmv: Bmv) -> None:
+    code, out, _ = bmv("check", "--json")
+    assert code == 0
+    assert {each["source"] for each in json.loads(out)["settings"].values()} == {"default"}
+
+
+def test_a_bad_file_ends_with_2_and_all_that_is_wrong(bmv: Bmv, file: Path) -> None:
+    file.write_text("GRID_LEVELS = 2\nFORCED_SYNK = '1h'\n")
+    code, out, err = bmv("check", file)
+    assert (code, out) == (2, "")
+    assert err.startswith("bmv: 2 settings are not allowed\n")
+    assert "did you mean FORCED_SYNC?" in err
+    assert "GRID_LEVELS: 2 is not allowed; at least 4 and at most 6400" in err
+    code, out, _ = bmv("check", file, "--json")
+    told = json.loads(out)
+    assert (code, told["ok"]) == (2, False)
+    assert {problem["field"] for problem in told["problems"]} == {"GRID_LEVELS", "FORCED_SYNK"}
+    assert {problem["source"] for problem in told["problems"]} == {str(file)}
+
+
+def test_one_complaint_is_one_line_and_one_problem(bmv: Bmv, file: Path) -> None:
+    file.write_text("NOISE_LEVEL = 2\nFLASH_VOLUME_ENABLED = true\n")
+    code, out, err = bmv("check", file, "--json")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert [problem["field"] for problem in json.loads(out)["problems"]] == [
+        "FLASH_VOLUME_ENABLED, NOISE_LEVEL"
+    ]
+
+
+def test_the_reference_is_told_three_ways(bmv: Bmv) -> None:
+    code, out, _ = bmv("reference")
+    assert code == 0
+    assert all(f"  {key} = " in out for key in KNOWN_KEYS)
+    assert {entry["key"] for entry in json.loads(bmv("reference", "--json")[1])} == set(KNOWN_KEYS)
+    assert bmv("reference", "--markdown")[1].startswith("# Every key\n")
+
+
+def test_a_preset_is_printed_as_a_file_that_checks(bmv: Bmv, file: Path) -> None:
+    code, out, _ = bmv("preset", "sla")
+    assert code == 0
+    file.write_text(out)
+    told = json.loads(bmv("check", file, "--json")[1])
+    assert told["preset"] == "sla"
+    assert told["settings"]["BUY_CHANNEL_WIDTH_PCT"] == {
+        "value": "6",
+        "source": "file",
+        "where": f"{file}: BUY_CHANNEL_WIDTH_PCT",
+    }
+    told = json.loads(bmv("preset", "accumulate", "--json")[1])
+    assert told["values"]["SELL_CHANNEL_WIDTH_PCT"] == "60"
+    code, _, err = bmv("preset", "casino")
+    assert code == 2
+    assert "growth or sla or accumulate" in err
