@@ -120,4 +120,4 @@ def test_a_preset_is_printed_as_a_file_that_checks(bmv: Bmv, file: Path) -> None
     assert told["values"]["SELL_CHANNEL_WIDTH_PCT"] == "60"
     code, _, err = bmv("preset", "casino")
     assert code == 2
-    assert "growth or sla or accumulate" in err
+    assert "growth or literal or sla or accumulate" in err

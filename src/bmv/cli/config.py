@@ -92,7 +92,7 @@ def as_plain(found: Configuration) -> dict[str, Any]:
 
 @config_app.command("preset")
 def preset(
-    name: Annotated[str, typer.Argument(help="growth, sla or accumulate.")], as_json: AsJson = False
+    name: Annotated[str, typer.Argument(help="growth, literal, sla or accumulate.")], as_json: AsJson = False
 ) -> None:
     """Print a preset as the text of a settings file."""
     if name not in TEXTS:

@@ -12,6 +12,12 @@ GROWTH = """\
 # Supports the price from below and lets it rise against little resistance: the defaults.
 PRESET = "growth"
 """
+LITERAL = """\
+# The channel read literally: both zones stay around the Pivot, and no ask ever stands below it. A market that
+# leaves the zones has one side only, or none (OUT_OF_CHANNEL).
+PRESET = "literal"
+CHANNEL_MODE = "pivot"
+"""
 SLA = """\
 # Tight and deep near the price, as listings ask for: both sides alike, the money within six percent.
 PRESET = "sla"
@@ -40,7 +46,7 @@ SELL_CHANNEL_WIDTH_PCT = 60
 SELL_SIZE_RATIO = 3
 MIN_BASE_SHARE_PCT = 60
 """
-TEXTS: Mapping[str, str] = {"growth": GROWTH, "sla": SLA, "accumulate": ACCUMULATE}
+TEXTS: Mapping[str, str] = {"growth": GROWTH, "literal": LITERAL, "sla": SLA, "accumulate": ACCUMULATE}
 
 
 def preset_values(name: str) -> dict[str, Any]:

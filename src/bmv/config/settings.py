@@ -10,7 +10,7 @@ from bmv.config.operation import Execution, Rebuilds, Swarm
 from bmv.config.parsing import Shown, key
 from bmv.config.strategy import Channel, Keys, Ladder, Pivot, Price
 
-PresetName = Literal["growth", "sla", "accumulate"]
+PresetName = Literal["growth", "literal", "sla", "accumulate"]
 
 
 class Preset(Keys):
