@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from bmv.config import Settings
+from bmv.core.decay import FINE
 from bmv.core.limits import Approved, approve, gas_reserve, standstill
 from bmv.core.plan import cancel_of
+from bmv.core.price import PriceReading
 from bmv.core.state import Backoff, InFlight, Phase, State
 from bmv.errors import OwnCross, UnsafeState
 from bmv.events import AnyAction, Crank, Execute, Prepare, Report, Settle
@@ -111,6 +113,21 @@ def test_an_ask_may_not_reach_the_best_foreign_bid(price: int, passes: bool) -> 
     state = quoting_state([wallet(0)], book=ForeignBook(best_bid=Ticks(110)))
     place = msgspec.structs.replace(ASK, price=Ticks(price))
     assert passed(state, place) == (([10], []) if passes else ([], ["would cross a foreign bid"]))
+
+
+@pytest.mark.parametrize(
+    ("place", "fine", "passes"),
+    [
+        (BID, 100 * FINE + 1, True),
+        (BID, 100 * FINE, False),
+        (ASK, 110 * FINE - 1, True),
+        (ASK, 110 * FINE, False),
+    ],
+)
+def test_nothing_is_placed_on_the_wrong_side_of_p(place: Placement, fine: int, passes: bool) -> None:
+    state = quoting_state([wallet(0)])
+    state.market.reading = PriceReading(fine, "last", True, fine)
+    assert passed(state, place) == (([place.client_id], []) if passes else ([], ["P has passed its price"]))
 
 
 def test_a_wallet_without_its_accounts_places_nothing() -> None:

@@ -20,7 +20,6 @@ from bmv.cli import options
 from bmv.cli.options import MAX_PORT, WHOLE, whole
 from bmv.config import Settings, load
 from bmv.errors import BadInput
-from bmv.sandbox.people.crowd import CrowdOptions
 from bmv.services.showing import Showing
 from bmv.web.server import WebServer
 
@@ -51,6 +50,7 @@ def demo(
     prices: Annotated[Path | None, typer.Option(help="Reference path: FILE.parquet or FILE.csv.")] = None,
     time_scale: Annotated[str, typer.Option(help="Play --prices this many times as fast.")] = "1",
     faults: Annotated[str, typer.Option(help="none, standard, or a TOML or JSON file of rates.")] = "none",
+    sole_maker: Annotated[bool, typer.Option("--sole-maker", help="Nobody else makes.")] = False,
     config: Annotated[Path | None, typer.Option(help="Settings, TOML.")] = None,
     port: Annotated[
         int | None,
@@ -71,9 +71,9 @@ def demo(
             "--speed", speed, "a number while the page is shown (max needs --headless)", options.SOURCE
         )
     run_s = options.seconds("--for", length)
-    world = options.world(seed, prices, time_scale, faults, run_s, wallets=wallets)
+    world = options.world(seed, prices, time_scale, faults, run_s, wallets=wallets, sole_maker=sole_maker)
     if not headless:
-        world = replace(world, crowd=CrowdOptions(arrivals_per_day=LIVELY_ARRIVALS_PER_DAY))
+        world = replace(world, crowd=replace(world.crowd, arrivals_per_day=LIVELY_ARRIVALS_PER_DAY))
     settings = with_levels(load(config), levels, wallets)
     target = options.writable("--report", report)
     folder = options.folder("--state", state)

@@ -11,6 +11,7 @@ from bmv.app.world import WorldOptions
 from bmv.config import parse_duration
 from bmv.errors import BadInput
 from bmv.sandbox.faults import Faults
+from bmv.sandbox.people.crowd import CrowdOptions
 from bmv.sandbox.prices import load_prices
 
 SOURCE = "command line"
@@ -112,6 +113,7 @@ def world(
     run_s: float | None,
     *,
     wallets: int,
+    sole_maker: bool = False,
 ) -> WorldOptions:
     """Return the world that the options shared by ``demo`` and ``sandbox`` describe; refuse bad ones now."""
     scale = positive("--time-scale", time_scale, "a number above 0 and up to 100000", most=Decimal(100_000))
@@ -124,4 +126,13 @@ def world(
     if path is not None and path.skipped:
         print(f"{prices}: {path.skipped} rows without a price above 0 skipped", file=sys.stderr)
     Faults.load(faults, seed)
-    return WorldOptions(seed=seed, wallets=wallets, path=path, time_scale=scale, run_ms=run_ms, faults=faults)
+    crowd = CrowdOptions().without_makers() if sole_maker else CrowdOptions()
+    return WorldOptions(
+        seed=seed,
+        wallets=wallets,
+        path=path,
+        time_scale=scale,
+        run_ms=run_ms,
+        faults=faults,
+        crowd=crowd,
+    )

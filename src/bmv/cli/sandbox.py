@@ -33,13 +33,14 @@ def sandbox(
     speed: Annotated[str, typer.Option(help="Simulated seconds per real second.")] = "1",
     prices: Annotated[Path | None, typer.Option(help="Reference path: FILE.parquet or FILE.csv.")] = None,
     faults: Annotated[str, typer.Option(help="none, standard, or a TOML or JSON file of rates.")] = "none",
+    sole_maker: Annotated[bool, typer.Option("--sole-maker", help="Nobody else makes.")] = False,
     state: Annotated[Path | None, typer.Option(help="Folder to write sandbox.json (the URLs) into.")] = None,
 ) -> None:
     """Serve a simulated chain, market and crowd until Ctrl-C; print one JSON line with the URLs."""
     pace = options.speed(speed)
     if pace is None:
         raise BadInput("--speed", speed, "a number: other processes live in real time", options.SOURCE)
-    world = options.world(seed, prices, "1", faults, None, wallets=4)
+    world = options.world(seed, prices, "1", faults, None, wallets=4, sole_maker=sole_maker)
     folder = options.folder("--state", state)
     loop = SimulatedLoop(pace)
     clock = LoopClock(loop, int(time.time() * 1000))

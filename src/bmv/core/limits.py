@@ -7,7 +7,8 @@ placement passes if all of these hold:
 3. Its wallet has its accounts, and no other change under way.
 4. The wallet can pay for it, cancels of the same change included, with no more than MAX_ORDER_% of what it
    owns, and holds fewer than ORDERS_PER_WALLET orders.
-5. It does not cross the foreign book (a post-only order would be dropped silently).
+5. It does not cross the foreign book (a post-only order would be dropped silently), and P has not passed it:
+   a repair that would stand on the wrong side of P waits for the next rebuild.
 6. Its side of the book has room beside the headroom left to others.
 7. As an ask it is not below the Pivot, where CHANNEL_MODE=pivot binds it.
 8. While a price jump is not confirmed: it is no better than the best order of ours that stands.
@@ -152,6 +153,8 @@ class _Screen:
             return "would cross a foreign bid"
         if not bid and int(place.price) * FINE < self._ask_floor:
             return "an ask below the Pivot, in pivot mode"
+        if self._is_passed(place):
+            return "P has passed its price"
         if self._room[place.side] <= 0 and means.vacated[place.side] <= 0:
             return "the book has no room left beside the headroom for others"
         if self._kept_within is not None:
@@ -159,6 +162,12 @@ class _Screen:
             if best is None or (place.price > best if bid else place.price < best):
                 return "a price jump is not confirmed: no bid is raised, no ask lowered"
         return ""
+
+    def _is_passed(self, place: Placement) -> bool:
+        if self._state.market.reading is None:
+            return False
+        fine, price = int(place.price) * FINE, self._state.market.reading.price_fine
+        return fine >= price if place.side is Side.BID else fine <= price
 
     def _pay(self, place: Placement, means: _Means) -> str:
         """Return why the wallet cannot; where it can, take what the placement uses up."""

@@ -30,6 +30,8 @@ def rebuild_if_due(state: State, settings: Settings) -> str:
     trigger, sides = _trigger(state, settings)
     if not trigger:
         return ""
+    # Only top-ups count as such: a touch taken soon after a rebuild need not wait for the next one.
+    topped = state.target.topped_up_at | (dict.fromkeys(sides, state.now) if sides != _BOTH else {})
     levels = _levels(state, settings, sides)
     if own_range(levels).crossed:
         sides = _BOTH
@@ -37,9 +39,8 @@ def rebuild_if_due(state: State, settings: Settings) -> str:
     ready = [view for _, view in sorted(state.views.items()) if view.ready]
     quotes, waiting = assign(levels, ready, state.spec, settings)
     old = state.target
-    topped = {**old.topped_up_at, **dict.fromkeys(sides, state.now)}
     if trigger == "forced" and _too_little(old.quotes, quotes, settings):
-        old.built_at, old.topped_up_at = state.now, topped
+        old.built_at = state.now
         return ""
     prices = {**old.prices, **dict.fromkeys(sides, price_fine(state))}
     built_at = state.now if sides == _BOTH else old.built_at

@@ -10,7 +10,7 @@ Rules of this file
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from random import Random
 
@@ -48,6 +48,10 @@ class CrowdOptions:
     crankers: int = 1
     arrivals_per_day: int = 600
     wealth: Decimal = Decimal(1)
+
+    def without_makers(self) -> "CrowdOptions":
+        """Return the same crowd without makers: all there is to take then is what the engine quotes."""
+        return replace(self, quoters=0, dusters=0, walls=0)
 
     def roles(self) -> dict[str, int]:
         """Return how many people play each role."""
