@@ -129,7 +129,8 @@ class _Screen:
         means = _means(view, action.cancels, self._state, self._settings)
         kept: list[Placement] = []
         for place in action.places:
-            reason = self._book_refusal(place, means) or self._pay(place, means)
+            reason = self._book_refusal(place, means) or self._passed_refusal(place)
+            reason = reason or self._pay(place, means)
             if reason:
                 self.refusals.append(Refusal(place, reason))
             else:
@@ -153,8 +154,6 @@ class _Screen:
             return "would cross a foreign bid"
         if not bid and int(place.price) * FINE < self._ask_floor:
             return "an ask below the Pivot, in pivot mode"
-        if self._is_passed(place):
-            return "P has passed its price"
         if self._room[place.side] <= 0 and means.vacated[place.side] <= 0:
             return "the book has no room left beside the headroom for others"
         if self._kept_within is not None:
@@ -163,11 +162,12 @@ class _Screen:
                 return "a price jump is not confirmed: no bid is raised, no ask lowered"
         return ""
 
-    def _is_passed(self, place: Placement) -> bool:
-        if self._state.market.reading is None:
-            return False
-        fine, price = int(place.price) * FINE, self._state.market.reading.price_fine
-        return fine >= price if place.side is Side.BID else fine <= price
+    def _passed_refusal(self, place: Placement) -> str:
+        reading, fine = self._state.market.reading, int(place.price) * FINE
+        if reading is None:
+            return ""
+        passed = fine >= reading.price_fine if place.side is Side.BID else fine <= reading.price_fine
+        return "P has passed its price" if passed else ""
 
     def _pay(self, place: Placement, means: _Means) -> str:
         """Return why the wallet cannot; where it can, take what the placement uses up."""
