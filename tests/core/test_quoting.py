@@ -592,7 +592,8 @@ def test_whatever_is_new_in_a_reading_is_looked_into_at_once(what: str) -> None:
 def test_a_wallet_that_has_rested_is_tried_again_with_the_next_tick() -> None:
     desk = quoting()
     desk.lands = False
-    desk.state.target.quotes = desk.state.target.quotes[1:]
+    first, _, *others = desk.state.target.quotes
+    desk.state.target.quotes = (first, *others)
     (change,) = [action for action in desk.see().actions if isinstance(action, Execute)]
     failed = BundleResolved(
         at=Millis(desk.now), bundle_id="b", tickets=(change.ticket,), outcome=Outcome.FAILED
