@@ -4,13 +4,16 @@ Invariants
 - A level keeps the wallet whose order already stands at its price, if that can still place it.
 - A wallet is never given more orders, or more money's worth of them, than it can place.
 - No order is larger than MAX_ORDER_%_OF_WALLET of its wallet's balance of the asset it spends.
-- What nobody can place is returned as waiting, never dropped silently.
+- What a limit cuts off a level goes to the next levels of the same wallet, outwards; the rest waits.
+- Quotes and what waits add up to the levels asked for, to the lamport (bids) or lot (asks).
 - Seats are shared from the inside outwards, both sides alike: where they run short there is still a market.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
+
+import msgspec
 
 from bmv.config import Settings
 from bmv.core.decay import BPS
@@ -35,13 +38,25 @@ def cost(side: Side, price: Ticks, size: BaseLots, spec: MarketSpec) -> int:
     return int(size) if side is Side.ASK else int(price) * int(size) * spec.quote_lot_size
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """Money of a side that no wallet can place now and what stopped it; ``levels`` wait as a whole.
+
+    ``amount`` is in lamports (bids) or base lots (asks).
+    """
+
+    side: Side
+    amount: int
+    clip: Clip
+    levels: int
+
+
 def assign(
     levels: Sequence[Level], views: Sequence[WalletView], spec: MarketSpec, settings: Settings
-) -> tuple[tuple[Quote, ...], tuple[Level, ...]]:
+) -> tuple[tuple[Quote, ...], tuple[Waiting, ...]]:
     """Give every level a wallet.
 
-    ``levels`` run from the inside outwards on each side, no two at one price. Returns (quotes, waiting);
-    ``waiting`` holds the levels, or the parts of levels, that no wallet can place.
+    ``levels`` run from the inside outwards on each side, no two at one price. Returns (quotes, waiting), the
+    quotes in the order of the levels.
     """
     seats = {view.wallet: settings.orders_per_wallet for view in views}
     sides = tuple(_Sharing(side, views, seats, spec, settings) for side in Side)
@@ -50,8 +65,10 @@ def assign(
         sides[side].set_quotas([level for level in homeless if level.side is side])
     for level in homeless:
         sides[level.side].give_next(level)
+    for side in Side:
+        sides[side].pass_on()
     found = [sides[level.side].quotes.get(level.price) for level in levels]
-    return tuple(quote for quote in found if quote is not None), tuple(sides[0].waiting + sides[1].waiting)
+    return tuple(quote for quote in found if quote is not None), (*sides[0].waits(), *sides[1].waits())
 
 
 def _inside_first(levels: Sequence[Level]) -> list[Level]:
@@ -97,8 +114,9 @@ class _Sharing:
         settings: Settings,
     ) -> None:
         self.quotes: dict[Ticks, Quote] = {}
-        self.waiting: list[Level] = []
-        self._seats = seats
+        self._side, self._seats = side, seats
+        self._cut: dict[Ticks, int] = {}
+        self._waiting: dict[Clip, list[int]] = {}
         self._quote_lot_size = spec.quote_lot_size if side is Side.BID else 0
         self._ring = [
             _Purse(view.wallet, spendable(view, side, spec), largest_order(view, side, spec, settings))
@@ -134,7 +152,7 @@ class _Sharing:
             self._turn += 1
         if not self._give_richest(level):
             taken = not any(self._seats[purse.wallet] for purse in self._ring)
-            self._wait(level, level.size, Clip.SEATS if taken else Clip.FUNDS)
+            self._wait(self._one_lot(level) * int(level.size), Clip.SEATS if taken else Clip.FUNDS, levels=1)
 
     def _give_richest(self, level: Level) -> bool:
         if self._richest is None:
@@ -150,7 +168,7 @@ class _Sharing:
             heappop(self._richest)
         return False
 
-    def _one_lot(self, level: Level) -> int:
+    def _one_lot(self, level: Level | Quote) -> int:
         """Return what one lot spends: its price for a bid, itself for an ask."""
         return int(level.price) * self._quote_lot_size or 1
 
@@ -165,15 +183,48 @@ class _Sharing:
             return False
         why = level.why
         if size < level.size:
-            clip = Clip.FUNDS if purse.left < purse.largest else Clip.LARGEST_ORDER
-            self._wait(level, level.size - size, clip)
-            why = why and why.cut_by(clip)
+            self._cut[level.price] = one_lot * int(level.size - size)
+            why = why and why.cut_by(Clip.FUNDS if purse.left < purse.largest else Clip.LARGEST_ORDER)
         self.quotes[level.price] = Quote(purse.wallet, level.side, level.point, level.price, size, why)
         purse.left -= spent
         purse.quota -= spent
         self._seats[purse.wallet] -= 1
         return True
 
-    def _wait(self, level: Level, size: BaseLots, clip: Clip) -> None:
-        why = level.why and level.why.cut_by(clip)
-        self.waiting.append(Level(level.side, level.point, level.price, size, why))
+    def pass_on(self) -> None:
+        """Give what was cut to the next levels of the same wallet that have room; the rest waits."""
+        if not self._cut:
+            return
+        purses = {purse.wallet: purse for purse in self._ring}
+        carried = dict.fromkeys(purses, 0)
+        for price in sorted(self.quotes, reverse=self._side is Side.BID):
+            quote = self.quotes[price]
+            if price in self._cut:
+                carried[quote.wallet] += self._cut[price]
+            elif carried[quote.wallet]:
+                carried[quote.wallet] -= self._enlarge(quote, purses[quote.wallet], carried[quote.wallet])
+        for wallet, amount in carried.items():
+            if amount:
+                purse = purses[wallet]
+                self._wait(amount, Clip.FUNDS if purse.left < purse.largest else Clip.LARGEST_ORDER)
+
+    def _enlarge(self, quote: Quote, purse: _Purse, money: int) -> int:
+        """Add to a quote what ``money``, its wallet and the largest order allow; return what that takes."""
+        one_lot = self._one_lot(quote)
+        room = min(money, purse.left, purse.largest - one_lot * int(quote.size))
+        more = room // one_lot
+        size = BaseLots(int(quote.size) + more)
+        self.quotes[quote.price] = Quote(
+            quote.wallet, quote.side, quote.point, quote.price, size, quote.why
+        )
+        purse.left -= one_lot * more
+        return one_lot * more
+
+    def waits(self) -> list[Waiting]:
+        """Return what waits, by limit."""
+        return [Waiting(self._side, amount, clip, levels) for clip, (amount, levels) in self._waiting.items()]
+
+    def _wait(self, amount: int, clip: Clip, levels: int = 0) -> None:
+        known = self._waiting.setdefault(clip, [0, 0])
+        known[0] += amount
+        known[1] += levels
