@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmv.config import Settings
-from bmv.core.allocation import assign, cost, largest_order, spendable
+from bmv.core.allocation import Waiting, assign, cost, largest_order, spendable
 from bmv.model import Clip, Level, Quote, Side, WalletView, Why
 from bmv.units import BaseLots, Ticks
 from tests.core.belongings import BASE_LOT, QUOTE_LOT, SOL, market, order, settings, wallet
@@ -60,20 +60,57 @@ def worlds(draw: st.DrawFn) -> World:
     return World(levels, views, chosen)
 
 
-def shared(world: World) -> tuple[tuple[Quote, ...], tuple[Level, ...]]:
+def shared(world: World) -> tuple[tuple[Quote, ...], tuple[Waiting, ...]]:
     return assign(world.levels, world.views, SPEC, world.settings)
 
 
 @given(worlds())
-def test_every_level_comes_out_as_given_and_waiting_to_the_last_lot(world: World) -> None:
+def test_quotes_and_what_waits_add_up_to_the_levels_to_the_last_lot(world: World) -> None:
     quotes, waiting = shared(world)
-    out: Counter[tuple[Side, Ticks, int]] = Counter()
-    parts: list[Quote | Level] = [*quotes, *waiting]
-    for each in parts:
-        assert each.size > BaseLots(0)
-        out[each.side, each.price, each.point] += int(each.size)
-    assert out == {(each.side, each.price, each.point): int(each.size) for each in world.levels}
+    out: Counter[Side] = Counter()
+    for quote in quotes:
+        assert quote.size > BaseLots(0)
+        out[quote.side] += cost(quote.side, quote.price, quote.size, SPEC)
+    for each in waiting:
+        assert each.amount > 0
+        out[each.side] += each.amount
+    asked: Counter[Side] = Counter()
+    for level in world.levels:
+        asked[level.side] += cost(level.side, level.price, level.size, SPEC)
+    assert out == asked
+    places = {(level.side, level.price): level.point for level in world.levels}
+    assert all(places[quote.side, quote.price] == quote.point for quote in quotes)
     assert len({(quote.side, quote.price) for quote in quotes}) == len(quotes)
+
+
+@given(worlds())
+def test_as_many_levels_wait_whole_as_have_no_quote(world: World) -> None:
+    quotes, waiting = shared(world)
+    for side in Side:
+        asked = sum(level.side is side for level in world.levels)
+        found = sum(quote.side is side for quote in quotes)
+        assert sum(each.levels for each in waiting if each.side is side) == asked - found
+
+
+@given(worlds())
+def test_what_is_cut_waits_only_where_the_outer_levels_of_its_wallet_are_full_or_its_money_is_spent(
+    world: World,
+) -> None:
+    quotes, _ = shared(world)
+    asked = {(level.side, level.price): level.size for level in world.levels}
+    for view in world.views:
+        for side in Side:
+            mine = [quote for quote in quotes if (quote.wallet, quote.side) == (view.wallet, side)]
+            mine.sort(key=lambda quote: -int(quote.price) if side is Side.BID else int(quote.price))
+            largest = largest_order(view, side, SPEC, world.settings)
+            left = spendable(view, side, SPEC) - sum(cost(side, q.price, q.size, SPEC) for q in mine)
+            carried = 0
+            for quote in mine:
+                lot = cost(side, quote.price, BaseLots(1), SPEC)
+                carried += lot * int(asked[side, quote.price] - quote.size)
+                assert carried >= 0
+                room = min(left, largest - cost(side, quote.price, quote.size, SPEC))
+                assert min(carried, room) < lot or quote.size < asked[side, quote.price]
 
 
 @given(worlds())
@@ -111,9 +148,9 @@ def test_a_level_stays_with_the_wallet_whose_order_stands_there_while_that_can_p
 
 @given(worlds())
 def test_nothing_waits_whole_while_a_wallet_has_a_seat_and_money_for_a_lot_of_it(world: World) -> None:
-    quotes, waiting = shared(world)
+    quotes, _ = shared(world)
     placed = {(quote.side, quote.price) for quote in quotes}
-    for level in waiting:
+    for level in world.levels:
         if (level.side, level.price) in placed:
             continue
         for view in world.views:
@@ -167,9 +204,12 @@ def test_where_seats_run_short_both_sides_keep_their_inner_levels() -> None:
     quotes, waiting = assign(ladder(20, 10), views, SPEC, settings(ORDERS_PER_WALLET=12))
     sides = Counter(quote.side for quote in quotes)
     assert sides == {Side.BID: 8, Side.ASK: 4}
-    assert {level.price for level in waiting if level.side is Side.BID} == {
-        level.price for level in ladder(20, 10)[8:20]
-    }
+    inner = {level.price for level in ladder(8, 4)}
+    assert {quote.price for quote in quotes} == inner
+    assert [(each.side, each.clip, each.levels) for each in waiting] == [
+        (Side.BID, Clip.SEATS, 12),
+        (Side.ASK, Clip.SEATS, 6),
+    ]
 
 
 def test_a_wallet_with_all_the_money_does_not_lose_its_asks_to_its_bids() -> None:
@@ -180,10 +220,15 @@ def test_a_wallet_with_all_the_money_does_not_lose_its_asks_to_its_bids() -> Non
 
 def test_what_the_largest_order_cuts_goes_to_the_next_levels_of_the_wallet_and_the_rest_waits() -> None:
     # 25 % of 400 lots: no ask above 100.
-    levels = ladder(0, 5, ask_size=150)
+    sizes = [150, 60, 60, 60, 50]
+    levels = [
+        Level(level.side, level.point, level.price, BaseLots(size))
+        for level, size in zip(ladder(0, 5), sizes, strict=True)
+    ]
     quotes, waiting = assign(levels, [wallet(0, lots=400)], SPEC, settings())
-    assert [int(quote.size) for quote in quotes] == [100, 100, 100, 100]
-    assert sum(int(level.size) for level in waiting) == 5 * 150 - 400
+    # The 50 cut off the first fill the second up to 100 and ten of the third.
+    assert [int(quote.size) for quote in quotes] == [100, 100, 70, 60, 50]
+    assert not waiting
 
 
 def test_a_level_that_a_limit_cut_names_the_limit_and_so_does_what_waits() -> None:
@@ -191,10 +236,12 @@ def test_a_level_that_a_limit_cut_names_the_limit_and_so_does_what_waits() -> No
     levels = [msgspec.structs.replace(each, why=why) for each in ladder(0, 5, ask_size=150)]
     quotes, waiting = assign(levels, [wallet(0, lots=400)], SPEC, settings())
     assert [quote.why for quote in quotes] == [why.cut_by(Clip.LARGEST_ORDER)] * 4
-    clips = Counter(level.why.clip for level in waiting if level.why)
-    assert clips == {Clip.LARGEST_ORDER: 4, Clip.FUNDS: 1}
+    assert waiting == (Waiting(Side.ASK, 350, Clip.FUNDS, 1),)
     _, unseated = assign(levels, [wallet(0, lots=4_000)], SPEC, settings(ORDERS_PER_WALLET=2))
-    assert {level.why for level in unseated} == {why.cut_by(Clip.SEATS)}
+    assert unseated == (Waiting(Side.ASK, 450, Clip.SEATS, 3),)
+    roomy, cut = assign(levels[:2], [wallet(0, lots=400)], SPEC, settings())
+    assert [int(quote.size) for quote in roomy] == [100, 100]
+    assert cut == (Waiting(Side.ASK, 100, Clip.LARGEST_ORDER, 0),)
 
 
 def test_a_wallet_in_debt_is_given_nothing_and_costs_nobody_anything() -> None:

@@ -617,7 +617,11 @@ def test_target_and_waiting_are_reported() -> None:
     desk.see(P)
     (report,) = [report for report in desk.reports if report.name == "GRID_REBUILD"]
     assert report.fields["levels"] == len(desk.state.target.quotes)
-    assert int(report.fields["waiting"]) > 0
+    assert report.fields["waiting_for"] == "BID largest order, ASK largest order"
+    assert report.fields["waiting"] == 0
+    changed = int(report.fields["placed"]) + int(report.fields["cancelled"])
+    assert int(report.fields["cost"]) >= int(report.fields["transactions"]) * 5_000 > 0
+    assert changed >= int(report.fields["transactions"]) >= int(report.fields["bundles"]) > 0
     assert report.fields["placed"] == sum(len(action.places) for action in desk.done)
 
 

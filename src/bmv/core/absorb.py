@@ -217,6 +217,7 @@ def _resolve(state: State, event: BundleResolved, settings: Settings) -> list[An
 
 def _spend(state: State, event: BundleResolved, settings: Settings) -> list[AnyAction]:
     """Count what a bundle cost; say so when that used up the day's budget."""
+    state.last_tip = event.cost.tip
     before = state.cost_today(state.now)
     state.spend(event.cost.fees + event.cost.tip, state.now)
     budget = settings.daily_cost_budget

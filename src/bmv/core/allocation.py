@@ -214,9 +214,7 @@ class _Sharing:
         room = min(money, purse.left, purse.largest - one_lot * int(quote.size))
         more = room // one_lot
         size = BaseLots(int(quote.size) + more)
-        self.quotes[quote.price] = Quote(
-            quote.wallet, quote.side, quote.point, quote.price, size, quote.why
-        )
+        self.quotes[quote.price] = Quote(quote.wallet, quote.side, quote.point, quote.price, size, quote.why)
         purse.left -= one_lot * more
         return one_lot * more
 

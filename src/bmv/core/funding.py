@@ -37,7 +37,7 @@ def proposals(
     spec: MarketSpec,
     settings: Settings,
 ) -> tuple[Transfer, ...]:
-    """Return transfers from wallets that hold idle money but no seat to those that have seats but no money."""
+    """Return transfers from wallets with idle money and no seat to those with seats and no money."""
     taken = Counter(quote.wallet for quote in quotes)
     seats = {view.wallet: settings.orders_per_wallet - taken[view.wallet] for view in views}
     found: list[Transfer] = []

@@ -7,6 +7,7 @@ back by that same path. While nothing may be placed, only what stands on the wro
 from bmv.config import Settings
 from bmv.core.absorb import begin_halt
 from bmv.core.channel import channel
+from bmv.core.cost import estimate
 from bmv.core.decay import FINE
 from bmv.core.limits import standstill
 from bmv.core.plan import MAX_CHANGE, Plan, cancel_of, diff, own_range
@@ -25,7 +26,7 @@ from bmv.events import (
     TreasurySeen,
 )
 from bmv.model import Quote, Side
-from bmv.units import Millis
+from bmv.units import Lamports, Millis
 
 _QUIET = (Tick, MarketSeen, OracleSeen, SupplySeen, TreasurySeen)
 """What concerns the ladder only at its next pricing, unless it stirred something."""
@@ -55,7 +56,7 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     trigger = rebuild_if_due(state, settings) if _confirmed(state) else ""
     views = [view for _, view in sorted(state.views.items())]
     plan = diff(_placeable(state), views, state.busy(), settings)
-    reports = [_rebuilt(state, plan, trigger)] if trigger else []
+    reports = [_rebuilt(state, plan, trigger, settings), *_proposed(state)] if trigger else []
     return [*told, *reports, *_changes(state, plan), *_crank(state)]
 
 
@@ -157,18 +158,50 @@ def _changes(state: State, plan: Plan) -> list[AnyAction]:
     ]
 
 
-def _rebuilt(state: State, plan: Plan, trigger: str) -> Report:
+def _rebuilt(state: State, plan: Plan, trigger: str, settings: Settings) -> Report:
+    """Tell what the new target is, and what sending the plan for it will change and cost."""
+    costs = estimate(plan, _expected_tip(state, settings))
+    waiting = state.target.waiting
     fields: dict[str, str | int] = {
         "trigger": trigger,
         "price_fine": price_fine(state),
         "pivot_fine": state.market.capped_pivot.value_fine or 0,
         "levels": len(state.target.quotes),
-        "waiting": state.target.waiting,
-        "kept": plan.kept,
-        "cancelled": sum(len(change.cancels) for change in plan.wallets),
-        "placed": sum(len(change.places) for change in plan.wallets),
+        "waiting": sum(each.levels for each in waiting),
+        "kept": costs.kept,
+        "cancelled": costs.cancels,
+        "placed": costs.places,
+        "wallets": len(plan.wallets),
+        "transactions": costs.transactions,
+        "bundles": costs.bundles,
+        "cost": int(costs.cost),
     }
+    if waiting:
+        fields["waiting_for"] = ", ".join(f"{each.side.name} {each.clip}" for each in waiting)
     return Report("GRID_REBUILD", fields)
+
+
+def _expected_tip(state: State, settings: Settings) -> Lamports:
+    """Return what the next bundle will tip: what the last one did, at most what any may."""
+    if settings.jito_tip_mode == "fixed" or state.last_tip is None:
+        return settings.jito_tip
+    return min(state.last_tip, settings.jito_tip)
+
+
+def _proposed(state: State) -> list[Report]:
+    return [
+        Report(
+            "FUNDING_PROPOSED",
+            {
+                "from": transfer.source,
+                "to": transfer.target,
+                "asset": transfer.asset,
+                "amount": transfer.amount,
+                "reason": transfer.reason,
+            },
+        )
+        for transfer in state.target.transfers
+    ]
 
 
 def _crank(state: State) -> list[AnyAction]:

@@ -10,6 +10,7 @@ from bmv.config import Settings
 from bmv.core.allocation import assign
 from bmv.core.capacity import capacity, grid_levels
 from bmv.core.decay import BPS, FINE
+from bmv.core.funding import proposals
 from bmv.core.ladder import SideLadder, Zone, build_side, buy_budget, exposure_cap, sell_budget, shares
 from bmv.core.lattice import Lattice
 from bmv.core.plan import own_range
@@ -44,7 +45,8 @@ def rebuild_if_due(state: State, settings: Settings) -> str:
         return ""
     prices = {**old.prices, **dict.fromkeys(sides, price_fine(state))}
     built_at = state.now if sides == _BOTH else old.built_at
-    state.target = Target(quotes, prices, built_at, len(waiting), topped)
+    transfers = proposals(quotes, waiting, ready, state.spec, settings)
+    state.target = Target(quotes, prices, built_at, waiting, transfers, topped)
     if sides == _BOTH:
         state.market.presence.quote(state.now, settings)
     return trigger

@@ -10,8 +10,10 @@ from decimal import Decimal
 from enum import StrEnum
 
 from bmv.config import DAY_MS, Settings
+from bmv.core.allocation import Waiting
 from bmv.core.channel import Channel, Inertia
 from bmv.core.decay import FINE, decayed
+from bmv.core.funding import Transfer
 from bmv.core.ladder import Weights
 from bmv.core.lattice import Lattice
 from bmv.core.oracle import Oracle
@@ -90,13 +92,15 @@ class Market:
 class Target:
     """The ladder of the last trigger; fills lower it, only triggers rebuild it.
 
-    ``prices`` is the P each side was built at (fine ticks), ``built_at`` when both were.
+    ``prices`` is the P each side was built at (fine ticks), ``built_at`` when both were. ``waiting`` is the
+    money that no wallet can place, ``transfers`` what would help.
     """
 
     quotes: tuple[Quote, ...] = ()
     prices: dict[Side, int] = field(default_factory=dict)
     built_at: Millis = Millis(0)
-    waiting: int = 0
+    waiting: tuple[Waiting, ...] = ()
+    transfers: tuple[Transfer, ...] = ()
     topped_up_at: dict[Side, Millis] = field(default_factory=dict)
 
 
@@ -170,6 +174,7 @@ class State:
     halt_reason: str = ""
     cost_day: int = 0
     cost_spent: Lamports = Lamports(0)
+    last_tip: Lamports | None = None
 
     def take_ticket(self) -> int:
         """Return the next ticket number."""

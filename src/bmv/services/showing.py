@@ -35,7 +35,7 @@ HISTORY_EVERY_MS = Millis(2_000)
 NO_POINT = -2
 """Shown as the point of an order that no level wants any more."""
 _SIDES: dict[Side, SideName] = {Side.BID: "bid", Side.ASK: "ask"}
-_CHAIN_FIELDS = ("price", "size", "price_fine", "pivot_fine")
+_CHAIN_FIELDS = ("price", "size", "price_fine", "pivot_fine", "cost")
 
 
 class Showing:
@@ -221,6 +221,8 @@ class Showing:
         """Return an event's field as people write it: prices in SOL, sizes in tokens."""
         if key not in _CHAIN_FIELDS or not isinstance(value, int):
             return str(value)
+        if key == "cost":
+            return f"{_sol(Lamports(value))} SOL"
         if key == "size":
             return f"{self._spec.size(BaseLots(value)):f}"
         return f"{self._spec.price(Ticks(value if key == 'price' else value // FINE)):f}"
