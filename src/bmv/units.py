@@ -74,6 +74,7 @@ else:
     MicroUsd = UsdPerSol = int
 
 LAMPORTS_PER_SOL = 1_000_000_000
+MICROS_PER_USD = 1_000_000
 
 
 def notional_lots(price: Ticks, size: BaseLots) -> QuoteLots:

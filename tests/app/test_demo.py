@@ -128,7 +128,7 @@ def test_the_journal_played_into_a_fresh_decide_gives_the_same_bytes(watched: Wa
     assert run["settings"] == watched.run.settings.model_dump(mode="json")
     spec = msgspec.convert(run["market"], MarketSpec)
     assert spec == assembly.spec
-    state = new_state(spec, run["wallets"], watched.run.settings, Millis(run["at"]))
+    state = new_state(spec, run["wallets"], Millis(run["at"]))
     replayed = []
     for line in lines:
         raw = msgspec.json.decode(line, type=dict[str, msgspec.Raw])

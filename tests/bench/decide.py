@@ -38,7 +38,7 @@ class Desk:
     """An engine's state with a world in which every change lands at once."""
 
     def __init__(self, wallets: int) -> None:
-        self.state: State = new_state(SPEC, wallets, SETTINGS, START)
+        self.state: State = new_state(SPEC, wallets, START)
         self.views = [wallet(index) for index in range(wallets)]
         self.slot = 1
 

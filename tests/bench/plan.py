@@ -93,7 +93,7 @@ def wallet(index: int, orders: Sequence[LiveOrder]) -> WalletView:
 
 
 def quoting(views: Sequence[WalletView]) -> State:
-    state = new_state(SPEC, WALLETS, SETTINGS, Millis(1))
+    state = new_state(SPEC, WALLETS, Millis(1))
     state.phase, state.feed_up, state.seen = Phase.QUOTING, True, Slot(1)
     state.seen_at = state.now
     state.views = {view.wallet: view for view in views}

@@ -86,10 +86,9 @@ def quoting_state(
     *,
     spec: MarketSpec | None = None,
     book: ForeignBook | None = None,
-    chosen: Settings | None = None,
 ) -> State:
     """Return a state in the middle of quoting, its chain seen just now."""
-    state = new_state(spec or market(), len(views), chosen or Settings(), START)
+    state = new_state(spec or market(), len(views), START)
     state.phase, state.feed_up = Phase.QUOTING, True
     state.seen, state.seen_at, state.slot = Slot(100), START, Slot(100)
     state.book = book or ForeignBook()

@@ -337,7 +337,7 @@ def new_world(seed: int) -> World:
         for _ in range(rng.randint(1, 5))
     ]
     exchange = Exchange(spec, accounts, int(chosen.orders_per_wallet))
-    state = new_state(spec, len(accounts), chosen, Millis(1_000_000))
+    state = new_state(spec, len(accounts), Millis(1_000_000))
     return World(rng, chosen, exchange, state)
 
 

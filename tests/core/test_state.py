@@ -1,23 +1,20 @@
 """What the engine remembers: tickets, who is busy, budgets of the day, waits that double, the start."""
 
-from decimal import Decimal
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmv.config import DAY_MS, Settings
-from bmv.core.decay import FINE
-from bmv.core.state import MOST_DOUBLED, Backoff, Flow, InFlight, Phase, fine_price, new_state
+from bmv.config import DAY_MS
+from bmv.core.state import MOST_DOUBLED, Backoff, Flow, InFlight, Phase, new_state
 from bmv.events import Crank, Execute, Settle
 from bmv.model import Placement, Side
 from bmv.units import BaseLots, Lamports, Millis, Ticks
-from tests.core.belongings import START, later, market, quoting_state, settings, wallet
+from tests.core.belongings import START, later, market, quoting_state, wallet
 
 PLACE = Placement(0, Side.BID, 1, Ticks(5), BaseLots(1), 1)
 
 
 def test_tickets_count_up_from_one() -> None:
-    state = new_state(market(), 2, Settings(), START)
+    state = new_state(market(), 2, START)
     assert [state.take_ticket() for _ in range(3)] == [1, 2, 3]
     assert (state.phase, state.feed_up, state.views) == (Phase.STARTING, False, {})
 
@@ -36,7 +33,7 @@ def test_busy_are_the_wallets_with_something_in_flight_and_those_that_failed_a_m
 
 @given(st.lists(st.tuples(st.integers(0, 3 * DAY_MS), st.integers(0, 10**9)), max_size=20))
 def test_the_days_cost_is_what_was_spent_on_that_day(spent: list[tuple[int, int]]) -> None:
-    state = new_state(market(), 1, Settings(), START)
+    state = new_state(market(), 1, START)
     now = 0
     for at, lamports in sorted(spent):
         state.spend(Lamports(lamports), Millis(at))
@@ -64,18 +61,3 @@ def test_money_that_flowed_counts_signed_and_halves_in_a_day() -> None:
     assert flow.paid(Millis(DAY_MS)) == 500
     flow.record(Side.ASK, BaseLots(4), Lamports(100), Millis(DAY_MS))
     assert (flow.paid(Millis(DAY_MS)), int(flow.net_base)) == (400, 6)
-
-
-def test_a_seed_price_counts_only_in_seeded_mode() -> None:
-    seeded = settings(SEED_PRICE="0.01", SEED_DAILY_VOLUME="1000")
-    assert new_state(market(), 1, seeded, START).market.pivot.value_fine(START) is not None
-    pure = settings(SEED_PRICE="0.01", SEED_DAILY_VOLUME="1000", PIVOT_MODE="pure")
-    assert new_state(market(), 1, pure, START).market.pivot.value_fine(START) is None
-
-
-def test_a_human_price_becomes_fine_ticks_rounded_down() -> None:
-    spec = market()
-    one_tick = spec.price(Ticks(1))
-    assert fine_price(spec, one_tick) == FINE
-    assert fine_price(spec, one_tick * Decimal("1.5")) == FINE * 3 // 2
-    assert fine_price(spec, Decimal("1e-40")) == 0

@@ -70,6 +70,8 @@ class SampleSource:
             slot=301_224_000 + self._steps * 5,
             price=None if starting else PriceView(value=_text(self._price), source="trades"),
             pivot=None if starting else _text(self._pivot, 9),
+            pivot_raw=None,
+            own_share_pct=None,
             channel=_channel(channel),
             best_bid=None if starting else _text(self._price * 0.9962),
             best_ask=None if starting else _text(self._price * 1.0038),

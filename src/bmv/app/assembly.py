@@ -86,7 +86,7 @@ async def assemble(
     record = Record(spec, errors)
     wallets = [WalletAccounts.of(owner, market) for owner in signer.pubkeys()]
     reader = Reader(spec, market, wallets, settings.foreign_min)
-    state = new_state(spec, len(wallets), settings, clock.now())
+    state = new_state(spec, len(wallets), clock.now())
     start = {"version": __version__, "at": int(state.now), "wallets": len(wallets), "market": spec}
     journal.begin({**start, "settings": settings.model_dump(mode="json")})
     engine = Engine(state, settings, journal, record, clock)

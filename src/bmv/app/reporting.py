@@ -31,12 +31,16 @@ def at_end(world: World, assembly: Assembly) -> dict[str, Any]:
     state = engine.state
     best = best_own(world, assembly)
     own = [o for o in standing_orders(world.chain, assembly.market, assembly.wallets) if o.wallet is not None]
-    pivot = state.market.capped_pivot.value_fine
+    pivot, raw = state.market.capped_pivot.value_fine, state.market.capped_pivot.raw_fine
+    own_lots, lots = state.market.pivot.own_share
     price = state.market.reading.price_fine if state.market.reading else None
     known = engine.record.equity_start is not None
     return {
         "orders_live": len(own),
         **price_fields(spec, "pivot", None if pivot is None else pivot // FINE),
+        **price_fields(spec, "pivot_raw", None if raw is None else raw // FINE),
+        "pivot_own_lots": own_lots,
+        "pivot_lots": lots,
         **price_fields(spec, "price", None if price is None else price // FINE),
         **price_fields(spec, "best_bid", best.get(Side.BID)),
         **price_fields(spec, "best_ask", best.get(Side.ASK)),

@@ -25,3 +25,6 @@ def contradictions(settings: Settings) -> Iterator[dict[str, str]]:
     for key, other in _TOGETHER:
         if values[key] and not values[other]:
             yield {key: f"0 unless {other} is set too: a seed is a price and a volume"}
+    if settings.pivot_mode == "sol_fade_in" and not settings.seed_usd_price:
+        needs = "more than 0 with PIVOT_MODE=sol_fade_in: the price it fades from"
+        yield {"SEED_USD_PRICE": needs, "PIVOT_MODE": "sol_fade_in only with SEED_USD_PRICE"}

@@ -52,14 +52,18 @@ class Pivot(Keys):
 
     history_window: Days = key("HISTORY_WINDOW_DAYS", 365 * DAY_MS, DAY_MS, 3_650 * DAY_MS)
     """The Pivot is the volume-weighted price of all trades of this long."""
-    pivot_mode: Literal["seeded", "pure"] = key("PIVOT_MODE", "seeded")
-    """What stands for the time before the first start: the seed, fading out, or nothing."""
+    pivot_mode: Literal["seeded", "sol_fade_in", "pure"] = key("PIVOT_MODE", "seeded")
+    """What stands for the time before the first start: a seed in SOL, one in dollars, or nothing."""
     pivot_max_daily_move: Percent = key("PIVOT_MAX_DAILY_MOVE_PCT", 500, 1, 10_000)
     """The Pivot used for quoting travels at most this far a day."""
     seed_price: Number = key("SEED_PRICE", Decimal(0), 0)
     """Price of the seed, in SOL per token."""
     seed_daily_volume: Number = key("SEED_DAILY_VOLUME", Decimal(0), 0)
     """Volume of the seed, in tokens a day."""
+    seed_usd_price: Number = key("SEED_USD_PRICE", Decimal(0), 0)
+    """The seed of sol_fade_in, in dollars per token; SOL's average price over the window makes it SOL."""
+    fade_in: Days = key("FADE_IN_DAYS", 365 * DAY_MS, DAY_MS, 3_650 * DAY_MS)
+    """So long after the first start sol_fade_in is the recorded trades alone."""
 
 
 class Channel(Keys):

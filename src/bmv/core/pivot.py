@@ -1,12 +1,16 @@
-"""The Pivot: volume-weighted price of all trades in the window, with a seed that fades exactly.
+"""The Pivot: volume-weighted price of all trades in the window, and what stands in for those not recorded.
 
-``Pivot = (Ps Vs k + sum p v) / (Vs k + sum v)``, where ``Vs`` is the window in days x daily volume and
-``k = 1 - age / window`` (SPEC 3.2).
+- seeded: ``(Ps Vs k + sum p v) / (Vs k + sum v)``, ``Vs`` = the window in days x daily volume and
+  ``k = 1 - age / window``; pure is a seed of zero.
+- sol_fade_in: ``(1 - f) x SEED_USD_PRICE / S + f x VWAP``, ``S`` = average of SOL/USD over the window and
+  ``f = age / FADE_IN_DAYS``, 0 while no trade is recorded (SPEC 3.2).
 
 Rules of this file
 - Sums are integers and exact; nothing is rounded before the one division at the end.
 - A trade counts while it is younger than the window; so does each part of the seed.
-- With no weight at all the last Pivot stands: the price of the newest trade that counted, else the seed's.
+- What is recorded trade by trade never counts in the seed too: a trade from before the start takes the place
+  of the seed from its moment on.
+- With no weight at all the last Pivot stands: the price of the newest moment that counted, else the seed's.
 """
 
 from bisect import bisect_left
@@ -15,12 +19,16 @@ from functools import lru_cache
 
 import msgspec
 
+from bmv.config import DAY_MS
 from bmv.core.decay import BPS, FINE, ONE_BITS, POWER_BITS, exp2, log2
 from bmv.model import Trade
 from bmv.units import Bps, Millis
 
-DAY_MS = 86_400_000
 _WIDE_BITS = 40
+Exact = tuple[int, int]
+"""Top and bottom of a fraction."""
+_Moment = tuple[int, int, int, int]
+"""All trades of one millisecond: when, sum of price x size, of size, and of the size that was ours."""
 
 
 @lru_cache(maxsize=16)
@@ -28,73 +36,124 @@ def _daily_log(move_bps: int) -> int:
     return log2(BPS + move_bps, BPS)
 
 
-class _Moment(msgspec.Struct, frozen=True):
-    """All trades of one millisecond: sum of price x size, and of size."""
+class Seed(msgspec.Struct, frozen=True):
+    """What traded before records begin: so many lots a day at one price in fine ticks; nothing by default."""
 
-    at: int
-    notional: int
-    volume: int
+    price_fine: int = 0
+    daily_lots: int = 0
+
+
+class SolFade(msgspec.Struct, frozen=True):
+    """A price in dollars that gives way to the VWAP within ``fade`` of the first start.
+
+    ``usd_fine`` is in fine ticks x micro-dollars per SOL: divided by SOL/USD it is a fine price.
+    """
+
+    usd_fine: int
+    fade: Millis
 
 
 class PivotWindow:
-    """Slide a window over the trades of the market and keep its sums.
+    """Slide a window over the trades of the market and keep its sums; ``started`` is the first start.
 
-    ``started`` is where recorded history begins: the first start, or the first back-filled trade if that is
-    earlier, so what is recorded trade by trade never counts in the seed too. Mode pure is a seed of zero.
+    Window and prior come with each reading, so they may change while running; what a shorter window has
+    dropped does not come back.
     """
 
-    def __init__(self, window: Millis, seed_price_fine: int, seed_daily_lots: int, started: Millis) -> None:
-        self.window = int(window)
-        self.started = int(started)
-        self.seed_price_fine = seed_price_fine
-        self.seed_daily_lots = seed_daily_lots if seed_price_fine > 0 else 0
-        self.now = int(started)
+    def __init__(self, started: Millis) -> None:
+        self.started = self.recorded_from = self.now = int(started)
         self._moments: deque[_Moment] = deque()
         self._notional = 0
         self._volume = 0
-        self._last = seed_price_fine if self.seed_daily_lots else None
+        self._own = 0
+        self._last: _Moment | None = None
+
+    @property
+    def own_share(self) -> Exact:
+        """Return the lots in the window that an order of ours traded, and all lots in it."""
+        return self._own, self._volume
 
     def add(self, trade: Trade) -> None:
-        """Count a trade, in O(1) when trades come in order of time; one that is too old is left out."""
-        at, notional, volume = int(trade.at), int(trade.price) * int(trade.size), int(trade.size)
-        if at + self.window <= self.now or volume <= 0:
+        """Count a trade, in O(1) when trades come in order of time."""
+        at, volume = int(trade.at), int(trade.size)
+        if volume <= 0:
             return
+        notional, own = int(trade.price) * volume, volume if trade.own else 0
         self._notional += notional
         self._volume += volume
+        self._own += own
         moments = self._moments
-        if not moments or at > moments[-1].at:
-            moments.append(_Moment(at, notional, volume))
-            return
-        place = bisect_left(moments, at, key=lambda moment: moment.at) if at < moments[-1].at else -1
-        if moments[place].at == at:
-            found = moments[place]
-            moments[place] = _Moment(at, found.notional + notional, found.volume + volume)
+        if moments and at <= moments[-1][0]:
+            self._add_late((at, notional, volume, own))
         else:
-            moments.insert(place, _Moment(at, notional, volume))
+            moments.append((at, notional, volume, own))
+        self.recorded_from = min(self.recorded_from, at)
 
-    def advance(self, now: Millis) -> None:
-        """Drop what has become as old as the window; time never runs back."""
-        self.now = max(self.now, int(now))
+    def _add_late(self, late: _Moment) -> None:
+        """Put a trade that is not the newest in its place, or into the moment it belongs to."""
         moments = self._moments
-        while moments and moments[0].at + self.window <= self.now:
+        place = bisect_left(moments, late[0], key=lambda moment: moment[0])
+        at, notional, volume, own = moments[place]
+        if at == late[0]:
+            moments[place] = at, notional + late[1], volume + late[2], own + late[3]
+        else:
+            moments.insert(place, late)
+
+    def raw(
+        self, now: Millis, window: Millis, prior: Seed | SolFade, sol_usd: Exact | None = None
+    ) -> Exact | None:
+        """Return the Pivot at ``now`` in fine ticks as an exact fraction; None where nothing says it.
+
+        ``sol_usd`` is the average of SOL/USD over the window in micro-dollars, for ``SolFade``.
+        """
+        self._advance(int(now), int(window))
+        if isinstance(prior, SolFade):
+            return self._fading(prior, sol_usd)
+        return self._seeded(prior, int(window))
+
+    def value_fine(
+        self, now: Millis, window: Millis, prior: Seed | SolFade, sol_usd: Exact | None = None
+    ) -> int | None:
+        """Return the Pivot at ``now`` in fine ticks, rounded down, see ``raw``."""
+        exact = self.raw(now, window, prior, sol_usd)
+        return exact[0] // exact[1] if exact else None
+
+    def _advance(self, now: int, window: int) -> None:
+        """Drop what has become as old as the window; time never runs back."""
+        self.now = max(self.now, now)
+        moments, horizon = self._moments, self.now - window
+        while moments and moments[0][0] <= horizon:
             old = moments.popleft()
-            self._notional -= old.notional
-            self._volume -= old.volume
-            if not moments:
-                self._last = old.notional * FINE // old.volume
+            self._notional -= old[1]
+            self._volume -= old[2]
+            self._own -= old[3]
+            if self._last is None or old[0] >= self._last[0]:
+                self._last = old
 
-    def raw(self) -> tuple[int, int] | None:
-        """Return the Pivot in fine ticks as an exact fraction, top and bottom; None without weight."""
-        left = min(self.window, max(0, self.window - (self.now - self.started)))
-        seed = self.seed_daily_lots * left
-        weight = seed + self._volume * DAY_MS
-        return (self.seed_price_fine * seed + self._notional * FINE * DAY_MS, weight) if weight else None
+    def _traded(self) -> Exact | None:
+        """Return the VWAP of the window, of the last moment that was in it while it is empty."""
+        if self._volume:
+            return self._notional * FINE, self._volume
+        return (self._last[1] * FINE, self._last[2]) if self._last else None
 
-    def value_fine(self, now: Millis) -> int | None:
-        """Return the Pivot at ``now`` in fine ticks, rounded down; None if there never was any weight."""
-        self.advance(now)
-        exact = self.raw()
-        return exact[0] // exact[1] if exact else self._last
+    def _seeded(self, seed: Seed, window: int) -> Exact | None:
+        lots = seed.daily_lots if seed.price_fine > 0 else 0
+        seeded = lots * min(window, max(0, window - (self.now - self.recorded_from)))
+        weight = seeded + self._volume * DAY_MS
+        if weight:
+            return seed.price_fine * seeded + self._notional * FINE * DAY_MS, weight
+        return self._traded() or ((seed.price_fine, 1) if lots else None)
+
+    def _fading(self, prior: SolFade, sol_usd: Exact | None) -> Exact | None:
+        traded, fade = self._traded(), int(prior.fade)
+        age = min(fade, self.now - self.started) if traded else 0
+        top, bottom = traded or (0, 1)
+        if age == fade:
+            return top, bottom
+        if sol_usd is None:
+            return None
+        usd, per = prior.usd_fine * sol_usd[1], sol_usd[0]
+        return (fade - age) * usd * bottom + age * top * per, fade * per * bottom
 
 
 class CappedPivot:

@@ -41,8 +41,8 @@ class PriceReading(msgspec.Struct, frozen=True):
 class PriceTracker:
     """Keep what the next reading of P needs: recent trades, the last confirmed price, a jump that waits.
 
-    ``last_fine`` restores the last confirmed price after a restart; trades younger than PRICE_MAX_AGE are
-    then to be given to ``on_trades`` once more, in order of time.
+    After a restart ``last_fine`` is the ``confirmed_fine`` of before. It holds what traded until then, so
+    ``on_trades`` is to be given only later trades, in order of time.
     """
 
     def __init__(self, quote_lot_size: int, last_fine: int | None = None) -> None:
@@ -54,6 +54,11 @@ class PriceTracker:
         self._accepted = last_fine
         self._jump: tuple[int, int] | None = None
         self._walk = _DailyWalk()
+
+    @property
+    def confirmed_fine(self) -> int | None:
+        """Return the last confirmed price; None before there was any."""
+        return self._accepted
 
     def on_trades(self, trades: Sequence[Trade]) -> None:
         """Take note of trades, oldest first."""
@@ -106,7 +111,9 @@ class PriceTracker:
             self._notional -= first
             self._volume -= int(trade.size)
             if self._notional < full:
-                price = _clamped(int(trade.price) * FINE, book)
+                price = int(trade.price) * FINE
+                # While the reference was reached P was clamped; below it the trade itself was blended in.
+                price = _clamped(price, book) if counted == full else price
                 share, others = counted - self._notional, full - counted
                 last = price if self.last_fine is None else self.last_fine
                 self.last_fine = (share * price + others * last) // (share + others)

@@ -8,9 +8,11 @@ from bmv.config import Settings
 from bmv.core.absorb import begin_halt
 from bmv.core.channel import channel
 from bmv.core.cost import estimate
-from bmv.core.decay import FINE
+from bmv.core.decay import BPS, FINE
 from bmv.core.limits import standstill
+from bmv.core.pivot import SolFade
 from bmv.core.plan import MAX_CHANGE, Plan, cancel_of, diff, own_range
+from bmv.core.prior import prior
 from bmv.core.rebuilding import price_fine, rebuild_if_due
 from bmv.core.state import State
 from bmv.events import (
@@ -37,6 +39,9 @@ CRANK_EVERY_MS = Millis(60_000)
 CRANK_APART_MS = Millis(3_000)
 NO_PRICE = "no price to start from: no trade, no foreign orders on both sides, and no SEED_PRICE"
 NO_PIVOT = "CHANNEL_MODE=pivot has no Pivot to stand around: no trade is recorded, and no SEED_PRICE set"
+NO_SOL_USD = "PIVOT_MODE=sol_fade_in has no Pivot to start from: the oracle has not said what a SOL costs"
+ORACLE_PATIENCE_MS = Millis(60_000)
+"""So long a start waits for the oracle's first word."""
 
 
 def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]:
@@ -47,7 +52,8 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
         return []
     state.stirred = False
     if reason := reprice(state, settings):
-        return begin_halt(state, reason)
+        waits = reason == NO_SOL_USD and state.now - Millis(state.market.pivot.started) < ORACLE_PATIENCE_MS
+        return [] if waits else begin_halt(state, reason)
     told = _out_of_channel(state)
     _drop_under_the_floor(state)
     if standstill(state, settings):
@@ -90,9 +96,9 @@ def reprice(state: State, settings: Settings) -> str:
     """Bring P, pivot and channel up to date; return why there can be none, else ''."""
     market = state.market
     market.priced_at = state.now
-    pivot = market.capped_pivot.step(
-        market.pivot.value_fine(state.now), state.now, settings.pivot_max_daily_move
-    )
+    pivot = _pivot(state, settings)
+    if pivot is None and settings.pivot_mode == "sol_fade_in":
+        return NO_SOL_USD
     market.reading = market.tracker.reading(
         state.now, state.book, settings, walk=_walk(state), pivot_fine=pivot
     )
@@ -102,6 +108,14 @@ def reprice(state: State, settings: Settings) -> str:
     average = market.inertia.step(price, state.now, settings.channel_inertia)
     market.channel = channel(price, average, pivot, settings)
     return "" if market.channel else NO_PIVOT
+
+
+def _pivot(state: State, settings: Settings) -> int | None:
+    """Return the Pivot used for quoting, which follows the raw one by so much a day; None without any yet."""
+    market, window, beside = state.market, settings.history_window, prior(state.spec, settings)
+    sol_usd = state.oracle.history.exact(state.now, window) if isinstance(beside, SolFade) else None
+    raw = market.pivot.value_fine(state.now, window, beside, sol_usd)
+    return market.capped_pivot.step(raw, state.now, settings.pivot_max_daily_move)
 
 
 def _walk(state: State) -> int:
@@ -162,10 +176,13 @@ def _rebuilt(state: State, plan: Plan, trigger: str, settings: Settings) -> Repo
     """Tell what the new target is, and what sending the plan for it will change and cost."""
     costs = estimate(plan, _expected_tip(state, settings))
     waiting = state.target.waiting
+    pivot, (own, traded) = state.market.capped_pivot, state.market.pivot.own_share
     fields: dict[str, str | int] = {
         "trigger": trigger,
         "price_fine": price_fine(state),
-        "pivot_fine": state.market.capped_pivot.value_fine or 0,
+        "pivot_fine": pivot.value_fine or 0,
+        "pivot_raw_fine": pivot.raw_fine or 0,
+        "own_share_bps": own * BPS // traded if traded else 0,
         "levels": len(state.target.quotes),
         "waiting": sum(each.levels for each in waiting),
         "kept": costs.kept,

@@ -1,18 +1,17 @@
 """Everything the engine believes, in one place.
 
 ``State`` is the one mutable value of the core: ``decide`` consumes and returns it, nobody else writes to it.
-It is built from ``MarketSpec`` and settings alone; the first readings of the chain fill it, so first start,
+It is built from ``MarketSpec`` alone; the first readings of the chain fill it, so first start,
 restart and crash take the same path.
 """
 
 from dataclasses import dataclass, field
-from decimal import Decimal
 from enum import StrEnum
 
-from bmv.config import DAY_MS, Settings
+from bmv.config import DAY_MS
 from bmv.core.allocation import Waiting
 from bmv.core.channel import Channel, Inertia
-from bmv.core.decay import FINE, decayed
+from bmv.core.decay import decayed
 from bmv.core.funding import Transfer
 from bmv.core.ladder import Weights
 from bmv.core.lattice import Lattice
@@ -22,7 +21,7 @@ from bmv.core.presence import Presence
 from bmv.core.price import PriceReading, PriceTracker
 from bmv.events import Action, Execute
 from bmv.model import ForeignBook, MarketSpec, Placement, Quote, Side, WalletIndex, WalletView
-from bmv.units import LAMPORTS_PER_SOL, BaseAtoms, BaseLots, Lamports, MicroUsd, Millis, Slot, Ticks
+from bmv.units import BaseAtoms, BaseLots, Lamports, MicroUsd, Millis, Slot, Ticks
 
 MOST_DOUBLED = 1 << 8
 """A wait that doubles ends at this many times the first one."""
@@ -218,25 +217,13 @@ class State:
         return self.cost_spent if int(now) // DAY_MS == self.cost_day else Lamports(0)
 
 
-def new_state(spec: MarketSpec, wallet_count: int, settings: Settings, started: Millis) -> State:
+def new_state(spec: MarketSpec, wallet_count: int, started: Millis) -> State:
     """Build the empty belief of an engine that has just started at ``started``."""
-    seeded = settings.pivot_mode == "seeded"
     market = Market(
         tracker=PriceTracker(spec.quote_lot_size),
-        pivot=PivotWindow(
-            settings.history_window,
-            fine_price(spec, settings.seed_price) if seeded else 0,
-            int(settings.seed_daily_volume * 10**spec.base_decimals / spec.base_lot_size),
-            started=started,
-        ),
+        pivot=PivotWindow(started),
         capped_pivot=CappedPivot(),
         inertia=Inertia(),
         presence=Presence(started),
     )
     return State(spec=spec, wallet_count=wallet_count, market=market, now=started)
-
-
-def fine_price(spec: MarketSpec, price: Decimal) -> int:
-    """Return a price in SOL per token as fine ticks, rounded down."""
-    lots_per_token = Decimal(10) ** spec.base_decimals / spec.base_lot_size
-    return int(price * LAMPORTS_PER_SOL * FINE / (lots_per_token * spec.quote_lot_size))

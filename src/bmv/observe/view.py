@@ -104,7 +104,8 @@ class CountersView(msgspec.Struct, frozen=True, kw_only=True):
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the page shows now; ``fills`` (at most 50) and ``events`` (at most 100) are newest first.
 
-    ``best_*`` is the whole book, ``foreign_*`` the book without our orders.
+    ``best_*`` is the whole book, ``foreign_*`` the book without our orders. ``pivot`` is the one used for
+    quoting, ``pivot_raw`` what trades say; ``own_share_pct`` is our fills' part of the volume in it.
     """
 
     product: str
@@ -118,6 +119,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     slot: int
     price: PriceView | None
     pivot: str | None
+    pivot_raw: str | None
+    own_share_pct: str | None
     channel: ChannelView | None
     best_bid: str | None
     best_ask: str | None

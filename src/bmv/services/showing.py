@@ -35,7 +35,7 @@ HISTORY_EVERY_MS = Millis(2_000)
 NO_POINT = -2
 """Shown as the point of an order that no level wants any more."""
 _SIDES: dict[Side, SideName] = {Side.BID: "bid", Side.ASK: "ask"}
-_CHAIN_FIELDS = ("price", "size", "price_fine", "pivot_fine", "cost")
+_CHAIN_FIELDS = ("price", "size", "price_fine", "pivot_fine", "pivot_raw_fine", "cost")
 
 
 class Showing:
@@ -102,6 +102,8 @@ class Showing:
             slot=int(state.slot),
             price=self._price_view(state),
             pivot=self._fine(market.capped_pivot.value_fine),
+            pivot_raw=self._fine(market.capped_pivot.raw_fine),
+            own_share_pct=_share_pct(market.pivot.own_share),
             channel=self._channel(state),
             best_bid=self._tick(best[Side.BID]),
             best_ask=self._tick(best[Side.ASK]),
@@ -289,6 +291,11 @@ def _spread_pct(best: dict[Side, Ticks | None]) -> str | None:
     if bid is None or ask is None:
         return None
     return f"{Decimal(int(ask) - int(bid)) * 200 / (int(ask) + int(bid)):.2f}"
+
+
+def _share_pct(share: tuple[int, int]) -> str | None:
+    part, whole = share
+    return f"{Decimal(part) * 100 / whole:.2f}" if whole else None
 
 
 def _sol(lamports: Lamports) -> str:

@@ -93,6 +93,7 @@ function showTiles(now, digits) {
   const closed = now.channel ? now.channel.closed : [];
   const outside = closed.length ? `out of channel, no ${closed.join(", no ")}` : "";
   put("pivot-sub", outside || (away === null ? "" : `price ${percent(away, true)}`), outside ? "sub ask" : "sub");
+  byId("pivot-sub").title = `without its daily limit ${fixed(now.pivot_raw, digits.fine)}; our fills made ${percent(now.own_share_pct)} of its volume`;
   put("spread", percent(now.spread_pct));
   put("spread-sub", now.best_bid || now.best_ask ? `${fixed(now.best_bid, digits.order)} / ${fixed(now.best_ask, digits.order)}` : "");
   byId("spread-sub").title = `without our orders: ${fixed(now.foreign_bid, digits.order)} / ${fixed(now.foreign_ask, digits.order)}`;
