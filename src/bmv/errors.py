@@ -35,15 +35,24 @@ class BadInput(BmvError):
         super().__init__(f"{field}: {value!r} is not allowed; {allowed} (from {source})")
         self.field, self.value, self.allowed, self.source = field, value, allowed, source
 
+    @property
+    def problems(self) -> "tuple[BadInput, ...]":
+        """Return everything that is wrong, each by itself."""
+        return (self,)
+
 
 class BadSettings(BadInput):
     """Report everything that is wrong with the settings, one complaint a line."""
 
     def __init__(self, problems: Sequence[BadInput]) -> None:
-        super().__init__("", "", "", "")
-        self.problems = tuple(problems)
-        self.field = ", ".join(problem.field for problem in problems)
+        super().__init__(", ".join(problem.field for problem in problems), "", "", problems[0].source)
         self.args = ("\n  ".join([f"{len(problems)} settings are not allowed", *map(str, problems)]),)
+        self._problems = tuple(problems)
+
+    @property
+    def problems(self) -> tuple[BadInput, ...]:
+        """Return everything that is wrong, each by itself."""
+        return self._problems
 
 
 class UnsafeState(BmvError):

@@ -86,6 +86,25 @@ class TreasurySeen(Event, frozen=True):
     usdc: MicroUsd
 
 
+class ConfigChanged(Event, frozen=True):
+    """The settings were read anew: ``settings`` is all of them, as a file would say them.
+
+    ``changed`` names the keys with another value than before, ``without_effect`` those that were edited in
+    the file although the environment or the command line says otherwise.
+    """
+
+    settings: dict[str, str | int]
+    changed: tuple[str, ...]
+    without_effect: tuple[str, ...] = ()
+
+
+class ConfigRefused(Event, frozen=True):
+    """The settings file was changed to something that is not allowed; the running values stay."""
+
+    keys: str
+    reason: str
+
+
 class HaltRequested(Event, frozen=True):
     """Somebody asked to stop: cancel everything, verify, end."""
 
@@ -141,6 +160,15 @@ class Finish(Action, frozen=True):
 
 
 AnyEvent = (
-    Tick | MarketSeen | BundleResolved | FeedLost | OracleSeen | SupplySeen | TreasurySeen | HaltRequested
+    Tick
+    | MarketSeen
+    | BundleResolved
+    | FeedLost
+    | OracleSeen
+    | SupplySeen
+    | TreasurySeen
+    | ConfigChanged
+    | ConfigRefused
+    | HaltRequested
 )
 AnyAction = Execute | Prepare | Crank | Settle | Report | Finish

@@ -125,7 +125,7 @@ def test_the_journal_played_into_a_fresh_decide_gives_the_same_bytes(watched: Wa
     first, *lines = watched.journal.splitlines()
     run = msgspec.json.decode(first)["run"]
     assert (run["at"], run["wallets"]) == (int(watched.run.started), 4)
-    assert run["settings"] == watched.run.settings.model_dump(mode="json")
+    assert run["settings"] == watched.run.settings.written()
     spec = msgspec.convert(run["market"], MarketSpec)
     assert spec == assembly.spec
     state = new_state(spec, run["wallets"], Millis(run["at"]))

@@ -129,7 +129,7 @@ class Living:
             market=self.assembly.market,
             wallets=self.assembly.wallets,
             reader=self.assembly.feed._reader,
-            settings=self.settings,
+            settings=lambda: self.settings,
             clock=self.clock,
             rng=random.Random(1),
             emit=emit,

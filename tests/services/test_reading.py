@@ -12,6 +12,7 @@ from solders.pubkey import Pubkey
 from bmv.app.truth import standing_orders
 from bmv.app.world import World, WorldOptions
 from bmv.chain.rpc import AccountImage, AccountsAt
+from bmv.config import Settings
 from bmv.errors import BadBytes
 from bmv.model import Side
 from bmv.sandbox.clock import LoopClock
@@ -86,7 +87,7 @@ class Bench:
 
     def new_reader(self) -> Reader:
         """Return a reader that has read nothing."""
-        return Reader(self.world.spec, self.keys, self.wallets, Lamports(LAMPORTS_PER_SOL))
+        return Reader(self.world.spec, self.keys, self.wallets, Settings)
 
     def accounts(self, slot: int = 1) -> AccountsAt:
         """Return a reading of the world with the forged queue in it."""
@@ -238,7 +239,7 @@ def test_a_market_account_that_is_gone_is_refused(bench: Bench, index: int) -> N
 def check_book(it: Living) -> int:
     """Compare a reading of the book with one made by hand from the orders; return how many are ours."""
     book = standing_orders(it.world.chain, it.assembly.market, it.assembly.wallets)
-    reader = Reader(it.assembly.spec, it.assembly.market, it.assembly.wallets, Lamports(LAMPORTS_PER_SOL))
+    reader = Reader(it.assembly.spec, it.assembly.market, it.assembly.wallets, Settings)
     told = reader.read(AT, reading(it.world, reader.keys))
     for side, best, firm, count in (
         (Side.BID, told.book.best_bid, told.book.firm_bid, told.book.bid_orders),

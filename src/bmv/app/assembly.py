@@ -85,11 +85,11 @@ async def assemble(
     check_levels(spec, len(signer.pubkeys()), settings)
     record = Record(spec, errors)
     wallets = [WalletAccounts.of(owner, market) for owner in signer.pubkeys()]
-    reader = Reader(spec, market, wallets, settings.foreign_min)
     state = new_state(spec, len(wallets), clock.now())
     start = {"version": __version__, "at": int(state.now), "wallets": len(wallets), "market": spec}
-    journal.begin({**start, "settings": settings.model_dump(mode="json")})
+    journal.begin({**start, "settings": settings.written()})
     engine = Engine(state, settings, journal, record, clock)
+    reader = Reader(spec, market, wallets, lambda: engine.settings)
     watched = [market.bids, market.asks, market.event_queue]
     stream = AccountStream(
         session,
@@ -108,7 +108,7 @@ async def assemble(
         market=market,
         wallets=wallets,
         reader=reader,
-        settings=settings,
+        settings=lambda: engine.settings,
         clock=clock,
         rng=random.Random(f"{seed} tips"),
         emit=engine.emit,

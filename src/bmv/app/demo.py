@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from bmv.app.assembly import Assembly, Outside, assemble
 from bmv.app.samples import MINUTE_S, Samples
 from bmv.app.world import World, WorldOptions
 from bmv.config import Settings
+from bmv.core.capacity import check_levels
 from bmv.keys.signer import InProcessSigner
 from bmv.observe.journal import Journal
 from bmv.observe.log import configure
 from bmv.sandbox.clock import LoopClock, SimulatedLoop
+from bmv.services.reload import Reload, SettingsFile
 
 VIRTUAL_START_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z: where virtual time begins."""
@@ -33,7 +36,11 @@ GIVE_UP_AFTER_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """How to run: ``speed`` None is virtual time, ``run_s`` None runs until stopped."""
+    """How to run: ``speed`` None is virtual time, ``run_s`` None runs until stopped.
+
+    ``file``, where ``settings`` came from, is watched while it runs, except in virtual time: there, a change
+    would come at no moment that could be repeated.
+    """
 
     world: WorldOptions
     settings: Settings
@@ -41,6 +48,7 @@ class DemoOptions:
     run_s: float | None
     state_dir: Path | None
     quiet: bool
+    file: SettingsFile | None = None
 
 
 Shown = Callable[[World, Assembly], contextlib.AbstractAsyncContextManager[None]]
@@ -104,7 +112,7 @@ class _Demo:
     async def _run_engine(self, assembly: Assembly) -> dict[str, Any]:
         engine = assembly.engine
         began_ms, began_slot = int(self._clock.now()), self._world.chain.slot
-        running = asyncio.create_task(engine.run(assembly.feed, assembly.dispatcher))
+        running = asyncio.create_task(engine.run(assembly.feed, assembly.dispatcher, self._reload(assembly)))
         self._give_up = running.cancel
         sampling = asyncio.create_task(self._sample(assembly))
         waiting = {asyncio.create_task(self._stopped.wait()), running}
@@ -124,6 +132,13 @@ class _Demo:
         await asyncio.wait({running})
         clean = not running.cancelled() and running.result().clean
         return report | self._closing(assembly, clean, books)
+
+    def _reload(self, assembly: Assembly) -> Reload | None:
+        file = self._options.file
+        if file is None or self._loop.speed is None:
+            return None
+        admit = partial(check_levels, assembly.spec, len(assembly.wallets))
+        return Reload(file, admit, assembly.engine.emit, self._clock)
 
     def _closing(self, assembly: Assembly, clean: bool, books: dict[str, Any] | None) -> dict[str, Any]:
         return {

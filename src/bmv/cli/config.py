@@ -13,7 +13,7 @@ from bmv.config import KNOWN_KEYS, Configuration, read
 from bmv.config.presets import TEXTS, preset_values
 from bmv.config.reference import markdown, reference
 from bmv.config.settings import said
-from bmv.errors import BadInput, BadSettings
+from bmv.errors import BadInput
 
 config_app = typer.Typer(help="The settings: what there is, what a file comes to.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -67,10 +67,9 @@ def check(
 
 def problems_of(error: BadInput) -> list[dict[str, Any]]:
     """Return what is wrong, one entry for each complaint."""
-    single = error.problems if isinstance(error, BadSettings) else (error,)
     return [
         {"field": one.field, "value": str(one.value), "allowed": one.allowed, "source": one.source}
-        for one in single
+        for one in error.problems
     ]
 
 

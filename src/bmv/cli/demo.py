@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import secrets
 import signal
 import sys
@@ -18,8 +19,10 @@ from bmv.app.demo import JOURNAL_NAME, DemoOptions, run_demo
 from bmv.app.world import World
 from bmv.cli import options
 from bmv.cli.options import MAX_PORT, WHOLE, whole
-from bmv.config import Settings, load
+from bmv.config import Configuration, Settings, read
+from bmv.config.sources import Given, Source
 from bmv.errors import BadInput
+from bmv.services.reload import SettingsFile
 from bmv.services.showing import Showing
 from bmv.web.server import WebServer
 
@@ -74,7 +77,7 @@ def demo(
     world = options.world(seed, prices, time_scale, faults, run_s, wallets=wallets, sole_maker=sole_maker)
     if not headless:
         world = replace(world, crowd=replace(world.crowd, arrivals_per_day=LIVELY_ARRIVALS_PER_DAY))
-    settings = with_levels(load(config), levels, wallets)
+    settings, file = _configured(config, levels, wallets)
     target = options.writable("--report", report)
     folder = options.folder("--state", state)
     options.writable("--state", folder / JOURNAL_NAME if folder else None)
@@ -85,6 +88,7 @@ def demo(
         run_s=run_s,
         state_dir=folder,
         quiet=not verbose,
+        file=file,
     )
     result = run_demo(chosen, None if headless else _Page(port, pace or 1.0).shown)
     # The book is empty; what is left is to say so, and no impatience may cut that short.
@@ -100,16 +104,31 @@ def demo(
         raise typer.Exit(3)
 
 
-def with_levels(settings: Settings, levels: int | None, wallets: int) -> Settings:
+def _configured(path: Path | None, levels: int | None, wallets: int) -> tuple[Settings, SettingsFile | None]:
+    """Return the settings, and their file if there is one; say what in it has no effect."""
+    environ = dict(os.environ)
+
+    def again() -> Configuration:
+        return with_levels(read(path, environ), levels, wallets)
+
+    configuration = again()
+    for note in configuration.notes():
+        typer.echo(f"bmv: {note}", err=True)
+    return configuration.settings, SettingsFile(path, configuration, again) if path else None
+
+
+def with_levels(found: Configuration, levels: int | None, wallets: int) -> Configuration:
     """Return settings with the number of levels asked for; by default as configured, else about a hundred."""
+    settings = found.settings
     seats = wallets * settings.orders_per_wallet
     if levels is None and settings.grid_levels is not None:
-        return settings
+        return found
     wanted = min(DEFAULT_LEVELS, seats) if levels is None else levels
     if not 4 <= wanted <= seats:
         allowed = f"4 to {seats} ({wallets} wallets x ORDERS_PER_WALLET {settings.orders_per_wallet})"
         raise BadInput("--levels", wanted, allowed, options.SOURCE)
-    return settings.model_copy(update={"grid_levels": wanted})
+    source = Source.DEFAULT if levels is None else Source.COMMAND_LINE
+    return found.with_value("GRID_LEVELS", Given(wanted, "--levels", source, options.SOURCE))
 
 
 class _Page:

@@ -1,7 +1,7 @@
 """Collect settings from a flat TOML file and the environment, check them, know where each comes from.
 
 Rules of this file
-- A source wins over those before it: default, preset, file, environment.
+- A source wins over those before it: default, preset, file, environment, command line.
 - Everything that is wrong is told at once, except that refusals (``refusals.py``) come first and alone.
 - The environment is given once, at the start; reading again takes the same one.
 """
@@ -50,6 +50,18 @@ class Configuration(msgspec.Struct, frozen=True):
             return Source.DEFAULT.value
         return f"{origin.place}: {origin.spelled}" if origin.source is Source.FILE else origin.place
 
+    def with_value(self, name: str, given: Given) -> "Configuration":
+        """Return the same with one key as ``given``; what it takes the place of has no effect any more."""
+        settings = Settings.model_validate({**self.settings.written(), name: given.value})
+        displaced = self.origins.get(name) if given.source is Source.COMMAND_LINE else None
+        overridden = {**self.overridden, **({name: displaced} if displaced else {})}
+        return Configuration(settings, {**self.origins, name: given}, overridden, self.ignored)
+
+    def edited_in_vain(self, before: "Configuration") -> tuple[str, ...]:
+        """Return the keys edited in the file since ``before`` though something else decides them."""
+        keys = sorted({*self.overridden, *before.overridden})
+        return tuple(key for key in keys if _value(self.overridden, key) != _value(before.overridden, key))
+
     def notes(self) -> Iterator[str]:
         """Yield what somebody who wrote this should know: what has no effect, and what is ignored."""
         for name, entry in self.overridden.items():
@@ -62,6 +74,10 @@ class Configuration(msgspec.Struct, frozen=True):
     def ignored_note(self) -> str:
         """Return the one warning about the keys that are ignored."""
         return f"ignored, as there is no such module any more: {', '.join(self.ignored)}"
+
+
+def _value(given: Mapping[str, Given], key: str) -> object:
+    return given[key].value if key in given else None
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

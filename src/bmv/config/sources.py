@@ -3,7 +3,7 @@
 Rules of this file
 - ``%`` in a name is ``PCT``; nothing else is bent into a known name.
 - A file is flat; tables come through as one entry each, to be complained about.
-- Later sources win: default, preset, file, environment.
+- Later sources win: default, preset, file, environment, command line.
 """
 
 import tomllib
@@ -29,6 +29,7 @@ class Source(StrEnum):
     PRESET = "preset"
     FILE = "file"
     ENVIRONMENT = "environment"
+    COMMAND_LINE = "command line"
 
 
 class Given(msgspec.Struct, frozen=True):

@@ -14,6 +14,8 @@ from bmv.events import (
     AnyAction,
     AnyEvent,
     BundleResolved,
+    ConfigChanged,
+    ConfigRefused,
     Execute,
     FeedLost,
     HaltRequested,
@@ -42,11 +44,13 @@ def absorb(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]
         return [Report("FEED_LOST", {"reason": event.reason})] if was_up else []
     if isinstance(event, HaltRequested):
         return begin_halt(state, event.reason)
+    if isinstance(event, ConfigRefused):
+        return [Report("CONFIG_REFUSED", {"keys": event.keys, "reason": event.reason})]
     _note(state, event)
     return []
 
 
-def _note(state: State, event: Tick | OracleSeen | SupplySeen | TreasurySeen) -> None:
+def _note(state: State, event: Tick | OracleSeen | SupplySeen | TreasurySeen | ConfigChanged) -> None:
     """Take over a fact as it is told."""
     if isinstance(event, OracleSeen):
         state.oracle.on_price(event.at, event.sol_usd)
@@ -54,7 +58,7 @@ def _note(state: State, event: Tick | OracleSeen | SupplySeen | TreasurySeen) ->
         state.supply = Supply(event.supply, event.locked)
     elif isinstance(event, TreasurySeen):
         state.treasury = Treasury(event.sol, event.usdc)
-    else:
+    elif isinstance(event, Tick):
         state.slot = max(state.slot, event.slot)
 
 

@@ -1,7 +1,7 @@
 """The engine's one decision: (state, event, settings) -> (state, actions). Pure.
 
 Order of thought
-1. absorb: the event becomes belief (``absorb.py``).
+1. absorb: the event becomes belief (``absorb.py``; new settings: ``reconfiguring.py``).
 2. price: P, pivot and channel follow (``quoting.py``).
 3. act by phase: open accounts, quote, or halt (here).
 Whatever is asked for then passes ``limits.approve``.
@@ -12,8 +12,19 @@ from bmv.core.absorb import absorb
 from bmv.core.halting import halting
 from bmv.core.limits import Approved, approve
 from bmv.core.quoting import quoting
+from bmv.core.reconfiguring import reconfigure
 from bmv.core.state import InFlight, Phase, State
-from bmv.events import AnyAction, AnyEvent, BundleResolved, Crank, Execute, Prepare, Report, Settle
+from bmv.events import (
+    AnyAction,
+    AnyEvent,
+    BundleResolved,
+    ConfigChanged,
+    Crank,
+    Execute,
+    Prepare,
+    Report,
+    Settle,
+)
 from bmv.model import Outcome
 from bmv.units import Lamports
 
@@ -21,9 +32,12 @@ from bmv.units import Lamports
 def decide(state: State, event: AnyEvent, settings: Settings) -> tuple[State, Approved]:
     """Fold ``event`` into ``state`` and return what to do about it.
 
-    ``state`` is consumed. Raises OwnCross (a bug was caught before anything was sent).
+    ``state`` is consumed; ``settings`` are those that hold from the event on. Raises OwnCross (a bug was
+    caught before anything was sent).
     """
     actions: list[AnyAction] = absorb(state, event, settings)
+    if isinstance(event, ConfigChanged):
+        actions += reconfigure(state, event, settings)
     if _failed(event):
         # Not answered at once: what fails for want of a node would fail again in the same instant, for ever.
         # The next tick or reading tries again.

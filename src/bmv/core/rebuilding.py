@@ -113,16 +113,23 @@ def _with_touch_at(touch: Level, price: Ticks, others: Sequence[Level], state: S
     return Level(touch.side, TOUCH, price, touch.size, touch.why) if kept else touch
 
 
+def fresh_lattice(state: State, settings: Settings, side: Side) -> Lattice:
+    """Return the lattice that would be anchored now; there must be a channel."""
+    zones, bid = state.market.channel, side is Side.BID
+    assert zones is not None
+    anchor = zones.anchor if bid else zones.sell_low
+    width = settings.buy_channel_width if bid else settings.sell_channel_width
+    band = Bps(0) if zones.binding else settings.anchor_band
+    return Lattice.anchored(side, anchor, width, grid_levels(state, settings), band)
+
+
 def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
     market, bid = state.market, side is Side.BID
     assert market.channel is not None
     levels = grid_levels(state, settings)
     counts = shares(levels, settings.buy_density, settings)
     if side not in market.lattices:
-        anchor = market.channel.anchor if bid else market.channel.sell_low
-        width = settings.buy_channel_width if bid else settings.sell_channel_width
-        band = Bps(0) if market.channel.binding else settings.anchor_band
-        market.lattices[side] = Lattice.anchored(side, anchor, width, levels, band)
+        market.lattices[side] = fresh_lattice(state, settings, side)
     low, high = market.channel.borders(side)
     budget, clip = _budget(state, settings, side)
     room = max(1, capacity(side, state, settings))

@@ -42,7 +42,10 @@ RECENT_BUNDLES = 256
 
 
 class Dispatcher:
-    """Send approved actions as bundles; ``emit`` gets their outcomes, ``on_sent`` hears of each bundle."""
+    """Send approved actions as bundles; ``emit`` gets their outcomes, ``on_sent`` hears of each bundle.
+
+    ``settings`` returns those that hold now.
+    """
 
     def __init__(
         self,
@@ -54,7 +57,7 @@ class Dispatcher:
         market: MarketKeys,
         wallets: Sequence[WalletAccounts],
         reader: Reader,
-        settings: Settings,
+        settings: Callable[[], Settings],
         clock: Clock,
         rng: random.Random,
         emit: Callable[[BundleResolved], None],
@@ -120,7 +123,7 @@ class Dispatcher:
 
     async def _steps(self, action: AnyAction) -> list[Step]:
         if isinstance(action, Execute):
-            valid_until = int(self._clock.now() + self._settings.max_order_age) // 1000
+            valid_until = int(self._clock.now() + self._settings().max_order_age) // 1000
             wallet = self._wallets[action.wallet]
             return change_steps(action, wallet, self._market, self._spec, valid_until)
         if isinstance(action, Settle):
@@ -223,8 +226,9 @@ class Dispatcher:
 
     async def _tip_lamports(self) -> Lamports:
         """Return what a bundle tips: the most allowed, or the median of what lands where that is less."""
-        most = self._settings.jito_tip
-        if self._settings.jito_tip_mode == "fixed":
+        settings = self._settings()
+        most = settings.jito_tip
+        if settings.jito_tip_mode == "fixed":
             return most
         now = self._clock.now()
         if self._tip is None or now - self._tip[1] > TIP_FRESH_MS:

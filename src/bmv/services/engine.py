@@ -13,6 +13,7 @@ from functools import partial
 
 from bmv.config import Settings
 from bmv.core.decide import decide
+from bmv.core.reconfiguring import settings_for
 from bmv.core.state import State
 from bmv.errors import OutsideError
 from bmv.events import AnyEvent, BundleResolved, Finish, HaltRequested, Report, Tick
@@ -23,8 +24,11 @@ from bmv.ports import Clock
 from bmv.services.dispatch import Dispatcher
 from bmv.services.feed import Feed
 from bmv.services.record import Record
+from bmv.services.reload import Reload
 
 CRASH_PAUSE_S = 1.0
+LOUD = frozenset({"CONFIG_REFUSED"})
+"""Reports that somebody should see who has not asked for more than warnings."""
 
 
 class Engine:
@@ -52,12 +56,17 @@ class Engine:
         """Ask the engine to cancel everything, verify and end."""
         self.emit(HaltRequested(at=self._clock.now(), reason=reason))
 
-    async def run(self, feed: Feed, dispatcher: Dispatcher) -> Finish:
-        """Run until done; a failing service is a halt, and is started again to carry the halt out."""
+    async def run(self, feed: Feed, dispatcher: Dispatcher, reload: Reload | None = None) -> Finish:
+        """Run until done; a failing service is a halt, and is started again to carry the halt out.
+
+        ``reload`` watches the settings file, where there is one to watch.
+        """
         services = [
             asyncio.create_task(self._supervised("feed", feed.run)),
             asyncio.create_task(self._supervised("dispatch", dispatcher.run)),
         ]
+        if reload is not None:
+            services.append(asyncio.create_task(self._supervised("reload", reload.run)))
         try:
             return await self._decide_on(feed, dispatcher)
         finally:
@@ -83,6 +92,7 @@ class Engine:
         finish: Finish | None = None
         with self._guarded("decide"):
             self._journalled(partial(self._journal.event, event))
+            self.settings = settings_for(event, self.settings)
             self.state, approved = decide(self.state, event, self.settings)
             # First what cannot be repaired later: a ticket nobody sends, an end nobody hears of.
             dispatcher.dispatch(approved)
@@ -92,7 +102,8 @@ class Engine:
                 self._journalled(partial(self._journal.action, action))
                 self.record.did(action, event.at)
                 if isinstance(action, Report):
-                    self._log.info(action.name, **action.fields)
+                    tell = self._log.warning if action.name in LOUD else self._log.info
+                    tell(action.name, **action.fields)
             for refusal in approved.refusals:
                 self._log.debug("REFUSED", reason=refusal.reason, price=int(refusal.place.price))
         return finish

@@ -5,12 +5,13 @@ wallets from several calls, tied together by a minimum slot only). Own orders ar
 OpenOrders account and taken out of the book before anything is priced from it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from solders.pubkey import Pubkey
 
 from bmv.chain.rpc import AccountImage, AccountsAt
+from bmv.config import Settings
 from bmv.errors import BadBytes
 from bmv.events import MarketSeen
 from bmv.model import Fill, ForeignBook, LiveOrder, MarketSpec, Side, Trade, WalletIndex, WalletView
@@ -35,19 +36,22 @@ class Pending(NamedTuple):
 
 
 class Reader:
-    """Decode readings one after another; ``keys`` is what to fetch, in the order ``read`` expects it."""
+    """Decode readings one after another; ``keys`` is what to fetch, in the order ``read`` expects it.
+
+    ``settings`` returns those that hold now.
+    """
 
     def __init__(
         self,
         spec: MarketSpec,
         market: MarketKeys,
         wallets: Sequence[WalletAccounts],
-        firm_from: Lamports,
+        settings: Callable[[], Settings],
     ) -> None:
         self._spec = spec
         self._wallets = wallets
         self._owners = {bytes(wallet.open_orders): index for index, wallet in enumerate(wallets)}
-        self._firm_from = int(firm_from)
+        self._settings = settings
         self._next_seq: int | None = None
         self._views: dict[WalletIndex, WalletView] = {}
         self._orders: dict[Side, list[BookOrder]] = {Side.BID: [], Side.ASK: []}
@@ -114,9 +118,10 @@ class Reader:
     def _firm(self, orders: Sequence[BookOrder]) -> Ticks | None:
         """Return the price at which orders, best first, add up to the firm amount."""
         total = 0
+        firm_from = int(self._settings().foreign_min)
         for order in orders:
             total += order.price_ticks * order.size_lots * self._spec.quote_lot_size
-            if total >= self._firm_from:
+            if total >= firm_from:
                 return Ticks(order.price_ticks)
         return None
 

@@ -1,0 +1,33 @@
+"""What other settings do to belief that was built under the old ones (SPEC 3.6, trigger 3, and 6).
+
+Rules of this file
+- Most keys are read anew at every decision and need nothing here.
+- What was bound once is bound again where it no longer fits: the lattices, the shape of sizes. A lattice that
+  still fits stays, and with it the orders that stand on it.
+- Any change of a key is a signal: the whole ladder is built anew.
+"""
+
+from bmv.config import Settings
+from bmv.core.rebuilding import fresh_lattice
+from bmv.core.state import State
+from bmv.events import AnyAction, AnyEvent, ConfigChanged, Report
+
+
+def settings_for(event: AnyEvent, settings: Settings) -> Settings:
+    """Return the settings that hold from ``event`` on; engine and replay ask before they decide."""
+    return Settings.model_validate(event.settings) if isinstance(event, ConfigChanged) else settings
+
+
+def reconfigure(state: State, event: ConfigChanged, settings: Settings) -> list[AnyAction]:
+    """Bring belief in line with ``settings``, the new ones; return what people should be told."""
+    if event.changed:
+        market = state.market
+        for side, lattice in list(market.lattices.items()):
+            if fresh_lattice(state, settings, side).step != lattice.step:
+                del market.lattices[side]
+        market.weights.clear()
+        state.target.prices.clear()
+    fields: dict[str, str | int] = {"changed": ", ".join(event.changed) or "nothing"}
+    if event.without_effect:
+        fields["without_effect"] = ", ".join(event.without_effect)
+    return [Report("CONFIG_RELOADED", fields)]
