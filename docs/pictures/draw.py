@@ -17,7 +17,7 @@ from bmv.core.channel import Channel, Inertia, channel
 from bmv.core.decay import FINE
 from bmv.core.ladder import Zone, build_side, shares
 from bmv.core.lattice import Lattice
-from bmv.core.pivot import CappedPivot, PivotWindow
+from bmv.core.pivot import CappedPivot, PivotWindow, Seed
 from bmv.model import Side, Trade
 from bmv.units import BaseLots, Bps, Millis, Ticks
 
@@ -65,12 +65,14 @@ PATHS: tuple[tuple[str, Callable[[float], float], int], ...] = (
 def lived(path: Callable[[float], float], days: int, settings: Settings) -> list[Moment]:
     """Let price, F, Pivot and channel live through a path, hour by hour; somebody trades every hour."""
     inertia, capped = Inertia(), CappedPivot()
-    window = PivotWindow(settings.history_window, START * FINE, SEED_DAILY_LOTS, started=Millis(0))
+    window, seed = PivotWindow(started=Millis(0)), Seed(START * FINE, SEED_DAILY_LOTS)
     moments: list[Moment] = []
     for hour in range(24 * days + 1):
         now, ticks = Millis(hour * HOUR_MS), Ticks(round(START * path(hour / 24)))
         window.add(Trade(hour, now, ticks, BaseLots(HOUR_LOTS), Side.BID, own=False))
-        pivot = capped.step(window.value_fine(now), now, settings.pivot_max_daily_move)
+        pivot = capped.step(
+            window.value_fine(now, settings.history_window, seed), now, settings.pivot_max_daily_move
+        )
         price = int(ticks) * FINE
         average = inertia.step(price, now, settings.channel_inertia)
         zones = channel(price, average, pivot, settings)

@@ -7,7 +7,7 @@ import random
 from collections import deque
 
 from bmv.core.decay import FINE
-from bmv.core.pivot import PivotWindow
+from bmv.core.pivot import PivotWindow, Seed
 from bmv.model import Side, Trade
 from bmv.units import BaseLots, Millis, Ticks
 from tests.bench._timing import best_times
@@ -49,11 +49,11 @@ def run() -> dict[str, object]:
 
 def slid(trades: list[Trade]) -> list[int | None]:
     """Return the Pivot after each trade, our way."""
-    window = PivotWindow(Millis(IN_WINDOW * APART_MS), 0, 0, started=Millis(0))
+    window, length, nothing = PivotWindow(started=Millis(0)), Millis(IN_WINDOW * APART_MS), Seed()
     found = []
     for trade in trades:
         window.add(trade)
-        found.append(window.value_fine(trade.at))
+        found.append(window.value_fine(trade.at, length, nothing))
     return found
 
 
