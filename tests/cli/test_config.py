@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_a_preset_is_printed_as_a_file_that_checks(bmv: Bmv, file: Path) -> None
     told = json.loads(bmv("check", file, "--json")[1])
     assert told["preset"] == "sla"
     assert told["settings"]["BUY_CHANNEL_WIDTH_PCT"] == {
-        "value": "6",
+        "value": "4",
         "source": "file",
         "where": f"{file}: BUY_CHANNEL_WIDTH_PCT",
     }
@@ -121,3 +122,29 @@ def test_a_preset_is_printed_as_a_file_that_checks(bmv: Bmv, file: Path) -> None
     code, _, err = bmv("preset", "casino")
     assert code == 2
     assert "growth or literal or sla or accumulate" in err
+
+
+def test_preset_and_check_show_the_ladder_an_example_treasury_gets(bmv: Bmv, file: Path) -> None:
+    treasury = ("--sol", "50", "--tokens", "1000000", "--price", "0.00005", "--wallets", "2")
+    shown = json.loads(bmv("preset", "sla", *treasury, "--json")[1])["preview"]
+    assert shown["example"] == {"sol": "50", "tokens": "1000000", "price": "0.00005", "wallets": 2}
+    assert [depth["within_pct"] for depth in shown["depth"]] == ["0.5", "1", "2", "5"]
+    file.write_text('PRESET = "sla"\n')
+    assert json.loads(bmv("check", file, *treasury, "--json")[1])["preview"] == shown
+    code, out, _ = bmv("preset", "sla", *treasury)
+    assert code == 0
+    assert f"spread  {shown['spread_pct']} %" in out
+    assert f"bids    {shown['bids']} levels, {shown['best_bid']} to {shown['lowest_bid']} SOL" in out
+    assert f"{Decimal(shown['depth'][2]['bid_sol']):.3f}" in out
+    assert "side is empty" in bmv("check", file, "--tokens", "0")[1]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--sol", "-1"), ("--sol", "all"), ("--tokens", "nan"), ("--price", "0"), ("--wallets", "0")],
+)
+def test_an_example_that_cannot_be_is_refused(bmv: Bmv, option: str, value: str) -> None:
+    code, out, err = bmv("preset", "sla", option, value)
+    assert (code, out) == (2, "")
+    assert option.removeprefix("--") in err
+    assert value in err

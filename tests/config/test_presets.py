@@ -36,4 +36,4 @@ def test_a_value_of_ones_own_stands_over_the_preset(tmp_path: Path) -> None:
     file.write_text('PRESET = "sla"\n"BUY_CHANNEL_WIDTH_%" = 8\n')
     found = read(file, {"BMV_BUY_DENSITY": "2"}).settings
     assert [int(found.buy_channel_width), int(found.buy_density)] == [800, 20_000]
-    assert int(found.sell_channel_width) == 600
+    assert int(found.sell_channel_width) == 400

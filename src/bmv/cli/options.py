@@ -57,11 +57,27 @@ def speed(text: str) -> float | None:
 
 def positive(option: str, text: str, allowed: str, *, most: Decimal) -> Decimal:
     """Return a number above 0 and at most ``most``."""
+    number = _number(option, text, allowed)
+    if not 0 < number <= most:
+        raise BadInput(option, text, allowed, SOURCE)
+    return number
+
+
+def amount(option: str, text: str) -> Decimal:
+    """Return how much there is of something: 0 or more."""
+    allowed = "a number from 0 to 1000000000000"
+    number = _number(option, text, allowed)
+    if not 0 <= number <= 10**12:
+        raise BadInput(option, text, allowed, SOURCE)
+    return number
+
+
+def _number(option: str, text: str, allowed: str) -> Decimal:
     try:
         number = Decimal(text)
     except InvalidOperation as error:
         raise BadInput(option, text, allowed, SOURCE) from error
-    if not number.is_finite() or not 0 < number <= most:
+    if not number.is_finite():
         raise BadInput(option, text, allowed, SOURCE)
     return number
 

@@ -19,11 +19,15 @@ PRESET = "literal"
 CHANNEL_MODE = "pivot"
 """
 SLA = """\
-# Tight and deep near the price, as listings ask for: both sides alike, the money within six percent.
+# Tight and deep near the price, as listings ask for: both sides alike, nearly all of
+# the money within four percent. What stands close is also what one large trade can take at once.
 PRESET = "sla"
-BUY_CHANNEL_WIDTH_PCT = 6
-SELL_CHANNEL_WIDTH_PCT = 6
+BUY_CHANNEL_WIDTH_PCT = 4
+SELL_CHANNEL_WIDTH_PCT = 4
+ANCHOR_BAND_PCT = 1
 SELL_GAP_MAX_PCT = 0.5
+# The average follows the price within hours, so that the zones stay around it.
+CHANNEL_INERTIA_HOURS = 4
 INSIDE_SPREAD_PCT = 0.6
 MIN_SPREAD_PCT = 0.3
 BUY_DENSITY = 1
@@ -44,7 +48,7 @@ MAX_BASE_SHARE_PCT = 95
 # What is sold is little, and far away.
 SELL_CHANNEL_WIDTH_PCT = 60
 SELL_SIZE_RATIO = 3
-MIN_BASE_SHARE_PCT = 60
+MIN_BASE_SHARE_PCT = 40
 """
 TEXTS: Mapping[str, str] = {"growth": GROWTH, "literal": LITERAL, "sla": SLA, "accumulate": ACCUMULATE}
 

@@ -1,0 +1,86 @@
+"""The ladder shown for an example treasury is the one the engine builds, and presets do what they say."""
+
+from decimal import Decimal
+
+import pytest
+
+from bmv.app.preview import Example, Preview, preview
+from bmv.config import Settings
+from bmv.config.presets import TEXTS, preset_values
+
+HALF_AND_HALF = Example(Decimal(100), Decimal(10_000), Decimal("0.01"), 4)
+
+
+def of(name: str, example: Example = HALF_AND_HALF) -> Preview:
+    """Return what a preset gives."""
+    return preview(Settings.model_validate({**preset_values(name), "PRESET": name}), example)
+
+
+def within(shown: Preview, percent: str) -> tuple[Decimal, Decimal]:
+    """Return the depth in SOL of bids and asks."""
+    found = next(depth for depth in shown.depth if depth.within_pct == Decimal(percent))
+    return found.bid_sol, found.ask_sol
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_preset_quotes_both_sides_with_its_inside_spread_and_within_its_means(name: str) -> None:
+    shown = of(name)
+    settings = Settings.model_validate(preset_values(name))
+    assert shown.bids > 10 < shown.asks
+    assert shown.spread_pct is not None
+    assert abs(shown.spread_pct - Decimal(int(settings.inside_spread)) / 100) <= Decimal("0.02")
+    assert shown.lowest_bid is not None
+    assert shown.best_bid is not None
+    assert shown.best_ask is not None
+    assert shown.lowest_bid < shown.best_bid < Decimal("0.01") < shown.best_ask
+    for side in (0, 1):
+        depths = [within(shown, percent)[side] for percent in ("0.5", "1", "2", "5")]
+        assert depths == sorted(depths)
+        assert 0 < depths[-1] <= 101
+
+
+def test_depth_is_what_stands_within_the_distance_the_distance_included() -> None:
+    # A zone so narrow that all of it lies within 2 %: then depth is the whole budget, to a lot or so.
+    settings = Settings.model_validate(
+        {
+            "BUY_CHANNEL_WIDTH_PCT": 1,
+            "SELL_CHANNEL_WIDTH_PCT": 1,
+            "ANCHOR_BAND_PCT": "0.1",
+            "INSIDE_SPREAD_PCT": "0.1",
+            "MIN_SPREAD_PCT": "0.1",
+            "MIN_BASE_SHARE_PCT": 0,
+            "MAX_BASE_SHARE_PCT": 100,
+        }
+    )
+    bids, asks = within(preview(settings, HALF_AND_HALF), "2")
+    assert Decimal(85) < bids <= Decimal(100)
+    assert Decimal(85) < asks <= Decimal(102)
+
+
+def test_sla_is_tighter_and_deeper_near_the_price_than_growth() -> None:
+    sla, growth = of("sla"), of("growth")
+    assert sla.spread_pct is not None
+    assert growth.spread_pct is not None
+    assert sla.spread_pct < growth.spread_pct
+    for percent in ("0.5", "1", "2"):
+        for tight, wide in zip(within(sla, percent), within(growth, percent), strict=True):
+            assert tight > 3 * wide
+
+
+def test_accumulate_buys_further_down_and_sells_less_than_growth() -> None:
+    more, growth = of("accumulate"), of("growth")
+    assert more.lowest_bid is not None
+    assert growth.lowest_bid is not None
+    assert more.lowest_bid < growth.lowest_bid
+    assert within(more, "5")[1] < within(growth, "5")[1] / 4
+
+
+def test_without_tokens_there_is_a_side_missing_and_no_spread() -> None:
+    shown = of("growth", Example(Decimal(100), Decimal(0), Decimal("0.000123"), 2))
+    assert (shown.asks, shown.best_ask, shown.spread_pct) == (0, None, None)
+    assert shown.bids > 10
+
+
+def test_a_seed_far_from_the_price_does_not_move_the_example() -> None:
+    seeded = Settings.model_validate({"SEED_PRICE": 1, "SEED_DAILY_VOLUME": 10**9})
+    assert preview(seeded, HALF_AND_HALF) == preview(Settings(), HALF_AND_HALF)
