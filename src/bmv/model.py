@@ -75,7 +75,7 @@ class MarketSpec(msgspec.Struct, frozen=True):
 
 
 class Clip(StrEnum):
-    """The limit that cut a level, or the money it would have had."""
+    """What cut a level or the money it would have had, or put it elsewhere."""
 
     NONE = ""
     FUNDS = "wallet funds"
@@ -85,6 +85,7 @@ class Clip(StrEnum):
     CAPACITY = "book capacity"
     PACE = "buying pace"
     FOREIGN_BOOK = "foreign book"
+    RIVAL = "a rival it stands in front of"
     ZONE = "zone of the Pivot"
 
 
@@ -160,10 +161,18 @@ class Placement(msgspec.Struct, frozen=True, gc=False):
     client_id: int
 
 
+class Rival(msgspec.Struct, frozen=True):
+    """One order of somebody else, larger than every order in front of it on its side."""
+
+    price: Ticks
+    size: BaseLots
+
+
 class ForeignBook(msgspec.Struct, frozen=True):
     """The book without our own orders, as far as decisions need it.
 
     ``best_*``: the true best prices; ``firm_*``: where orders add up to FOREIGN_MIN_SOL; None: no such.
+    ``*_rivals``: best first; whatever size is asked for, the foremost order that large is one of them.
     """
 
     best_bid: Ticks | None = None
@@ -172,6 +181,8 @@ class ForeignBook(msgspec.Struct, frozen=True):
     firm_ask: Ticks | None = None
     bid_orders: int = 0
     ask_orders: int = 0
+    bid_rivals: tuple[Rival, ...] = ()
+    ask_rivals: tuple[Rival, ...] = ()
 
 
 class WalletView(msgspec.Struct, frozen=True):

@@ -17,9 +17,9 @@ from bmv.core.ladder import (
     build_side,
     buy_budget,
     exposure_cap,
-    rounded_density,
     sell_budget,
     shares,
+    stepped_density,
 )
 from bmv.core.lattice import Lattice
 from bmv.model import TOUCH, Clip, Level, Side, Why
@@ -315,9 +315,8 @@ def test_a_touch_says_when_somebody_elses_order_keeps_it_off_its_price(world: Zo
 
 
 @given(st.integers(2, 6_400), st.integers(1, 60_000))
-def test_levels_are_shared_by_width_and_rounded_density(levels: int, wanted: int) -> None:
-    n_buy, n_sell = shares(levels, Bps(wanted), SETTINGS)
-    density = int(rounded_density(Bps(wanted), SETTINGS.buy_density))
+def test_levels_are_shared_by_width_and_density(levels: int, density: int) -> None:
+    n_buy, n_sell = shares(levels, Bps(density), SETTINGS)
     assert n_buy + n_sell == levels
     assert min(n_buy, n_sell) >= 1
     exact = Fraction(levels * 1_500 * density, 1_500 * density + 3_000 * 10_000)
@@ -331,11 +330,36 @@ def test_the_default_density_shares_evenly() -> None:
 
 @given(st.integers(1, 40_000), st.integers(2_500, 40_000))
 def test_the_density_is_the_nearest_doubling_on_a_log_scale(wanted: int, base: int) -> None:
-    found = int(rounded_density(Bps(wanted), Bps(base)))
+    found = int(stepped_density(Bps(wanted), Bps(base)))
     allowed = [base << n for n in range(6) if base << n <= 40_000]
     assert found in allowed
     nearest = min(abs(log2(one / wanted)) for one in allowed)
     assert abs(log2(found / wanted)) == pytest.approx(nearest)
+
+
+@given(st.integers(2_500, 40_000), st.lists(st.integers(1, 60_000), min_size=2, max_size=12))
+def test_a_density_step_is_left_only_more_than_a_tenth_beyond_the_middle_to_the_next(
+    base: int, wants: list[int]
+) -> None:
+    held = stepped_density(Bps(wants[0]), Bps(base))
+    for wanted in wants[1:]:
+        found = stepped_density(Bps(wanted), Bps(base), held)
+        middle = 2**0.5
+        outside = wanted > int(held) * middle * 1.1 or wanted < int(held) / middle / 1.1
+        nearest = stepped_density(Bps(wanted), Bps(base))
+        if (
+            abs(wanted / (int(held) * middle * 1.1) - 1) > 1e-6
+            and abs(wanted * middle * 1.1 / int(held) - 1) > 1e-6
+        ):
+            assert found == (nearest if outside else held)
+        held = found
+
+
+def test_density_steps_with_the_default_two() -> None:
+    two, four = Bps(20_000), Bps(40_000)
+    # Up beyond 2 x 1.414 x 1.1 = 3.111, down below 4 / 1.414 / 1.1 = 2.571.
+    assert [stepped_density(Bps(each), two, two) for each in (31_100, 31_120)] == [two, four]
+    assert [stepped_density(Bps(each), two, four) for each in (25_720, 25_700)] == [four, two]
 
 
 @given(st.integers(-10, 10**12), st.integers(-10, 10**12), st.integers(-(10**12), 10**13))

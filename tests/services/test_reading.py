@@ -241,9 +241,9 @@ def check_book(it: Living) -> int:
     book = standing_orders(it.world.chain, it.assembly.market, it.assembly.wallets)
     reader = Reader(it.assembly.spec, it.assembly.market, it.assembly.wallets, Settings)
     told = reader.read(AT, reading(it.world, reader.keys))
-    for side, best, firm, count in (
-        (Side.BID, told.book.best_bid, told.book.firm_bid, told.book.bid_orders),
-        (Side.ASK, told.book.best_ask, told.book.firm_ask, told.book.ask_orders),
+    for side, best, firm, count, rivals in (
+        (Side.BID, told.book.best_bid, told.book.firm_bid, told.book.bid_orders, told.book.bid_rivals),
+        (Side.ASK, told.book.best_ask, told.book.firm_ask, told.book.ask_orders, told.book.ask_rivals),
     ):
         others = [order for order in book if order.side is side and order.wallet is None]
         worth, expected = 0, None
@@ -252,6 +252,10 @@ def check_book(it: Living) -> int:
             if expected is None and worth >= LAMPORTS_PER_SOL:
                 expected = order.price
         assert (best, firm, count) == (others[0].price if others else None, expected, len(others))
+        for asked in {order.size for order in others}:
+            foremost = next(order for order in others if order.size >= asked)
+            told_first = next(rival for rival in rivals if int(rival.size) >= asked)
+            assert (int(told_first.price), int(told_first.size)) == (foremost.price, foremost.size)
     ours = {(order.wallet, order.side, order.price, order.size) for order in book if order.wallet is not None}
     assert ours == {
         (order.wallet, order.side, int(order.price), int(order.size))

@@ -16,6 +16,7 @@ from bmv.config.parsing import (
     Ratio,
     Seconds,
     Sol,
+    Whole,
     WholeOrAuto,
     key,
 )
@@ -100,6 +101,10 @@ class Ladder(Keys):
     """Size of the highest ask over the size of the lowest."""
     reanchor: Percent = key("REANCHOR_PCT", 3_000, 100, 10_000)
     """The shape of sizes is kept until it is off by more than this."""
+    penny_min_ratio: Ratio = key("PENNY_MIN_RATIO", 10_000, 1_000, 1_000_000)
+    """How large somebody else's order must be, beside ours, for our first order to step in front of it."""
+    penny_max_per_hour: Whole = key("PENNY_MAX_PER_HOUR", 4, 0, 60)
+    """Most such steps in an hour; 0 never steps in front of anybody."""
     buy_pace: Percent = key("BUY_PACE_PCT", 1_000, 100, 10_000)
     """Net SOL spent by bids, as a share of all SOL, at which the BUY budget has shrunk to its floor."""
     min_base_share: Percent = key("MIN_BASE_SHARE_PCT", 2_000, 0, 10_000)

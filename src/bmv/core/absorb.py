@@ -80,6 +80,7 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
         reports.append(Report("FEED_UP", {"slot": int(event.slot)}))
     if event.events_missed:
         reports.append(Report("EVENTS_MISSED", {"events": event.events_missed}))
+        state.signal = state.signal or "events were missed"
     flying = len(state.in_flight)
     state.stirred = state.stirred or _says_something(state, event)
     state.feed_up = True
@@ -97,6 +98,7 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
         _arrived(state, fill.wallet, [fill])
     for view in event.wallets:
         reports += _vanished(state, view, event.fills, settings)
+        reports += _strange(state, view)
         reports += _low_gas(state, view, settings)
         state.views[view.wallet] = view
         _arrived(state, view.wallet, view.orders)
@@ -168,7 +170,22 @@ def _vanished(state: State, view: WalletView, fills: Sequence[Fill], settings: S
         if filled < order.size:
             _rest(state, order.side, order.price, settings)
             reports.append(Report("WALLET_ORDER_EVICTED", _order_fields(order)))
+            state.signal = state.signal or "an order was evicted"
     return reports
+
+
+def _strange(state: State, view: WalletView) -> list[AnyAction]:
+    """Tell about orders that stand though no change of ours under way placed them."""
+    before = state.views.get(view.wallet)
+    if before is None or state.phase is not Phase.QUOTING:
+        return []
+    known = {order.order_id for order in before.orders}
+    new = [order for order in view.orders if order.order_id not in known]
+    sent = {(p.wallet, p.client_id, p.side, p.price) for p in state.flying_places()} if new else set()
+    found = [order for order in new if (order.wallet, order.client_id, order.side, order.price) not in sent]
+    if found:
+        state.signal = state.signal or "an order nobody asked for stands"
+    return [Report("WALLET_ORDER_UNKNOWN", _order_fields(order)) for order in found]
 
 
 def _landed(state: State, settings: Settings) -> list[AnyAction]:

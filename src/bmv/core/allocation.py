@@ -17,7 +17,7 @@ import msgspec
 
 from bmv.config import Settings
 from bmv.core.decay import BPS
-from bmv.model import Clip, Level, MarketSpec, Quote, Side, WalletIndex, WalletView
+from bmv.model import Clip, Level, MarketSpec, Placement, Quote, Side, WalletIndex, WalletView
 from bmv.units import BaseLots, Ticks, atoms_to_lots
 
 
@@ -51,15 +51,20 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 def assign(
-    levels: Sequence[Level], views: Sequence[WalletView], spec: MarketSpec, settings: Settings
+    levels: Sequence[Level],
+    views: Sequence[WalletView],
+    spec: MarketSpec,
+    settings: Settings,
+    flying: Sequence[Placement] = (),
 ) -> tuple[tuple[Quote, ...], tuple[Waiting, ...]]:
     """Give every level a wallet.
 
     ``levels`` run from the inside outwards on each side, no two at one price. Returns (quotes, waiting), the
-    quotes in the order of the levels.
+    quotes in the order of the levels. ``flying`` are placements that may still come to stand: like an order
+    that stands, they keep their level with their wallet.
     """
     seats = {view.wallet: settings.orders_per_wallet for view in views}
-    sides = tuple(_Sharing(side, views, seats, spec, settings) for side in Side)
+    sides = tuple(_Sharing(side, views, seats, spec, settings, flying) for side in Side)
     homeless = [level for level in _inside_first(levels) if not sides[level.side].stays(level)]
     for side in Side:
         sides[side].set_quotas([level for level in homeless if level.side is side])
@@ -112,6 +117,7 @@ class _Sharing:
         seats: dict[WalletIndex, int],
         spec: MarketSpec,
         settings: Settings,
+        flying: Sequence[Placement],
     ) -> None:
         self.quotes: dict[Ticks, Quote] = {}
         self._side, self._seats = side, seats
@@ -122,7 +128,12 @@ class _Sharing:
             _Purse(view.wallet, spendable(view, side, spec), largest_order(view, side, spec, settings))
             for view in views
         ]
+        purses = {purse.wallet: purse for purse in self._ring}
         self._standing = {
+            place.price: purses[place.wallet]
+            for place in flying
+            if place.side is side and place.wallet in purses
+        } | {
             order.price: purse
             for view, purse in zip(views, self._ring, strict=True)
             for order in view.orders

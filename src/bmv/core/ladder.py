@@ -21,6 +21,7 @@ from bmv.model import TOUCH, Clip, Level, Side, Why
 from bmv.units import BaseLots, Bps, Lamports, Ticks
 
 MAX_DENSITY = Bps(40_000)
+DENSITY_HYSTERESIS = Bps(1_000)
 PACE_FLOOR_BPS = 500
 PACE_STEPS = 4
 _PPM = 1_000_000
@@ -81,17 +82,27 @@ class _Rung(NamedTuple):
     weight: int
 
 
-def rounded_density(wanted: Bps, base: Bps) -> Bps:
-    """Return ``base`` x 2^n nearest to ``wanted`` on a log scale, n >= 0, doubled up to 4.0 at most."""
-    density = int(base)
-    while int(wanted) ** 2 > 2 * density**2 and 2 * density <= int(MAX_DENSITY):
-        density *= 2
-    return Bps(density)
+def stepped_density(wanted: Bps, base: Bps, held: Bps | None = None) -> Bps:
+    """Return ``base`` x 2^n nearest to ``wanted`` on a log scale, n >= 0, doubled up to 4.0 at most.
+
+    A step that is ``held`` stays until ``wanted`` is more than DENSITY_HYSTERESIS beyond half a step from it.
+    """
+    steps = [int(base)]
+    while 2 * steps[-1] <= int(MAX_DENSITY):
+        steps.append(2 * steps[-1])
+    if held is not None and int(held) in steps:
+        # Half a step is a factor of the root of 2.
+        edge = 2 * (BPS + int(DENSITY_HYSTERESIS)) ** 2
+        low = held == base or edge * int(wanted) ** 2 >= (int(held) * BPS) ** 2
+        high = int(held) == steps[-1] or (int(wanted) * BPS) ** 2 <= edge * int(held) ** 2
+        if low and high:
+            return held
+    return Bps(next((step for step in steps if int(wanted) ** 2 <= 2 * step**2), steps[-1]))
 
 
 def shares(levels: int, density: Bps, settings: Settings) -> tuple[int, int]:
-    """Share ``levels`` as (buy width x rounded density) to sell width; at least one each."""
-    buy = int(settings.buy_channel_width) * int(rounded_density(density, settings.buy_density))
+    """Share ``levels`` as (buy width x ``density``) to sell width; at least one each."""
+    buy = int(settings.buy_channel_width) * int(density)
     both = buy + int(settings.sell_channel_width) * BPS
     n_buy = min(max(1, (2 * levels * buy + both) // (2 * both)), levels - 1)
     return n_buy, levels - n_buy

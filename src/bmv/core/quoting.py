@@ -15,6 +15,7 @@ from bmv.core.plan import MAX_CHANGE, Plan, cancel_of, diff, own_range
 from bmv.core.prior import prior
 from bmv.core.rebuilding import price_fine, rebuild_if_due
 from bmv.core.state import State
+from bmv.core.triggers import Trigger
 from bmv.events import (
     AnyAction,
     AnyEvent,
@@ -59,7 +60,7 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     if standstill(state, settings):
         return [*told, *_exposed(state), *_crank(state)]
     # An unconfirmed jump: the old price and the target stand; limits see to it that repairs raise nothing.
-    trigger = rebuild_if_due(state, settings) if _confirmed(state) else ""
+    trigger = rebuild_if_due(state, settings) if _confirmed(state) else None
     views = [view for _, view in sorted(state.views.items())]
     plan = diff(_placeable(state), views, state.busy(), settings)
     reports = [_rebuilt(state, plan, trigger, settings), *_proposed(state)] if trigger else []
@@ -172,13 +173,14 @@ def _changes(state: State, plan: Plan) -> list[AnyAction]:
     ]
 
 
-def _rebuilt(state: State, plan: Plan, trigger: str, settings: Settings) -> Report:
+def _rebuilt(state: State, plan: Plan, trigger: Trigger, settings: Settings) -> Report:
     """Tell what the new target is, and what sending the plan for it will change and cost."""
     costs = estimate(plan, _expected_tip(state, settings))
     waiting = state.target.waiting
     pivot, (own, traded) = state.market.capped_pivot, state.market.pivot.own_share
     fields: dict[str, str | int] = {
-        "trigger": trigger,
+        "trigger": trigger.name,
+        "cause": trigger.cause,
         "price_fine": price_fine(state),
         "pivot_fine": pivot.value_fine or 0,
         "pivot_raw_fine": pivot.raw_fine or 0,

@@ -1,53 +1,70 @@
 """Rebuild the target: when a trigger says so, from scratch, never patched (SPEC 3.4 and 3.6).
 
 Between triggers the target only falls by what is filled. A trigger that concerns one side leaves the other
-as it is, unless the two would meet.
+as it is, and one that concerns the first orders what stands behind them, unless that would make two of our
+orders meet.
 """
 
 from collections.abc import Sequence
 
 from bmv.config import Settings
-from bmv.core.allocation import assign
+from bmv.core import penny
+from bmv.core.allocation import assign, cost
 from bmv.core.capacity import capacity, grid_levels
 from bmv.core.decay import BPS, FINE
 from bmv.core.funding import proposals
-from bmv.core.ladder import SideLadder, Zone, build_side, buy_budget, exposure_cap, sell_budget, shares
+from bmv.core.ladder import (
+    SideLadder,
+    Zone,
+    build_side,
+    buy_budget,
+    exposure_cap,
+    sell_budget,
+    shares,
+    stepped_density,
+)
 from bmv.core.lattice import Lattice
 from bmv.core.plan import own_range
 from bmv.core.state import State, Target
-from bmv.model import TOUCH, Clip, Level, Quote, Side
-from bmv.units import BaseLots, Bps, Lamports, Millis, Ticks, atoms_to_lots
+from bmv.core.triggers import BOTH, Trigger, due, worth_sending
+from bmv.model import TOUCH, Clip, Level, Side
+from bmv.units import BaseLots, Bps, Lamports, Ticks, atoms_to_lots
 
 TOUCH_KEPT_BPS = 25
-FORCED_MOVE_BPS = 30
-_BOTH = (Side.BID, Side.ASK)
 
 
-def rebuild_if_due(state: State, settings: Settings) -> str:
-    """Rebuild the target if a trigger says so; return the trigger, '' where nothing is worth sending.
+def rebuild_if_due(state: State, settings: Settings) -> Trigger | None:
+    """Rebuild the target if a trigger says so; return the trigger, None where nothing is worth sending.
 
     Needs a confirmed price: ``state.market`` must hold a reading and a channel.
     """
-    trigger, sides = _trigger(state, settings)
-    if not trigger:
-        return ""
-    # Only top-ups count as such: a touch taken soon after a rebuild need not wait for the next one.
-    topped = state.target.topped_up_at | (dict.fromkeys(sides, state.now) if sides != _BOTH else {})
-    levels = _levels(state, settings, sides)
+    trigger = due(state, settings)
+    if trigger is None:
+        return None
+    levels = _levels(state, settings, trigger)
     if own_range(levels).crossed:
-        sides = _BOTH
-        levels = _levels(state, settings, sides)
-    ready = [view for _, view in sorted(state.views.items()) if view.ready]
-    quotes, waiting = assign(levels, ready, state.spec, settings)
-    old = state.target
-    if trigger == "forced" and _too_little(old.quotes, quotes, settings):
+        trigger = Trigger(trigger.name, trigger.cause)
+        levels = _levels(state, settings, trigger)
+    ready = [state.views[wallet] for wallet in state.ready_wallets()]
+    quotes, waiting = assign(levels, ready, state.spec, settings, state.flying_places())
+    old, whole = state.target, trigger.sides == BOTH and not trigger.inner
+    if trigger.name == "forced" and not worth_sending(old.quotes, quotes, settings):
         old.built_at = state.now
-        return ""
-    prices = {**old.prices, **dict.fromkeys(sides, price_fine(state))}
-    built_at = state.now if sides == _BOTH else old.built_at
-    transfers = proposals(quotes, waiting, ready, state.spec, settings)
-    state.target = Target(quotes, prices, built_at, waiting, transfers, topped)
-    if sides == _BOTH:
+        return None
+    built = {} if trigger.inner else dict.fromkeys(trigger.sides, state.now)
+    state.target = Target(
+        quotes=quotes,
+        prices=old.prices | dict.fromkeys(built, price_fine(state)),
+        built_at=state.now if whole else old.built_at,
+        waiting=waiting,
+        transfers=proposals(quotes, waiting, ready, state.spec, settings),
+        # Only top-ups count as such: a touch taken soon after a rebuild need not wait for the next one.
+        topped_up_at=old.topped_up_at if whole else old.topped_up_at | built,
+        wallets=state.ready_wallets(),
+    )
+    if whole:
+        state.signal = ""
+    if whole or trigger.inner:
         state.market.presence.quote(state.now, settings)
     return trigger
 
@@ -58,48 +75,64 @@ def price_fine(state: State) -> int:
     return state.market.reading.price_fine
 
 
-def _trigger(state: State, settings: Settings) -> tuple[str, tuple[Side, ...]]:
-    """Return why the target must be rebuilt ('' if it need not be) and which sides."""
-    target, price = state.target, price_fine(state)
-    lost = {quote.wallet for quote in target.quotes if not state.views[quote.wallet].ready}
-    if lost or not target.prices:
-        return "signal", _BOTH
-    threshold = int(settings.rebalance_threshold)
-    if any(abs(price - built) * BPS > built * threshold for built in target.prices.values()):
-        return "threshold", _BOTH
-    if state.market.presence.step_due(state.now, settings):
-        return "local", _BOTH
-    if state.now - target.built_at >= settings.forced_sync:
-        return "forced", _BOTH
-    standing = {quote.side for quote in target.quotes if quote.point == TOUCH}
-    for side in _BOTH:
-        rested = state.now - target.topped_up_at.get(side, Millis(0)) >= settings.topup_min_interval
-        if side not in standing and side not in state.market.closed and rested:
-            return "local", (side,)
-    return "", ()
-
-
-def _levels(state: State, settings: Settings, sides: Sequence[Side]) -> list[Level]:
-    """Return what is wanted: ``sides`` built anew, the others as they are."""
+def _levels(state: State, settings: Settings, trigger: Trigger) -> list[Level]:
+    """Return what is wanted: what the trigger concerns built anew, the rest as it is."""
+    if trigger.sides == BOTH and not trigger.inner:
+        market = state.market
+        market.density = stepped_density(settings.buy_density, settings.buy_density, market.density)
     levels: list[Level] = []
     for side in Side:
-        if side in sides:
-            levels += _built(state, settings, side)
-        else:
-            old = [quote for quote in state.target.quotes if quote.side is side]
-            levels += [Level(q.side, q.point, q.price, q.size, q.why) for q in old]
+        old = [Level(q.side, q.point, q.price, q.size, q.why) for q in state.target.quotes if q.side is side]
+        levels += _built(state, settings, side, old, trigger) if side in trigger.sides else old
     return levels
 
 
-def _built(state: State, settings: Settings, side: Side) -> tuple[Level, ...]:
+def _built(
+    state: State, settings: Settings, side: Side, old: Sequence[Level], trigger: Trigger
+) -> Sequence[Level]:
     ladder = _ladder(state, settings, side)
-    state.market.weights[side] = ladder.weights
-    levels = ladder.levels
-    stepped = state.market.presence.step_due(state.now, settings)
-    standing = [q for q in state.target.quotes if q.side is side and q.point == TOUCH]
-    if not stepped and standing and levels and levels[0].point == TOUCH:
-        return (_with_touch_at(levels[0], standing[0].price, levels[1:], state), *levels[1:])
-    return levels
+    if not ladder.levels or ladder.levels[0].point != TOUCH:
+        return ladder.levels
+    standing = old[0] if old and old[0].point == TOUCH else None
+    first, *others = ladder.levels
+    if standing is not None and not state.market.presence.step_due(state.now, settings):
+        first = _with_touch_at(first, standing.price, others, state)
+    first = _in_front(first, standing, state, settings)
+    if not trigger.inner or standing is None:
+        state.market.weights[side] = ladder.weights
+        return [first, *others]
+    merged = _inner(first, others, standing, old[1:])
+    fits = _money(merged, state) <= ladder.standing + ladder.waiting + ladder.rest
+    return merged if fits else [first, *others]
+
+
+def _inner(first: Level, others: Sequence[Level], standing: Level, old: Sequence[Level]) -> list[Level]:
+    """Move the first order alone: levels it now leaves room for appear, those it passed leave."""
+    outwards = -1 if first.side is Side.BID else 1
+    place = first.why.point if first.why else TOUCH
+    behind = [
+        level for level in old if int(level.price - first.price) * outwards > 0 and level.point != place
+    ]
+    between = [level for level in others if old and int(old[0].price - level.price) * outwards > 0]
+    size = min(first.size, standing.size)
+    return [Level(first.side, TOUCH, first.price, size, first.why), *between, *behind]
+
+
+def _money(levels: Sequence[Level], state: State) -> int:
+    """Return what one side's levels spend, in the unit of its budget."""
+    return sum(cost(level.side, level.price, level.size, state.spec) for level in levels)
+
+
+def _in_front(first: Level, standing: Level | None, state: State, settings: Settings) -> Level:
+    """Put the first order one tick in front of a rival, if there is one and the hour has a move left."""
+    price = penny.front(state, settings, first)
+    moves = standing is None or price != standing.price
+    if price is None or (moves and not penny.may_move(state, settings)):
+        return first
+    if moves:
+        penny.moved(state)
+    why = first.why and first.why.cut_by(Clip.RIVAL)
+    return Level(first.side, TOUCH, price, penny.sized(first, price), why)
 
 
 def _with_touch_at(touch: Level, price: Ticks, others: Sequence[Level], state: State) -> Level:
@@ -110,7 +143,7 @@ def _with_touch_at(touch: Level, price: Ticks, others: Sequence[Level], state: S
     lowest, highest = zones.standable(touch.side, price_fine(state), state.book)
     in_front = not others or (price > others[0].price if bid else price < others[0].price)
     kept = near and lowest <= int(price) <= highest and in_front
-    return Level(touch.side, TOUCH, price, touch.size, touch.why) if kept else touch
+    return Level(touch.side, TOUCH, price, penny.sized(touch, price), touch.why) if kept else touch
 
 
 def fresh_lattice(state: State, settings: Settings, side: Side) -> Lattice:
@@ -120,14 +153,15 @@ def fresh_lattice(state: State, settings: Settings, side: Side) -> Lattice:
     anchor = zones.anchor if bid else zones.sell_low
     width = settings.buy_channel_width if bid else settings.sell_channel_width
     band = Bps(0) if zones.binding else settings.anchor_band
-    return Lattice.anchored(side, anchor, width, grid_levels(state, settings), band)
+    points = 2 * shares(grid_levels(state, settings), settings.buy_density, settings)[side]
+    return Lattice.anchored(side, anchor, width, points, band)
 
 
 def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
     market, bid = state.market, side is Side.BID
     assert market.channel is not None
     levels = grid_levels(state, settings)
-    counts = shares(levels, settings.buy_density, settings)
+    counts = shares(levels, market.density or settings.buy_density, settings)
     if side not in market.lattices:
         market.lattices[side] = fresh_lattice(state, settings, side)
     low, high = market.channel.borders(side)
@@ -173,23 +207,3 @@ def _budget(state: State, settings: Settings, side: Side) -> tuple[int, Clip]:
 
 def _value(lots: BaseLots, price: int, quote_lot_size: int) -> Lamports:
     return Lamports(int(lots) * price * quote_lot_size // FINE)
-
-
-def _too_little(old: Sequence[Quote], new: Sequence[Quote], settings: Settings) -> bool:
-    """Say whether a forced rebuild moves neither best price nor enough of the ladder's value."""
-    for side in Side:
-        before = [quote.price for quote in old if quote.side is side]
-        after = [quote.price for quote in new if quote.side is side]
-        if bool(before) != bool(after):
-            return False
-        if before and int(abs(before[0] - after[0])) * BPS >= int(before[0]) * FORCED_MOVE_BPS:
-            return False
-    was = {(quote.side, quote.price): quote for quote in old}
-    total = changed = 0
-    for quote in new:
-        value = int(quote.price) * int(quote.size)
-        match = was.pop((quote.side, quote.price), None)
-        total += value
-        changed += int(quote.price) * int(abs(quote.size - match.size)) if match else value
-    changed += sum(int(quote.price) * int(quote.size) for quote in was.values())
-    return changed * BPS < total * int(settings.rebuild_min_change)

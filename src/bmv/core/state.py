@@ -21,7 +21,7 @@ from bmv.core.presence import Presence
 from bmv.core.price import PriceReading, PriceTracker
 from bmv.events import Action, Execute
 from bmv.model import ForeignBook, MarketSpec, Placement, Quote, Side, WalletIndex, WalletView
-from bmv.units import BaseAtoms, BaseLots, Lamports, MicroUsd, Millis, Slot, Ticks
+from bmv.units import BaseAtoms, BaseLots, Bps, Lamports, MicroUsd, Millis, Slot, Ticks
 
 MOST_DOUBLED = 1 << 8
 """A wait that doubles ends at this many times the first one."""
@@ -81,6 +81,8 @@ class Market:
     presence: Presence
     lattices: dict[Side, Lattice] = field(default_factory=dict)
     weights: dict[Side, Weights | None] = field(default_factory=dict)
+    density: Bps | None = None
+    pennies: tuple[Millis, ...] = ()
     priced_at: Millis = Millis(0)
     reading: PriceReading | None = None
     channel: Channel | None = None
@@ -92,7 +94,7 @@ class Target:
     """The ladder of the last trigger; fills lower it, only triggers rebuild it.
 
     ``prices`` is the P each side was built at (fine ticks), ``built_at`` when both were. ``waiting`` is the
-    money that no wallet can place, ``transfers`` what would help.
+    money that no wallet can place, ``transfers`` what would help, ``wallets`` those it was shared out to.
     """
 
     quotes: tuple[Quote, ...] = ()
@@ -101,6 +103,7 @@ class Target:
     waiting: tuple[Waiting, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     topped_up_at: dict[Side, Millis] = field(default_factory=dict)
+    wallets: tuple[WalletIndex, ...] = ()
 
 
 @dataclass(slots=True)
@@ -174,12 +177,17 @@ class State:
     cost_day: int = 0
     cost_spent: Lamports = Lamports(0)
     last_tip: Lamports | None = None
+    signal: str = ""
 
     def take_ticket(self) -> int:
         """Return the next ticket number."""
         ticket = self.next_ticket
         self.next_ticket += 1
         return ticket
+
+    def ready_wallets(self) -> tuple[WalletIndex, ...]:
+        """Return the wallets that can hold orders."""
+        return tuple(wallet for wallet, view in sorted(self.views.items()) if view.ready)
 
     def flying_places(self) -> list[Placement]:
         """Return every placement that may still come to stand."""

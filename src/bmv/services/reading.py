@@ -14,7 +14,7 @@ from bmv.chain.rpc import AccountImage, AccountsAt
 from bmv.config import Settings
 from bmv.errors import BadBytes
 from bmv.events import MarketSeen
-from bmv.model import Fill, ForeignBook, LiveOrder, MarketSpec, Side, Trade, WalletIndex, WalletView
+from bmv.model import Fill, ForeignBook, LiveOrder, MarketSpec, Rival, Side, Trade, WalletIndex, WalletView
 from bmv.services.accounts import WalletAccounts
 from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Ticks
 from bmv.venue.openbook_v1.codec import decode_open_orders
@@ -26,6 +26,7 @@ from bmv.venue.token import decode_token_account
 
 _MARKET_ACCOUNTS = 3
 _WALLET_ACCOUNTS = 4
+MAX_RIVALS = 16
 
 
 class Pending(NamedTuple):
@@ -113,6 +114,8 @@ class Reader:
             firm_ask=self._firm(asks),
             bid_orders=len(bids),
             ask_orders=len(asks),
+            bid_rivals=_rivals(bids),
+            ask_rivals=_rivals(asks),
         )
 
     def _firm(self, orders: Sequence[BookOrder]) -> Ticks | None:
@@ -245,6 +248,17 @@ def wallet_view(
         ready=account is not None and all(held),
         orders=orders,
     )
+
+
+def _rivals(orders: Sequence[BookOrder]) -> tuple[Rival, ...]:
+    """Return the orders, best first, that are larger than all in front of them, the first few."""
+    found: list[Rival] = []
+    largest = 0
+    for order in orders:
+        if order.size_lots > largest:
+            largest = order.size_lots
+            found.append(Rival(Ticks(order.price_ticks), BaseLots(largest)))
+    return tuple(found[:MAX_RIVALS])
 
 
 def _rent_of(image: AccountImage | None) -> int:

@@ -1,0 +1,93 @@
+"""When the target is rebuilt, and when a rebuild is not worth sending (SPEC 3.6).
+
+| trigger | when | what |
+|---|---|---|
+| signal | first ladder, other settings, a wallet came or went, the chain disagrees | both sides |
+| threshold | P is more than REBALANCE_THRESHOLD from where a side was built | both sides |
+| local | an idle step, a rival in front | the first orders, what stands behind them stays |
+| forced | FORCED_SYNC has passed | both sides, unless that changes too little |
+| local | a side's first order is gone, at most once per TOPUP_MIN_INTERVAL | that side |
+
+The first that applies counts; the next event finds the others.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bmv.config import Settings
+from bmv.core.decay import BPS
+from bmv.core.penny import penny_due
+from bmv.core.state import State
+from bmv.model import TOUCH, Quote, Side
+from bmv.units import Millis
+
+FORCED_MOVE_BPS = 30
+BOTH = (Side.BID, Side.ASK)
+
+
+class Trigger(NamedTuple):
+    """Why the target is rebuilt: its name in counters, the cause for people, the sides concerned.
+
+    ``inner``: only the first orders move.
+    """
+
+    name: str
+    cause: str
+    sides: tuple[Side, ...] = BOTH
+    inner: bool = False
+
+
+def due(state: State, settings: Settings) -> Trigger | None:
+    """Return the trigger that applies now, if any; there must be a price."""
+    assert state.market.reading is not None
+    target, price = state.target, state.market.reading.price_fine
+    if not target.prices:
+        return Trigger("signal", state.signal or "first ladder")
+    if state.signal or state.ready_wallets() != target.wallets:
+        return Trigger("signal", state.signal or "a wallet came or went")
+    threshold = int(settings.rebalance_threshold)
+    if any(abs(price - built) * BPS > built * threshold for built in target.prices.values()):
+        return Trigger("threshold", "the price moved")
+    return _local(state, settings) or _timed(state, settings)
+
+
+def _local(state: State, settings: Settings) -> Trigger | None:
+    standing = tuple(quote.side for quote in state.target.quotes if quote.point == TOUCH)
+    if state.market.presence.step_due(state.now, settings):
+        return Trigger("local", "inside spread", standing, inner=True)
+    for side in standing:
+        if penny_due(state, settings, side):
+            return Trigger("local", "penny", (side,), inner=True)
+    return None
+
+
+def _timed(state: State, settings: Settings) -> Trigger | None:
+    target = state.target
+    if state.now - target.built_at >= settings.forced_sync:
+        return Trigger("forced", "time passed")
+    standing = {quote.side for quote in target.quotes if quote.point == TOUCH}
+    for side in BOTH:
+        rested = state.now - target.topped_up_at.get(side, Millis(0)) >= settings.topup_min_interval
+        if side not in standing and side not in state.market.closed and rested:
+            return Trigger("local", "top-up", (side,))
+    return None
+
+
+def worth_sending(old: Sequence[Quote], new: Sequence[Quote], settings: Settings) -> bool:
+    """Say whether a forced rebuild moves a best price or enough of the ladder's value."""
+    for side in Side:
+        before = [quote.price for quote in old if quote.side is side]
+        after = [quote.price for quote in new if quote.side is side]
+        if bool(before) != bool(after):
+            return True
+        if before and int(abs(before[0] - after[0])) * BPS >= int(before[0]) * FORCED_MOVE_BPS:
+            return True
+    was = {(quote.side, quote.price): quote for quote in old}
+    total = changed = 0
+    for quote in new:
+        value = int(quote.price) * int(quote.size)
+        match = was.pop((quote.side, quote.price), None)
+        total += value
+        changed += int(quote.price) * int(abs(quote.size - match.size)) if match else value
+    changed += sum(int(quote.price) * int(quote.size) for quote in was.values())
+    return changed * BPS >= total * int(settings.rebuild_min_change)
