@@ -69,7 +69,7 @@ class SlowModel:
         return parts
 
     def read(self, now: int) -> Fraction:
-        while self.live and self.live[0][0] <= now - AGE:
+        while self.live and self.live[0][0] < now - AGE:
             parts = self.counted()
             total, (_, price, part) = sum(part for *_, part in parts), parts[-1]
             if part:
@@ -240,6 +240,20 @@ def test_no_day_sees_a_walk_of_more_than_ten_percent(waits: list[int], up: bool,
                 assert other * 10 <= price * 11
 
 
+@given(st.lists(st.tuples(st.integers(400, 3 * HOUR), st.sampled_from([-1, 0, 1])), min_size=5, max_size=120))
+def test_however_the_walk_turns_no_day_sees_more_than_ten_percent(steps: list[tuple[int, int]]) -> None:
+    tracker, now, seen = PriceTracker(LOT, 10**6 * FINE), 0, list[tuple[int, int]]()
+    for wait, walk in steps:
+        now += wait
+        reading = tracker.reading(Millis(now), EMPTY, SETTINGS, walk=walk, pivot_fine=None)
+        assert reading is not None
+        seen.append((now, reading.price_fine))
+    for at, price in seen:
+        assert all(
+            price * 9 <= other * 10 <= price * 11 for later, other in seen if at <= later <= at + 24 * HOUR
+        )
+
+
 def test_a_foreign_market_stops_the_walk() -> None:
     tracker = PriceTracker(LOT, 100 * FINE)
     for now in range(0, 5 * HOUR, HOUR):
@@ -264,3 +278,105 @@ def test_a_copy_goes_on_as_the_original_would() -> None:
     copy = deepcopy(tracker)
     later = [30 * HOUR, 37 * HOUR, 38 * HOUR]
     assert [read(tracker, now, bid=1) for now in later] == [read(copy, now, bid=1) for now in later]
+
+
+# What moves P, and by how much
+
+PRICES = st.integers(50, 200)
+WORTH = st.integers(1, FULL - 1)
+ONE_SIDED = st.one_of(
+    st.just(EMPTY),
+    st.builds(lambda bid: firm(bid, None), PRICES),
+    st.builds(lambda ask: firm(None, ask), PRICES),
+    st.builds(lambda bid, gap: firm(bid, bid + gap), PRICES, st.integers(20, 90)),
+)
+BRAVE = load(environ={"BMV_MAX_PRICE_JUMP_PCT": "100", "BMV_PRICE_CONFIRM_S": "0"})
+
+
+@given(PRICES, WORTH, ONE_SIDED, st.lists(st.integers(1, 2 * HOUR), min_size=1, max_size=12))
+def test_a_trade_below_the_reference_moves_p_by_its_weight_and_no_more_for_ever(
+    price: int, worth: int, book: ForeignBook, waits: list[int]
+) -> None:
+    moved, still = PriceTracker(LOT, 100 * FINE), PriceTracker(LOT, 100 * FINE)
+    size = max(1, worth // price)
+    moved.on_trades([trade(0, price, size)])
+    weight, now = Fraction(price * size, FULL), 0
+    for wait in [0, *waits]:
+        now += wait
+        apart = read(moved, now, book, settings=BRAVE).price_fine - read(still, now, book).price_fine
+        assert abs(apart - weight * (price - 100) * FINE) <= 3
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2 * HOUR), PRICES, st.integers(1, 40)), min_size=1, max_size=20),
+    ONE_SIDED,
+)
+def test_p_stays_within_what_was_traded_and_quoted(
+    trades: list[tuple[int, int, int]], book: ForeignBook
+) -> None:
+    tracker, now, said = PriceTracker(LOT, 100 * FINE), 0, {100}
+    said |= {int(each) for each in (book.firm_bid, book.firm_ask) if each is not None}
+    for wait, price, size in trades:
+        now += wait
+        said.add(price)
+        tracker.on_trades([trade(now, price, size)])
+        reading = read(tracker, now, book, settings=BRAVE)
+        assert min(said) * FINE - 20 <= reading.seen_fine <= max(said) * FINE
+        assert min(said) * FINE - 20 <= reading.price_fine <= max(said) * FINE
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 4 * HOUR),
+        st.lists(st.tuples(PRICES, st.integers(1, 60)), max_size=2),
+        ONE_SIDED | st.builds(lambda bid: firm(bid, bid + 1), PRICES),
+        st.sampled_from([-1, 0, 1]),
+        st.none() | st.integers(1, 10**12),
+    ),
+    max_size=25,
+)
+
+
+@given(STEPS, st.booleans())
+def test_the_pivot_is_never_the_price_after_the_first_trade_or_price(
+    steps: list[tuple[int, list[tuple[int, int]], ForeignBook, int, int | None]], by_trade: bool
+) -> None:
+    with_pivot, without = PriceTracker(LOT), PriceTracker(LOT)
+    for tracker in (with_pivot, without):
+        tracker.on_trades([trade(0, 100, 1)] if by_trade else [])
+        read(tracker, 0, EMPTY if by_trade else firm(99, 101))
+    now = 0
+    for wait, trades, book, walk, pivot in steps:
+        now += wait
+        for tracker in (with_pivot, without):
+            tracker.on_trades([trade(now, price, size) for price, size in trades])
+        first = with_pivot.reading(Millis(now), book, SETTINGS, walk=walk, pivot_fine=pivot)
+        assert first == without.reading(Millis(now), book, SETTINGS, walk=walk, pivot_fine=None)
+        assert first is not None
+        assert first.source != "pivot"
+
+
+@given(STEPS, st.sampled_from([5, 20]), st.sampled_from([0, 30, 3_600]))
+def test_a_jump_is_followed_only_after_a_second_reading_near_and_late_enough(
+    steps: list[tuple[int, list[tuple[int, int]], ForeignBook, int, int | None]], most: int, apart: int
+) -> None:
+    settings = load(environ={"BMV_MAX_PRICE_JUMP_PCT": str(most), "BMV_PRICE_CONFIRM_S": str(apart)})
+    tracker, now, waiting = PriceTracker(LOT, 100 * FINE), 0, list[tuple[int, int]]()
+    before = read(tracker, 0, settings=settings).price_fine
+    for wait, trades, book, _, _ in steps:
+        now += wait
+        tracker.on_trades([trade(now, price, size) for price, size in trades])
+        reading = read(tracker, now, book, settings=settings)
+        jumped = abs(reading.seen_fine - before) * 100 > before * most
+        second = any(
+            now - at >= apart * 1_000 and abs(reading.seen_fine - seen) * 20 <= seen for at, seen in waiting
+        )
+        if reading.confirmed:
+            assert reading.price_fine == reading.seen_fine
+            assert not jumped or second
+            waiting = []
+        else:
+            assert reading.price_fine == before
+            assert jumped
+            waiting.append((now, reading.seen_fine))
+        before = reading.price_fine

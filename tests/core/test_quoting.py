@@ -431,6 +431,18 @@ def test_without_funds_for_bids_the_price_walks_down_to_where_asks_trade(mode: s
     assert reading.price_fine / FINE == pytest.approx(P * 0.99, rel=5e-4)
 
 
+def test_while_nothing_may_be_placed_the_price_does_not_walk() -> None:
+    desk = Desk(pinned(PRICE_MAX_AGE="1min", CHANNEL_MODE="follow"), sol=0)
+    desk.settle_down(P)
+    desk.state.spend(desk.chosen.daily_cost_budget, Millis(desk.now))
+    for _ in range(61):
+        desk.wait(MINUTE)
+    reading = desk.state.market.reading
+    assert reading is not None
+    assert (reading.source, reading.price_fine) == ("last", P * FINE)
+    assert {order.side for view in desk.views.values() for order in view.orders} == {Side.ASK}
+
+
 @pytest.mark.parametrize("mode", ["follow", "pivot"])
 def test_pivot_mode_without_a_pivot_refuses_to_start_with_a_reason(mode: str) -> None:
     desk = Desk(settings(PIVOT_MODE="pure", CHANNEL_MODE=mode))
@@ -468,6 +480,41 @@ def test_in_pivot_mode_no_ask_ever_stands_below_the_pivot(steps: list[tuple[int,
         assert all(int(ask.price) * FINE >= pivot for ask in asks)
         assert desk.standing() == desk.wanted()
         assert not desk.state.halt_reason
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-60, 150), st.sampled_from([0, 40, 3_000, 30_000]), st.integers(1, 10**7)),
+        min_size=1,
+        max_size=8,
+    ),
+    st.sampled_from(["0", "1", str(P), str(90 * P)]),
+)
+def test_in_follow_mode_both_sides_stand_at_the_spread_wherever_price_average_and_pivot_are(
+    steps: list[tuple[int, int, int]], seed: str
+) -> None:
+    chosen = settings(
+        REF_NOTIONAL_SOL="0.001",
+        ORDERS_PER_WALLET=6,
+        SEED_PRICE=seed,
+        SEED_DAILY_VOLUME=min(1, int(seed)),
+        PRICE_CONFIRM_S=0,
+    )
+    desk = Desk(chosen)
+    for percent, minutes, size in steps:
+        desk.now += minutes * MINUTE
+        desk.see(far(percent), size=size)
+        desk.settle_down()
+        reading = desk.state.market.reading
+        assert reading is not None
+        for side, sign in ((Side.BID, -1), (Side.ASK, 1)):
+            touch = desk.best(side)
+            assert touch.point == TOUCH
+            wanted = reading.price_fine / FINE * (1 + sign * 0.005)
+            # Not rebuilt within REBALANCE_THRESHOLD, kept within a quarter percent, whole ticks.
+            assert int(touch.price) == pytest.approx(wanted, rel=0.0127, abs=1)
+        assert desk.standing() == desk.wanted()
+        assert desk.state.market.closed == ()
 
 
 # The Pivot in dollars

@@ -104,7 +104,7 @@ class PriceTracker:
         """
         newest, horizon = self._newest, int(now) - int(settings.price_max_age)
         while newest and (
-            self._notional - (first := _notional(newest[0])) >= full or int(newest[0].at) <= horizon
+            self._notional - (first := _notional(newest[0])) >= full or int(newest[0].at) < horizon
         ):
             trade = newest.popleft()
             counted = min(self._notional, full)

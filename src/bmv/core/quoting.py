@@ -101,7 +101,7 @@ def reprice(state: State, settings: Settings) -> str:
     if pivot is None and settings.pivot_mode == "sol_fade_in":
         return NO_SOL_USD
     market.reading = market.tracker.reading(
-        state.now, state.book, settings, walk=_walk(state), pivot_fine=pivot
+        state.now, state.book, settings, walk=_walk(state, settings), pivot_fine=pivot
     )
     if market.reading is None:
         return NO_PRICE
@@ -119,12 +119,15 @@ def _pivot(state: State, settings: Settings) -> int | None:
     return market.capped_pivot.step(raw, state.now, settings.pivot_max_daily_move)
 
 
-def _walk(state: State) -> int:
+def _walk(state: State, settings: Settings) -> int:
     """Return where P drifts when nothing else makes it: so that the empty one of our sides refills.
 
     A side without funds refills when the other one trades: P goes away from what stands. A side that found
-    no price in its zone refills when P comes back into the channel: towards what stands.
+    no price in its zone refills when P comes back into the channel: towards what stands. While nothing may be
+    placed, no side can refill.
     """
+    if standstill(state, settings):
+        return 0
     own = own_range(order for view in state.views.values() for order in view.orders)
     if (own.highest_bid is None) == (own.lowest_ask is None):
         return 0
