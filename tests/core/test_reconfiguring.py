@@ -87,11 +87,12 @@ def test_the_lattice_is_anchored_anew_only_where_it_does_not_fit_any_more() -> N
     after = settings(GRID_LEVELS=24, BUY_SIZE_RATIO=2, REBALANCE_THRESHOLD_PCT=2)
     reloaded(state, before, after)
     assert state.market.lattices == old
-    wider = settings(GRID_LEVELS=24, BUY_CHANNEL_WIDTH_PCT=30)
+    # Twice as wide at half the density: the sides share the levels as before.
+    wider = settings(GRID_LEVELS=24, BUY_CHANNEL_WIDTH_PCT=30, BUY_DENSITY=1)
     reloaded(state, after, wider)
     assert state.market.lattices[Side.BID] != old[Side.BID]
     assert state.market.lattices[Side.ASK] == old[Side.ASK]
-    reloaded(state, wider, settings(GRID_LEVELS=48, BUY_CHANNEL_WIDTH_PCT=30))
+    reloaded(state, wider, settings(GRID_LEVELS=48, BUY_CHANNEL_WIDTH_PCT=30, BUY_DENSITY=1))
     assert state.market.lattices[Side.ASK] != old[Side.ASK]
 
 
