@@ -452,6 +452,24 @@ def test_pivot_mode_without_a_pivot_refuses_to_start_with_a_reason(mode: str) ->
     assert desk.state.halt_reason == (NO_PIVOT if mode == "pivot" else "")
 
 
+def test_pivot_mode_switched_on_before_there_is_a_pivot_takes_hold_with_the_first_one() -> None:
+    desk = Desk(settings(PIVOT_MODE="pure", REF_NOTIONAL_SOL="0.001", ORDERS_PER_WALLET=16))
+    desk.book = ForeignBook(Ticks(P - 1), Ticks(P + 1), Ticks(P - 1), Ticks(P + 1), 1, 1)
+    desk.settle_down()
+    assert len(desk.standing()) > 16
+    for mode in ({"CHANNEL_MODE": "pivot"}, {"CHANNEL_MODE": "pivot", "PIVOT_MODE": "sol_fade_in"}):
+        desk.chosen = settings(**{"PIVOT_MODE": "pure", "SEED_USD_PRICE": 1, **mode})
+        desk.settle_down()
+        zones = desk.state.market.channel
+        assert zones is not None
+        assert (desk.state.halt_reason, zones.binding) == ("", False)
+    desk.chosen = settings(PIVOT_MODE="pure", CHANNEL_MODE="pivot")
+    desk.settle_down(P)
+    zones = desk.state.market.channel
+    assert zones is not None
+    assert (zones.binding, zones.anchor) == (True, P * FINE)
+
+
 @given(
     st.lists(
         st.tuples(st.integers(-30, 45), st.sampled_from([1, 40, 200]), st.integers(1, 10**4)),

@@ -84,7 +84,7 @@ class Channel(msgspec.Struct, frozen=True):
 def channel(price_fine: int, f_fine: int, pivot_fine: int | None, settings: Settings) -> Channel | None:
     """Return the zones around P for F and the Pivot; None where CHANNEL_MODE=pivot lacks the Pivot."""
     if settings.channel_mode == "follow":
-        return _following(price_fine, f_fine, pivot_fine, settings)
+        return following(price_fine, f_fine, pivot_fine, settings)
     return None if pivot_fine is None else _around_pivot(price_fine, pivot_fine, settings)
 
 
@@ -105,7 +105,7 @@ def standable(
     return lowest if opposite is None else max(lowest, int(opposite) + 1), highest
 
 
-def _following(price_fine: int, f_fine: int, pivot_fine: int | None, settings: Settings) -> Channel:
+def following(price_fine: int, f_fine: int, pivot_fine: int | None, settings: Settings) -> Channel:
     """Return the zones of follow mode; without a Pivot the anchor is F."""
     buy_width, sell_width = int(settings.buy_channel_width), int(settings.sell_channel_width)
     anchor = f_fine

@@ -6,7 +6,7 @@ back by that same path. While nothing may be placed, only what stands on the wro
 
 from bmv.config import Settings
 from bmv.core.absorb import begin_halt
-from bmv.core.channel import channel
+from bmv.core.channel import channel, following
 from bmv.core.cost import estimate
 from bmv.core.decay import BPS, FINE
 from bmv.core.limits import standstill
@@ -94,11 +94,15 @@ def _exposed(state: State) -> list[AnyAction]:
 
 
 def reprice(state: State, settings: Settings) -> str:
-    """Bring P, pivot and channel up to date; return why there can be none, else ''."""
+    """Bring P, pivot and channel up to date; return why there can be none, else ''.
+
+    What a start is refused for does not end what already quotes: a mode that was changed since to one that
+    needs a Pivot there is not yet gets the zones of follow mode until there is.
+    """
     market = state.market
     market.priced_at = state.now
     pivot = _pivot(state, settings)
-    if pivot is None and settings.pivot_mode == "sol_fade_in":
+    if pivot is None and settings.pivot_mode == "sol_fade_in" and market.channel is None:
         return NO_SOL_USD
     market.reading = market.tracker.reading(
         state.now, state.book, settings, walk=_walk(state, settings), pivot_fine=pivot
@@ -107,8 +111,11 @@ def reprice(state: State, settings: Settings) -> str:
         return NO_PRICE
     price = market.reading.price_fine
     average = market.inertia.step(price, state.now, settings.channel_inertia)
-    market.channel = channel(price, average, pivot, settings)
-    return "" if market.channel else NO_PIVOT
+    zones = channel(price, average, pivot, settings)
+    if zones is None and market.channel is None:
+        return NO_PIVOT
+    market.channel = zones or following(price, average, pivot, settings)
+    return ""
 
 
 def _pivot(state: State, settings: Settings) -> int | None:

@@ -152,7 +152,8 @@ def fresh_lattice(state: State, settings: Settings, side: Side) -> Lattice:
     assert zones is not None
     anchor = zones.anchor if bid else zones.sell_low
     width = settings.buy_channel_width if bid else settings.sell_channel_width
-    band = Bps(0) if zones.binding else settings.anchor_band
+    # Pivot mode has zones of the bare width, follow mode wider ones.
+    band = settings.anchor_band if settings.channel_mode == "follow" else Bps(0)
     points = 2 * shares(grid_levels(state, settings), settings.buy_density, settings)[side]
     return Lattice.anchored(side, anchor, width, points, band)
 
