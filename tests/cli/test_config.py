@@ -136,6 +136,10 @@ def test_preset_and_check_show_the_ladder_an_example_treasury_gets(bmv: Bmv, fil
     assert f"spread  {shown['spread_pct']} %" in out
     assert f"bids    {shown['bids']} levels, {shown['best_bid']} to {shown['lowest_bid']} SOL" in out
     assert f"{Decimal(shown['depth'][2]['bid_sol']):.3f}" in out
+    assert "note" not in out
+    file.write_text("GRID_LEVELS = 65\n")
+    told = bmv("check", file, *treasury)[1]
+    assert "GRID_LEVELS = 65 is refused at the start: at most 64: 2 wallets" in told
     assert "side is empty" in bmv("check", file, "--tokens", "0")[1]
 
 

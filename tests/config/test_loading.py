@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmv.config import NO_SETTINGS, Settings, load, parse_duration, read
+from bmv.config import KNOWN_KEYS, NO_SETTINGS, Settings, load, parse_duration, read
 from bmv.config.sources import Source
 from bmv.errors import BadInput, BadSettings
 
@@ -132,6 +132,16 @@ def test_numbers_of_a_file_are_exact(wrote: Path) -> None:
         ("REF_NOTIONAL_SOL = inf", "REF_NOTIONAL_SOL: 'Infinity' is not allowed; a finite number"),
         ("REF_NOTIONAL_SOL = nan", "REF_NOTIONAL_SOL: 'NaN' is not allowed; a finite number"),
         ("REF_NOTIONAL_SOL = 1e-10", "REF_NOTIONAL_SOL: '1E-10' is not allowed; at most 9 decimals"),
+        (
+            "REF_NOTIONAL_SOL = '1e999999999'",
+            "REF_NOTIONAL_SOL: '1e999999999' is not allowed; a number",
+        ),
+        ("GRID_LEVELS = '1e-9999999'", "GRID_LEVELS: '1e-9999999' is not allowed; a number of at most 30"),
+        (
+            "INSIDE_SPREAD_PCT = '1.0000000000000000000000000000000001'",
+            "INSIDE_SPREAD_PCT: '1.0000000000000000000000000000000001' is not allowed; at most 2 decimals",
+        ),
+        ("FORCED_SYNC = '1.00000000000000000000000000000000001h'", "FORCED_SYNC: '1.0000"),
         ("SEED_PRICE = -1", "SEED_PRICE: -1 is not allowed; at least 0"),
         ("BUY_DENSITY = 9", "BUY_DENSITY: 9 is not allowed; at least 0.25 and at most 4"),
         ("JITO_TIP_AMOUNT_SOL = 0", "JITO_TIP_AMOUNT_SOL: 0 is not allowed; at least 0.000001 and at most 1"),
@@ -231,10 +241,27 @@ def test_the_source_of_every_value_is_known(wrote: Path) -> None:
     assert found.source_of("JITO_TIP_MODE") == "default"
     assert found.settings.grid_levels == 12
     assert list(found.notes()) == [
-        f"GRID_LEVELS = 10 in {wrote} has no effect: environment variable BMV_GRID_LEVELS says otherwise"
+        f"GRID_LEVELS = 10 in {wrote} has no effect: environment variable BMV_GRID_LEVELS decides"
     ]
 
 
 def test_reading_again_with_the_same_environment_gives_the_same(wrote: Path) -> None:
     wrote.write_text("GRID_LEVELS = 10\n")
     assert read(wrote, {"BMV_BUY_DENSITY": "3"}) == read(wrote, {"BMV_BUY_DENSITY": "3", "PATH": "/bin"})
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(KNOWN_KEYS), st.text("0123456789.eE-+_ %shmind∞٣", max_size=12), max_size=6
+    )
+)
+def test_whatever_text_stands_there_it_is_read_or_refused_by_name(texts: dict[str, str]) -> None:
+    environ = {f"BMV_{key}": text for key, text in texts.items()}
+    try:
+        found = read(None, environ)
+    except BadInput as error:
+        blamed = {problem.field for problem in error.problems}
+    else:
+        blamed = set()
+        assert Settings.model_validate(found.settings.written()) == found.settings
+    assert blamed <= set(texts)

@@ -59,6 +59,43 @@ def test_the_older_table_pasted_whole_gives_one_message_that_names_every_refused
     assert "\n" not in told
 
 
+PASTED = """
+| parameter | default | | parameter | default |
+|---|---|---|---|---|
+| BUY_CHANNEL_WIDTH_% | 15 | | FLASH_VOLUME_ENABLED | true |
+| FORCED_SYNC | 1h | | `NOISE_LEVEL_%` | 5 |
+| JITO_TIP_AMOUNT_SOL | 0.005 | | FLASH_VOLUME_INTERVAL | 15m |
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PASTED,
+        "FLASH_VOLUME_ENABLED = True\nFLASH_VOLUME_INTERVAL = 15m\nNOISE_LEVEL_% = 5\nBUY_DENSITY_% = 15\n",
+        "flash_volume_enabled: yes\nflash_volume_interval: 15m\nnoise_level_%: 5\n# NOISE_REMARK = 1\n",
+        "'FLASH_VOLUME_ENABLED' = on\nFLASH_VOLUME_INTERVAL=15m\n  NOISE_LEVEL_%=5\n",
+    ],
+)
+def test_a_table_pasted_as_it_stood_in_a_paper_is_refused_for_what_it_fakes_before_its_form(
+    file: Path, text: str
+) -> None:
+    names = refused(file, text, NOISE_X="1").upper().partition(": ")[0]
+    assert set(names.split(", ")) == {
+        *("FLASH_VOLUME_ENABLED", "FLASH_VOLUME_INTERVAL", "NOISE_LEVEL_%", "NOISE_X")
+    }
+
+
+def test_a_table_that_fakes_nothing_is_told_about_its_form(file: Path) -> None:
+    file.write_text("FLASH_VOLUME_ENABLED = false\nBUY_CHANNEL_WIDTH_% = 15\n")
+    with pytest.raises(BadInput, match=r"valid TOML .*a key with % stands in quotes"):
+        read(file, {})
+    file.write_text("GRID_LEVELS = 1h\n")
+    with pytest.raises(BadInput, match="valid TOML") as caught:
+        read(file, {})
+    assert "quotes" not in str(caught.value)
+
+
 def test_other_complaints_wait_until_nothing_is_faked_any_more(file: Path) -> None:
     text = 'NOISE_RATE = 3\n"FLASH_VOLUME_RATIO_%" = 5\nGRID_LEVELS = 1\n'
     told = refused(file, text, FLASH_VOLUME_ENABLED="true")
@@ -109,6 +146,7 @@ def test_flash_volume_is_refused_unless_it_says_false(file: Path, value: str) ->
         "noise = {}",
         "FLASH_VOLUME_INTERVAL = 3",
         "[flash]\nvolume_enabled = true",
+        "[noise]\nlevel = 5m",
     ],
 )
 def test_no_spelling_slips_through(file: Path, line: str) -> None:

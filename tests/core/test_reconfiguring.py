@@ -16,6 +16,7 @@ from bmv.events import AnyEvent, ConfigChanged, ConfigRefused, Execute, MarketSe
 from bmv.model import ForeignBook, Side, Trade
 from bmv.units import BaseLots, Millis, Slot, Ticks
 from tests.core.belongings import START, later, market, settings, wallet
+from tests.core.test_decide import World, new_world
 
 PRICE = Ticks(20_000)
 
@@ -57,7 +58,7 @@ def test_a_change_is_a_signal_that_rebuilds_and_names_the_keys() -> None:
     state = quoted(before)
     told = reports(reloaded(state, before, settings(GRID_LEVELS=24, INSIDE_SPREAD_PCT=3, BUY_PACE_PCT=20)))
     assert told["CONFIG_RELOADED"] == {"changed": "INSIDE_SPREAD_PCT, BUY_PACE_PCT"}
-    assert told["GRID_REBUILD"]["trigger"] == "signal"
+    assert (told["GRID_REBUILD"]["trigger"], told["GRID_REBUILD"]["cause"]) == ("signal", "other settings")
 
 
 def test_a_file_that_says_the_same_again_rebuilds_nothing() -> None:
@@ -153,3 +154,46 @@ def test_the_journalled_event_carries_all_settings() -> None:
     event: AnyEvent = msgspec.json.decode(line, type=AnyEvent)
     assert settings_for(event, before) == after
     assert settings_for(Tick(at=Millis(1), slot=Slot(1)), before) is before
+
+
+def other(world: World) -> Settings:
+    """Return settings that differ in many ways from those a world has."""
+    rng = world.rng
+    width = rng.choice([2, 15, 60])
+    return settings(
+        CHANNEL_MODE=rng.choice(["follow", "pivot"]),
+        BUY_CHANNEL_WIDTH_PCT=width,
+        SELL_CHANNEL_WIDTH_PCT=rng.choice([2, 30, 200]),
+        ORDERS_PER_WALLET=rng.randint(2, world.exchange.most_orders),
+        GRID_LEVELS=rng.choice(["auto", 4, 40]),
+        BOOK_HEADROOM=rng.choice([0, 50]),
+        SIZE_TOLERANCE_PCT=rng.choice([0, 25]),
+        INSIDE_SPREAD_PCT=rng.choice(["0.5", "4"]),
+        REBALANCE_THRESHOLD_PCT=rng.choice(["0.2", "1"]),
+        MIN_BASE_SHARE_PCT=rng.choice([0, 20]),
+        REF_NOTIONAL_SOL="0.01",
+        SEED_PRICE=rng.choice(["0.02", "0.01"]),
+        SEED_DAILY_VOLUME="1000",
+    )
+
+
+def test_reloads_in_any_weather_let_no_two_orders_meet_and_spend_nothing_twice() -> None:
+    placed = reloads = 0
+    for seed in range(16):
+        world = new_world(seed)
+        world.exchange.most_orders = 16
+        for step in range(160):
+            if step % 8 == 7:
+                before, world.chosen = world.chosen, other(world)
+                keys = changed(before, world.chosen).changed
+                event = ConfigChanged(at=Millis(world.now), settings=world.chosen.written(), changed=keys)
+                world.happen(event)
+                world.nothing_can_meet()
+            world.step()
+        world.halt()
+        assert world.finish is not None
+        assert world.finish.clean
+        placed += world.tally["executed"]
+        reloads += world.tally["CONFIG_RELOADED"]
+    assert reloads == 16 * 20
+    assert placed > 200

@@ -117,6 +117,12 @@ def test_editing_a_key_the_environment_decides_is_told_as_without_effect(bench: 
     assert event.without_effect == ("BUY_DENSITY",)
 
 
+def test_another_preset_changes_what_stands_under_the_file(bench: Bench) -> None:
+    event = bench.taken('PRESET = "sla"\nGRID_LEVELS = 10\nBUY_CHANNEL_WIDTH_PCT = 15\n')
+    assert {"PRESET", "SELL_CHANNEL_WIDTH_PCT", "INSIDE_SPREAD_PCT"} <= set(event.changed)
+    assert not {"GRID_LEVELS", "BUY_CHANNEL_WIDTH_PCT", "BUY_DENSITY"} & set(event.changed)
+
+
 def test_a_cold_key_is_refused_by_name_and_takes_the_whole_file_with_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,8 +11,10 @@ from decimal import Decimal
 import msgspec
 
 from bmv.config import Settings
+from bmv.core.capacity import check_levels
 from bmv.core.decide import decide
 from bmv.core.state import State, new_state
+from bmv.errors import BadInput
 from bmv.events import MarketSeen
 from bmv.model import ForeignBook, MarketSpec, Quote, Side, Trade, WalletView
 from bmv.sandbox.market_genesis import lots_for
@@ -45,7 +47,10 @@ class Depth(msgspec.Struct, frozen=True):
 
 
 class Preview(msgspec.Struct, frozen=True):
-    """The ladder of an example; ``spread_pct`` is None where a side is empty."""
+    """The ladder of an example; ``spread_pct`` is None where a side is empty.
+
+    ``refused`` says why a start with so many wallets would be refused; then the ladder has fewer levels.
+    """
 
     example: Example
     bids: int
@@ -57,6 +62,7 @@ class Preview(msgspec.Struct, frozen=True):
     spread_pct: Decimal | None
     idle_spread_pct: Decimal
     depth: tuple[Depth, ...]
+    refused: str
 
 
 def preview(settings: Settings, example: Example) -> Preview:
@@ -119,8 +125,17 @@ def _seen_from_outside(
         highest_ask=spec.price(max(quote.price for quote in asks)) if asks else None,
         spread_pct=None if spread is None else round(spread, 3),
         idle_spread_pct=Decimal(int(settings.min_spread)) / 100,
+        refused=_refused(spec, settings, example.wallets),
         depth=tuple(_depth(spec, bids, asks, example.price, bps) for bps in DEPTHS_BPS),
     )
+
+
+def _refused(spec: MarketSpec, settings: Settings, wallets: int) -> str:
+    try:
+        check_levels(spec, wallets, settings)
+    except BadInput as error:
+        return f"{error.field} = {error.value} is refused at the start: {error.allowed}"
+    return ""
 
 
 def _depth(spec: MarketSpec, bids: list[Quote], asks: list[Quote], price: Decimal, bps: int) -> Depth:

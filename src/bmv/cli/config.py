@@ -160,6 +160,8 @@ def described(ladder: Preview) -> Iterator[str]:
     yield f"  spread  {spread}, narrowing to {ladder.idle_spread_pct} % while nobody trades"
     yield f"  bids    {ladder.bids} levels{_span(ladder.best_bid, ladder.lowest_bid)}"
     yield f"  asks    {ladder.asks} levels{_span(ladder.best_ask, ladder.highest_ask)}"
+    if ladder.refused:
+        yield f"  note: {ladder.refused}"
     yield "  depth within          bids: SOL       tokens    asks: SOL       tokens"
     for depth in ladder.depth:
         yield (

@@ -114,7 +114,9 @@ def _configured(path: Path | None, levels: int | None, wallets: int) -> tuple[Se
     configuration = again()
     for note in configuration.notes():
         typer.echo(f"bmv: {note}", err=True)
-    return configuration.settings, SettingsFile(path, configuration, again) if path else None
+    # A pipe can be read only once, so only a real file is watched.
+    file = SettingsFile(path, configuration, again) if path and path.is_file() else None
+    return configuration.settings, file
 
 
 def with_levels(found: Configuration, levels: int | None, wallets: int) -> Configuration:

@@ -51,8 +51,12 @@ class Configuration(msgspec.Struct, frozen=True):
         return f"{origin.place}: {origin.spelled}" if origin.source is Source.FILE else origin.place
 
     def with_value(self, name: str, given: Given) -> "Configuration":
-        """Return the same with one key as ``given``; what it takes the place of has no effect any more."""
-        settings = Settings.model_validate({**self.settings.written(), name: given.value})
+        """Return the same with one key as ``given``, a value that is allowed, in the unit used inside.
+
+        What it takes the place of has no effect any more, where it comes from the command line.
+        """
+        fields = {str(known.alias): field for field, known in Settings.model_fields.items()}
+        settings = self.settings.model_copy(update={fields[name]: given.value})
         displaced = self.origins.get(name) if given.source is Source.COMMAND_LINE else None
         overridden = {**self.overridden, **({name: displaced} if displaced else {})}
         return Configuration(settings, {**self.origins, name: given}, overridden, self.ignored)
@@ -66,7 +70,7 @@ class Configuration(msgspec.Struct, frozen=True):
         """Yield what somebody who wrote this should know: what has no effect, and what is ignored."""
         for name, entry in self.overridden.items():
             winner = self.origins[name].place
-            yield f"{entry.spelled} = {entry.value} in {entry.place} has no effect: {winner} says otherwise"
+            yield f"{entry.spelled} = {entry.value} in {entry.place} has no effect: {winner} decides"
         if self.ignored:
             yield self.ignored_note
 
@@ -93,8 +97,10 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
 
     Raises BadInput where one thing is wrong, BadSettings where several are.
     """
-    written = [*(from_file(path) if path else ()), *from_environment(environ)]
-    given, ignored = without_fake_activity(written)
+    written, broken = from_file(path) if path else ([], None)
+    given, ignored = without_fake_activity([*written, *from_environment(environ)])
+    if broken is not None:
+        raise broken
     problems = [_unknown(entry) for entry in given if entry.key not in KNOWN_KEYS]
     known = [entry for entry in given if entry.key in KNOWN_KEYS]
     problems += _said_twice(known)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from functools import partial
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from bmv.units import LAMPORTS_PER_SOL, Bps, Lamports, Millis
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_MOST_DIGITS = 30
 HOUR_MS, DAY_MS = _UNIT_MS["h"], _UNIT_MS["d"]
 
 
@@ -34,10 +36,10 @@ def parse_duration(value: object, unit: str = "") -> int:
         match = _DURATION.fullmatch(value.strip() + unit)
     if match is None:
         raise ValueError("a duration such as 30s, 15min, 1h or 30d")
-    millis = Decimal(match[1]) * _UNIT_MS[match[2]]
-    if millis != int(millis):
+    millis = Fraction(match[1]) * _UNIT_MS[match[2]]
+    if millis.denominator != 1:
         raise ValueError("a duration of whole milliseconds")
-    return int(millis)
+    return millis.numerator
 
 
 def _decimal(value: object) -> Decimal:
@@ -49,14 +51,16 @@ def _decimal(value: object) -> Decimal:
         raise ValueError("a number") from error
     if not number.is_finite():
         raise ValueError("a finite number")
+    if number and abs(number.adjusted()) > _MOST_DIGITS:
+        raise ValueError(f"a number of at most {_MOST_DIGITS} digits")
     return number
 
 
 def _scaled(value: object, scale: int) -> int:
-    exact = _decimal(value) * scale
-    if exact != int(exact):
+    exact = Fraction(_decimal(value)) * scale
+    if exact.denominator != 1:
         raise ValueError(f"at most {len(str(scale)) - 1} decimals" if scale > 1 else "a whole number")
-    return int(exact)
+    return exact.numerator
 
 
 def _whole_or_auto(value: object) -> int | None:

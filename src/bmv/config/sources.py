@@ -6,6 +6,7 @@ Rules of this file
 - Later sources win: default, preset, file, environment, command line.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -20,6 +21,12 @@ from bmv.errors import BadInput
 ENV_PREFIX = "BMV_"
 NO_SETTINGS = frozenset({"BMV_OPENBOOK_V1_SO"})
 """Environment variables with the prefix that name something else: the compiled program, for a test."""
+
+
+_BARE_PERCENT = re.compile(r"^\s*\w*%\w*\s*=", re.MULTILINE)
+_LOOSE = re.compile(r"(?:^|\|)[\s`\"'|]*([A-Za-z][\w%-]*)[\s`\"']*[=:|][\s`\"']*([^\s`\"'|]*)", re.MULTILINE)
+"""A name and a value as files, tables and papers write them: ``A = 1``, ``A: 1``, ``| A | 1 |``."""
+_LOOSE_TABLE = re.compile(r"^\s*\[+\s*([\w.%-]+)", re.MULTILINE)
 
 
 class Source(StrEnum):
@@ -51,17 +58,26 @@ class Given(msgspec.Struct, frozen=True):
         return BadInput(self.spelled, value, allowed, self.place)
 
 
-def from_file(path: Path) -> Iterator[Given]:
-    """Yield what a TOML file says; raise BadInput where it cannot be read or is no TOML."""
+def from_file(path: Path) -> tuple[list[Given], BadInput | None]:
+    """Return what a TOML file says, and why it cannot be taken: not readable, or no TOML.
+
+    Of what is no TOML, such as a table pasted from a paper, the lines are returned that look like a key and
+    a value: enough to recognise keys that must be refused.
+    """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
-        allowed = f"a readable file ({error.strerror})"
-        raise BadInput("--config", str(path), allowed, "command line") from error
+        return [], BadInput("--config", str(path), f"a readable file ({error.strerror})", "command line")
+    except UnicodeDecodeError as error:
+        return [], BadInput("--config", str(path), f"valid TOML ({error})", "command line")
+    try:
+        raw = tomllib.loads(text, parse_float=Decimal)
     except (ValueError, RecursionError) as error:
-        raise BadInput("--config", str(path), f"valid TOML ({error})", "command line") from error
-    for spelled, value in raw.items():
-        yield Given(value, spelled, Source.FILE, str(path))
+        quotes = "; a key with % stands in quotes" if _BARE_PERCENT.search(text) else ""
+        broken = BadInput("--config", str(path), f"valid TOML ({error}){quotes}", "command line")
+        loose = [*_LOOSE.findall(text), *((name, "") for name in _LOOSE_TABLE.findall(text))]
+        return [Given(value, name, Source.FILE, str(path)) for name, value in loose], broken
+    return [Given(value, spelled, Source.FILE, str(path)) for spelled, value in raw.items()], None
 
 
 def from_environment(environ: Mapping[str, str]) -> Iterator[Given]:

@@ -26,7 +26,7 @@ def reconfigure(state: State, event: ConfigChanged, settings: Settings) -> list[
             if fresh_lattice(state, settings, side).step != lattice.step:
                 del market.lattices[side]
         market.weights.clear()
-        state.target.prices.clear()
+        state.signal = "other settings"
     fields: dict[str, str | int] = {"changed": ", ".join(event.changed) or "nothing"}
     if event.without_effect:
         fields["without_effect"] = ", ".join(event.without_effect)
