@@ -189,7 +189,8 @@ class WalletView(msgspec.Struct, frozen=True):
     """What the chain holds for one wallet, read at one slot.
 
     ``gas`` is plain SOL; ``*_held`` in the token account, ``*_free`` and ``*_locked`` in OpenOrders.
-    ``order_slots`` counts the free slots of the OpenOrders account; ``ready`` says its accounts exist.
+    ``order_slots`` counts the free slots of the OpenOrders account; ``ready`` says its accounts exist,
+    ``frozen`` that the mint's authority has frozen one of them.
     """
 
     wallet: WalletIndex
@@ -205,6 +206,7 @@ class WalletView(msgspec.Struct, frozen=True):
     order_slots: int
     ready: bool
     orders: tuple[LiveOrder, ...] = ()
+    frozen: bool = False
 
     @property
     def quote_total(self) -> Lamports:

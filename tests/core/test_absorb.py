@@ -7,10 +7,22 @@ import msgspec
 import pytest
 
 from bmv.config import Settings
-from bmv.core.absorb import absorb
+from bmv.core.absorb import EVICTED_MEMORY_MS, FLOOD_LEVELS, absorb
+from bmv.core.limits import standstill
 from bmv.core.plan import cancel_of
 from bmv.core.state import InFlight, Phase, State
-from bmv.events import AnyEvent, BundleResolved, Execute, FeedLost, HaltRequested, MarketSeen, Report, Tick
+from bmv.events import (
+    AnyEvent,
+    BundleResolved,
+    Execute,
+    FeedLost,
+    HaltRequested,
+    MarketSeen,
+    Prepare,
+    Report,
+    Settle,
+    Tick,
+)
 from bmv.model import BundleCost, Fill, ForeignBook, LiveOrder, Outcome, Placement, Side, Trade, WalletView
 from bmv.units import BaseLots, Lamports, Millis, Slot, Ticks
 from tests.core.belongings import (
@@ -133,8 +145,21 @@ def test_an_eviction_soon_after_the_last_one_doubles_the_rest() -> None:
         assert state.evicted[Side.BID, Ticks(90)].until == at + times * wait
         at += times * wait + 5
     state.views[0] = wallet(0, orders=[BID])
-    told(state, seen(101, [wallet(0)], at=at + 100 * wait))
+    told(state, seen(101, [wallet(0)], at=at + int(EVICTED_MEMORY_MS) - 10))
+    assert state.evicted[Side.BID, Ticks(90)].wait == 8 * wait
+    state.views[0] = wallet(0, orders=[BID])
+    told(state, seen(101, [wallet(0)], at=at + 3 * int(EVICTED_MEMORY_MS)))
     assert state.evicted[Side.BID, Ticks(90)].wait == wait
+
+
+def test_many_levels_evicted_at_once_are_told_of_once_as_a_flood() -> None:
+    bids = [order(0, Side.BID, price, 10) for price in range(90, 90 + FLOOD_LEVELS + 2)]
+    state = quoting_state([wallet(0, orders=bids)])
+    flood = ForeignBook(bid_orders=440)
+    few, all_but_one = wallet(0, orders=bids[FLOOD_LEVELS - 1 :]), wallet(0, orders=bids[FLOOD_LEVELS + 1 :])
+    assert told(state, seen(101, [few], book=flood)) == ["WALLET_ORDER_EVICTED"] * (FLOOD_LEVELS - 1)
+    assert told(state, seen(102, [all_but_one], book=flood))[2:] == ["BOOK_FLOODED"]
+    assert told(state, seen(103, [wallet(0)], book=flood)) == ["WALLET_ORDER_EVICTED"]
 
 
 # Placements that come to stand, or not
@@ -251,6 +276,50 @@ def test_a_reading_older_than_the_last_one_changes_nothing() -> None:
     assert told(state, seen(99, [wallet(0)], [fill(BID, 1)], at=int(START) + 5)) == []
     assert state.views[0].orders == (BID,)
     assert (int(state.seen), state.seen_at, int(state.target.quotes[0].size)) == (100, START, 10)
+
+
+def test_a_node_that_shows_the_same_slot_again_shows_nothing_new() -> None:
+    state = quoting_state([wallet(0)])
+    told(state, seen(101, at=int(START) + 10))
+    told(state, seen(101, [wallet(0, orders=[BID])], at=int(START) + 90_000))
+    assert (int(state.seen_at), state.views[0].orders) == (int(START) + 10, (BID,))
+
+
+def test_the_wallets_of_a_bundle_that_failed_are_tried_again_one_after_the_other() -> None:
+    state = quoting_state([wallet(n) for n in range(3)])
+    for number in range(3):
+        state.in_flight[number] = InFlight(number, Settle(number, number), number, state.now)
+    event = BundleResolved(at=START, bundle_id="b", tickets=(0, 1, 2), outcome=Outcome.FAILED)
+    told(state, event)
+    rests = [int(state.failed[number].until - START) for number in range(3)]
+    assert rests == [1_000, 2_000, 3_000]
+
+
+def test_cycles_that_come_to_nothing_pause_and_what_lands_ends_the_pause() -> None:
+    chosen = settings(MAX_FAILED_CYCLES=2, FAILED_CYCLES_PAUSE="1min")
+    state = quoting_state([wallet(0)])
+    names = []
+    for number in range(3):
+        state.now = later(number * 10_000)
+        sent(state)
+        names.append(told(state, resolved(Outcome.EXPIRED, at=int(state.now)), chosen))
+    assert names == [["BUNDLE_EXPIRED"], ["BUNDLE_EXPIRED", "CYCLES_FAILED"], ["BUNDLE_EXPIRED"]]
+    assert standstill(state, chosen) == "nothing that was sent lately has landed"
+    sent(state)
+    assert told(state, resolved(Outcome.LANDED, 101, at=int(state.now)), chosen) == ["CYCLES_LAND_AGAIN"]
+    assert standstill(state, chosen) == ""
+
+
+def test_a_wallet_that_cannot_open_its_accounts_is_at_fault_once_another_has() -> None:
+    chosen = settings(WALLET_MAX_FAILURES=2)
+    for others_ready in (False, True):
+        state = quoting_state([wallet(0, ready=False), wallet(1, ready=False), wallet(2, ready=others_ready)])
+        state.phase = Phase.STARTING
+        for number in range(6):
+            state.now, owner = later(number), number % 2
+            state.in_flight[7] = InFlight(7, Prepare(7, owner, Lamports(1)), owner, state.now)
+            told(state, resolved(Outcome.FAILED, at=int(state.now)), chosen)
+        assert bool(state.guards.failures.rests) == others_ready
 
 
 def test_the_feed_going_down_and_coming_up_is_told_once_each() -> None:

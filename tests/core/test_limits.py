@@ -1,16 +1,18 @@
 """The choke point: each rule bites and lets pass; nothing else makes an Approved."""
 
 from collections.abc import Callable
+from decimal import Decimal
 
 import msgspec
 import pytest
 
 from bmv.config import Settings
 from bmv.core.decay import FINE
+from bmv.core.failures import Backoff
 from bmv.core.limits import Approved, approve, gas_reserve, standstill
 from bmv.core.plan import cancel_of
 from bmv.core.price import PriceReading
-from bmv.core.state import Backoff, InFlight, Phase, State
+from bmv.core.state import InFlight, Phase, State
 from bmv.errors import OwnCross, UnsafeState
 from bmv.events import AnyAction, Crank, Execute, Prepare, Report, Settle
 from bmv.model import Cancel, ForeignBook, LiveOrder, Placement, Side, WalletView
@@ -23,6 +25,7 @@ from tests.core.belongings import (
     market,
     order,
     quoting_state,
+    settings,
     unconfirmed,
     wallet,
 )
@@ -32,9 +35,11 @@ BID = Placement(0, Side.BID, 5, Ticks(100), BaseLots(10), client_id=9)
 ASK = Placement(0, Side.ASK, 5, Ticks(110), BaseLots(10), client_id=10)
 
 
-def passed(state: State, *places: Placement, cancels: tuple[Cancel, ...] = ()) -> tuple[list[int], list[str]]:
+def passed(
+    state: State, *places: Placement, cancels: tuple[Cancel, ...] = (), chosen: Settings = SETTINGS
+) -> tuple[list[int], list[str]]:
     """Ask for placements of wallet 0 and return the client ids that pass and the reasons of the others."""
-    approved = approve([Execute(1, 0, cancels, places)], state, SETTINGS)
+    approved = approve([Execute(1, 0, cancels, places)], state, chosen)
     kept = [p.client_id for a in approved.actions if isinstance(a, Execute) for p in a.places]
     assert len(kept) + len(approved.refusals) == len(places)
     return kept, [refusal.reason for refusal in approved.refusals]
@@ -230,8 +235,86 @@ def test_what_flies_counts_against_the_room_as_far_as_it_adds() -> None:
     state.in_flight[7] = InFlight(7, flying, 1, state.now)
     assert not passed(state, BID)[0]
     other = order(1, Side.BID, 9, 1)
-    state.in_flight[7] = InFlight(7, Execute(7, 1, (cancel_of(other),) * 2, flying.places), 1, state.now)
+    state.views[1] = wallet(1, orders=[other])
+    swap = Execute(7, 1, (cancel_of(other),), flying.places[:1])
+    state.in_flight[7] = InFlight(7, swap, 1, state.now)
     assert passed(state, BID)[0]
+
+
+def test_a_cancel_of_what_does_not_stand_any_more_makes_no_room() -> None:
+    live = [order(0, Side.BID, price, 1) for price in (10, 11, 12)]
+    state = quoting_state([standing(*live), wallet(1)], spec=market(bids=5, asks=5))
+    filled = order(1, Side.BID, 9, 1)
+    place = Placement(1, Side.BID, 1, Ticks(13), BaseLots(1), 1)
+    state.in_flight[7] = InFlight(7, Execute(7, 1, (cancel_of(filled),), (place,)), 1, state.now)
+    assert not passed(state, BID)[0]
+    state.in_flight[7].arrived.add(1)
+    assert passed(state, BID)[0]
+
+
+def test_no_order_is_worth_more_than_the_largest_allowed() -> None:
+    worth = Decimal(100 * 10 * QUOTE_LOT) / SOL
+    for most, passes in ((worth, True), (worth - Decimal(1) / SOL, False)):
+        kept, reasons = passed(quoting_state([wallet(0)]), BID, chosen=settings(MAX_ORDER_SOL=most))
+        assert bool(kept) == passes
+        assert passes or reasons == ["worth more than MAX_ORDER_SOL"]
+
+
+def test_a_wallets_side_is_worth_no_more_than_allowed_what_the_change_withdraws_not_counted() -> None:
+    live = order(0, Side.ASK, 200, 5)
+    limit = settings(MAX_WALLET_EXPOSURE_SOL=Decimal((110 * 10 + 200 * 5) * QUOTE_LOT - 1) / SOL)
+    state = quoting_state([standing(live)])
+    assert passed(state, BID, ASK, chosen=limit)[0] == [9]
+    assert passed(state, BID, ASK, chosen=limit, cancels=(cancel_of(live),))[0] == [9, 10]
+
+
+@pytest.mark.parametrize("key", ["MAX_BID_EXPOSURE_SOL", "MAX_ASK_EXPOSURE_SOL"])
+def test_a_side_comes_to_no_more_than_its_cap_whatever_lands_of_what_flies(key: str) -> None:
+    side = Side.BID if "BID" in key else Side.ASK
+    price = Ticks(100)
+    live = order(0, side, 100, 5)
+    flying = Placement(1, side, 1, Ticks(100), BaseLots(5), 1)
+    place = Placement(0, side, 1, price, BaseLots(10), 9)
+    state = quoting_state([standing(live), wallet(1)])
+    state.target.prices = {side: 100 << 24}
+    outside = (101 if side is Side.BID else 99) << 24
+    state.market.reading = PriceReading(outside, "trades", True, outside)
+    state.in_flight[7] = InFlight(7, Execute(7, 1, (), (flying,)), 1, state.now)
+    for lots, passes in ((20, True), (19, False)):
+        cap = settings(**{key: Decimal(100 * lots * QUOTE_LOT) / SOL})
+        kept, reasons = passed(state, place, chosen=cap)
+        assert bool(kept) == passes
+        assert passes or reasons == ["the side would come to more than its exposure cap"]
+    swapped = settings(**{key: Decimal(100 * 15 * QUOTE_LOT) / SOL})
+    assert passed(state, place, chosen=swapped, cancels=(cancel_of(live),))[0] == [9]
+
+
+def test_the_share_of_base_bought_binds_placements_too() -> None:
+    # 10 SOL in all and a share of 80 %: bids of 8 SOL at most, whatever the plan says, and exact sizes.
+    lots = 8 * SOL // (100 * QUOTE_LOT)
+    chosen = settings(MAX_ORDER_PCT_OF_WALLET=100, SIZE_TOLERANCE_PCT=0)
+    for size, passes in ((lots, True), (lots + 1, False)):
+        place = msgspec.structs.replace(BID, size=BaseLots(size))
+        assert bool(passed(quoting_state([wallet(0, sol=10 * SOL)]), place, chosen=chosen)[0]) == passes
+    state = quoting_state([wallet(0, sol=10 * SOL)])
+    state.flow.net_base = BaseLots(lots)
+    state.target.prices = {Side.BID: 100 << 24}
+    assert not passed(state, BID, chosen=settings(MAX_BASE_SHARE_PCT=40, MIN_BASE_SHARE_PCT=0))[0]
+
+
+def test_a_stopped_side_a_wallet_set_aside_and_a_price_beyond_its_band_are_refused() -> None:
+    state = quoting_state([wallet(0)])
+    state.guards.stopped[Side.BID] = "drawdown"
+    assert passed(state, BID, ASK) == ([10], ["the side is stopped: drawdown"])
+    state.guards.stopped.clear()
+    state.guards.aside[0] = "its token account is frozen"
+    assert passed(state, BID) == ([], ["the wallet is set aside: its token account is frozen"])
+    state.guards.aside.clear()
+    dearest = state.spec.price(Ticks(100))
+    banded = settings(MAX_PRICE=dearest, MIN_PRICE=state.spec.price(Ticks(99)))
+    dearer, cheaper = (msgspec.structs.replace(p, price=Ticks(t)) for p, t in ((BID, 101), (ASK, 98)))
+    assert passed(state, BID, ASK, chosen=banded)[0] == [9, 10]
+    assert passed(state, dearer, cheaper, chosen=banded) == ([], ["beyond the price band"] * 2)
 
 
 def test_while_a_jump_is_not_confirmed_nothing_is_bid_higher_or_asked_lower_than_what_stands() -> None:

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmv.config import DAY_MS
-from bmv.core.state import MOST_DOUBLED, Backoff, Flow, InFlight, Phase, new_state
+from bmv.core.failures import MOST_DOUBLED, Backoff
+from bmv.core.state import Flow, InFlight, Phase, new_state
 from bmv.events import Crank, Execute, Settle
 from bmv.model import Placement, Side
 from bmv.units import BaseLots, Lamports, Millis, Ticks

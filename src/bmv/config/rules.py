@@ -6,7 +6,13 @@ from bmv.config.settings import Settings, said
 
 TIPS_IN_THE_GAS_FLOOR = 20
 """A wallet starts with at least this many of the largest tips, or it could soon not pay for its cancels."""
-_ORDERED = (("MIN_SPREAD_PCT", "INSIDE_SPREAD_PCT"), ("MIN_BASE_SHARE_PCT", "MAX_BASE_SHARE_PCT"))
+_ORDERED = (
+    ("MIN_SPREAD_PCT", "INSIDE_SPREAD_PCT"),
+    ("MIN_BASE_SHARE_PCT", "MAX_BASE_SHARE_PCT"),
+    ("STALE_AFTER", "STALE_WITHDRAW_AFTER"),
+    ("DRAWDOWN_WIDEN_PCT", "DRAWDOWN_ONE_SIDE_PCT"),
+    ("DRAWDOWN_ONE_SIDE_PCT", "DRAWDOWN_HALT_PCT"),
+)
 _TOGETHER = (("SEED_PRICE", "SEED_DAILY_VOLUME"), ("SEED_DAILY_VOLUME", "SEED_PRICE"))
 
 
@@ -22,6 +28,8 @@ def contradictions(settings: Settings) -> Iterator[dict[str, str]]:
     if settings.gas_floor < settings.jito_tip * TIPS_IN_THE_GAS_FLOOR:
         least = f"a gas floor of {TIPS_IN_THE_GAS_FLOOR} tips or more (GAS_FLOOR_SOL, JITO_TIP_AMOUNT_SOL)"
         yield dict.fromkeys(("GAS_FLOOR_SOL", "JITO_TIP_AMOUNT_SOL"), least)
+    if settings.max_price and settings.min_price >= settings.max_price:
+        yield dict.fromkeys(("MIN_PRICE", "MAX_PRICE"), "a MIN_PRICE below MAX_PRICE, or 0 for none")
     for key, other in _TOGETHER:
         if values[key] and not values[other]:
             yield {key: f"0 unless {other} is set too: a seed is a price and a volume"}

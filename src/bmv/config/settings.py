@@ -1,13 +1,14 @@
 """The settings of one run: every key this version reads, one frozen object.
 
-The keys are declared in ``strategy`` and ``operation``, one class for each part of the product definition:
-the class's docstring is the part's title, the string below a key its meaning.
+The keys are declared in ``strategy``, ``operation`` and ``safety``, one class for each part of the product
+definition: the class's docstring is the part's title, the string below a key its meaning.
 """
 
 from typing import Any, Literal
 
 from bmv.config.operation import Execution, Rebuilds, Swarm
 from bmv.config.parsing import Shown, key
+from bmv.config.safety import Safety
 from bmv.config.strategy import Channel, Keys, Ladder, Pivot, Price
 
 PresetName = Literal["growth", "literal", "sla", "accumulate"]
@@ -20,11 +21,21 @@ class Preset(Keys):
     """Values to begin with (`bmv config preset NAME` shows them); what else is set stands over them."""
 
 
-PARTS: tuple[type[Keys], ...] = (Preset, Price, Pivot, Channel, Ladder, Swarm, Rebuilds, Execution)
+PARTS: tuple[type[Keys], ...] = (
+    Preset,
+    Price,
+    Pivot,
+    Channel,
+    Ladder,
+    Swarm,
+    Rebuilds,
+    Execution,
+    Safety,
+)
 """The parts in the order they are shown in."""
 
 
-class Settings(Execution, Rebuilds, Swarm, Ladder, Channel, Pivot, Price, Preset):
+class Settings(Safety, Execution, Rebuilds, Swarm, Ladder, Channel, Pivot, Price, Preset):
     """Every parameter of the product that this version reads."""
 
     def written(self) -> dict[str, str | int]:

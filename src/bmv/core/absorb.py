@@ -6,10 +6,11 @@ placement that landed but never came to stand is accounted for: filled, or dropp
 
 from collections.abc import Sequence
 
-from bmv.config import Settings
+from bmv.config import DAY_MS, Settings
 from bmv.core.capacity import capacity
+from bmv.core.failures import CRANK, Backoff
 from bmv.core.limits import gas_reserve
-from bmv.core.state import Backoff, InFlight, Phase, State, Supply, Treasury
+from bmv.core.state import InFlight, Phase, State, Supply, Treasury
 from bmv.events import (
     AnyAction,
     AnyEvent,
@@ -21,6 +22,7 @@ from bmv.events import (
     HaltRequested,
     MarketSeen,
     OracleSeen,
+    Prepare,
     Report,
     SupplySeen,
     Tick,
@@ -30,6 +32,10 @@ from bmv.model import Fill, LiveOrder, Outcome, Placement, Quote, Side, WalletVi
 from bmv.units import BaseLots, Millis, Ticks, notional
 
 FAILED_REST_MS = Millis(1_000)
+EVICTED_MEMORY_MS = Millis(DAY_MS)
+"""So long an eviction counts as one more of the same: who floods the book again and again costs little."""
+FLOOD_LEVELS = 8
+"""So many evicted levels of one side at once are a flood of the book, not bad luck."""
 
 
 def absorb(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]:
@@ -84,7 +90,9 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
     flying = len(state.in_flight)
     state.stirred = state.stirred or _says_something(state, event)
     state.feed_up = True
-    state.seen, state.seen_at = event.slot, event.at
+    if event.slot > state.seen:
+        # A node that stands still answers as well as any other.
+        state.seen, state.seen_at = event.slot, event.at
     state.slot = max(state.slot, event.slot)
     state.book = event.book
     state.queue_count, state.own_pending = event.queue_count, event.own_pending
@@ -96,6 +104,7 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
     for fill in event.fills:
         reports += _fill(state, fill)
         _arrived(state, fill.wallet, [fill])
+    resting = _resting(state)
     for view in event.wallets:
         reports += _vanished(state, view, event.fills, settings)
         reports += _strange(state, view)
@@ -104,7 +113,7 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
         _arrived(state, view.wallet, view.orders)
     reports += _landed(state, settings)
     state.stirred = state.stirred or len(state.in_flight) != flying
-    return reports
+    return reports + _flooded(state, resting)
 
 
 def _says_something(state: State, event: MarketSeen) -> bool:
@@ -118,6 +127,7 @@ def _fill(state: State, fill: Fill) -> list[AnyAction]:
     """Book a fill and lower the target by what was filled."""
     paid = notional(fill.price, fill.size, state.spec.quote_lot_size)
     state.flow.record(fill.side, fill.size, paid, state.now)
+    state.guards.drawdown.on_fill(fill, state.spec.quote_lot_size)
     state.target.quotes = tuple(
         lowered for quote in state.target.quotes if (lowered := _lowered(quote, fill)) is not None
     )
@@ -207,9 +217,30 @@ def _landed(state: State, settings: Settings) -> list[AnyAction]:
 
 def _rest(state: State, side: Side, price: Ticks, settings: Settings) -> None:
     """Let a lost level wait before it is tried again; forget those whose time is long over."""
-    state.evicted = {key: rest for key, rest in state.evicted.items() if rest.until + rest.wait > state.now}
+    state.evicted = {
+        key: rest
+        for key, rest in state.evicted.items()
+        if rest.until + max(rest.wait, EVICTED_MEMORY_MS) > state.now
+    }
     known = state.evicted.get((side, price))
-    state.evicted[side, price] = Backoff.after(known, state.now, settings.evict_backoff)
+    state.evicted[side, price] = Backoff.after(known, state.now, settings.evict_backoff, EVICTED_MEMORY_MS)
+
+
+def _resting(state: State) -> dict[Side, int]:
+    """Return how many levels of each side wait after an eviction."""
+    resting = [side for (side, _), rest in state.evicted.items() if rest.until > state.now]
+    return {side: resting.count(side) for side in Side}
+
+
+def _flooded(state: State, before: dict[Side, int]) -> list[AnyAction]:
+    """Tell once when somebody's orders push many of ours out of the book."""
+    book, now = state.book, _resting(state)
+    others = {Side.BID: book.bid_orders, Side.ASK: book.ask_orders}
+    return [
+        Report("BOOK_FLOODED", {"side": side.name, "evicted": now[side], "orders_of_others": others[side]})
+        for side in Side
+        if before[side] < FLOOD_LEVELS <= now[side]
+    ]
 
 
 def _side_is_full(state: State, side: Side, settings: Settings) -> bool:
@@ -220,20 +251,46 @@ def _side_is_full(state: State, side: Side, settings: Settings) -> bool:
 def _resolve(state: State, event: BundleResolved, settings: Settings) -> list[AnyAction]:
     flights: list[InFlight] = [state.in_flight[t] for t in event.tickets if t in state.in_flight]
     if event.outcome is not Outcome.LANDED:
-        for flight in flights:
-            del state.in_flight[flight.ticket]
-            if flight.wallet is not None:
-                known = state.failed.get(flight.wallet)
-                state.failed[flight.wallet] = Backoff.after(known, state.now, FAILED_REST_MS)
-        fields: dict[str, str | int] = {"bundle": event.bundle_id, "reason": event.reason}
-        return [Report(f"BUNDLE_{event.outcome.name}", fields)]
+        return _not_landed(state, event, flights, settings)
     reports = _spend(state, event, settings)
+    if state.guards.failures.pause is not None:
+        reports.append(Report("CYCLES_LAND_AGAIN", {"after": state.guards.failures.cycles}))
+    state.guards.failures.landed(state.now)
     for flight in flights:
         flight.landed = event.slot
         if flight.wallet is not None:
             state.failed.pop(flight.wallet, None)
+            if isinstance(flight.action, Prepare) or (
+                isinstance(flight.action, Execute) and flight.action.places
+            ):
+                state.guards.failures.wallet_landed(flight.wallet)
     # Where a reading has already shown that slot, no later one needs to come before the wallet is free again.
     return reports + _landed(state, settings)
+
+
+def _not_landed(
+    state: State, event: BundleResolved, flights: Sequence[InFlight], settings: Settings
+) -> list[AnyAction]:
+    """Let the wallets of a bundle that came to nothing rest, one longer than the other."""
+    failures, others = state.guards.failures, len(state.views) - len(state.guards.aside) - 1
+    paused = False
+    fields: dict[str, str | int] = {"bundle": event.bundle_id, "reason": event.reason}
+    reports: list[AnyAction] = [Report(f"BUNDLE_{event.outcome.name}", fields)]
+    for number, flight in enumerate(flights):
+        del state.in_flight[flight.ticket]
+        owner = CRANK if flight.wallet is None else flight.wallet
+        paused |= failures.cycle_failed(owner, flight.sent_at, state.now, settings, others=others)
+        if flight.wallet is not None:
+            rest = Backoff.after(state.failed.get(flight.wallet), state.now, FAILED_REST_MS)
+            # A bundle fails as a whole. Tried again one after the other, the wallet at fault fails alone.
+            state.failed[flight.wallet] = Backoff(rest.until + FAILED_REST_MS * number, rest.wait)
+            ready = any(view.ready for view in state.views.values())
+            working = state.phase is Phase.STARTING and ready
+            failures.wallet_failed(flight.wallet, state.now, settings, others=others, working=working)
+    if paused and failures.pause is not None:
+        cycles: dict[str, str | int] = {"cycles": failures.cycles, "pause_ms": int(failures.pause.wait)}
+        reports.append(Report("CYCLES_FAILED", cycles))
+    return reports
 
 
 def _spend(state: State, event: BundleResolved, settings: Settings) -> list[AnyAction]:
@@ -241,6 +298,7 @@ def _spend(state: State, event: BundleResolved, settings: Settings) -> list[AnyA
     state.last_tip = event.cost.tip
     before = state.cost_today(state.now)
     state.spend(event.cost.fees + event.cost.tip, state.now)
+    state.guards.drawdown.on_cost(event.cost.fees + event.cost.tip)
     budget = settings.daily_cost_budget
     if before < budget <= state.cost_today(state.now):
         return [Report("COST_BUDGET_SPENT", {"lamports": int(state.cost_spent)})]

@@ -3,7 +3,8 @@
 Invariants
 - A level keeps the wallet whose order already stands at its price, if that can still place it.
 - A wallet is never given more orders, or more money's worth of them, than it can place.
-- No order is larger than MAX_ORDER_%_OF_WALLET of its wallet's balance of the asset it spends.
+- No order is larger than MAX_ORDER_%_OF_WALLET of its wallet's balance of the asset it spends, or worth more
+  than MAX_ORDER_SOL; no wallet's side is worth more than MAX_WALLET_EXPOSURE_SOL.
 - What a limit cuts off a level goes to the next levels of the same wallet, outwards; the rest waits.
 - Quotes and what waits add up to the levels asked for, to the lamport (bids) or lot (asks).
 - Seats are shared from the inside outwards, both sides alike: where they run short there is still a market.
@@ -19,6 +20,8 @@ from bmv.config import Settings
 from bmv.core.decay import BPS
 from bmv.model import Clip, Level, MarketSpec, Placement, Quote, Side, WalletIndex, WalletView
 from bmv.units import BaseLots, Ticks, atoms_to_lots
+
+NO_LIMIT = 1 << 128
 
 
 def spendable(view: WalletView, side: Side, spec: MarketSpec) -> int:
@@ -94,11 +97,15 @@ def _inside_first(levels: Sequence[Level]) -> list[Level]:
 
 @dataclass(slots=True)
 class _Purse:
-    """What one wallet can still spend on one side, its largest order, and its share of the segment."""
+    """What one wallet can still spend on one side, its largest order, and its share of the segment.
+
+    ``worth`` is how much its orders may still come to, in lamports whatever the side spends.
+    """
 
     wallet: WalletIndex
     left: int
     largest: int
+    worth: int
     quota: int = 0
 
     @property
@@ -121,11 +128,16 @@ class _Sharing:
     ) -> None:
         self.quotes: dict[Ticks, Quote] = {}
         self._side, self._seats = side, seats
-        self._cut: dict[Ticks, int] = {}
+        self._cut: dict[Ticks, tuple[int, Clip]] = {}
         self._waiting: dict[Clip, list[int]] = {}
-        self._quote_lot_size = spec.quote_lot_size if side is Side.BID else 0
+        self._quote_lot_size = spec.quote_lot_size
+        self._max_order = int(settings.max_order) or NO_LIMIT
+        # An order may stand that is larger than wanted; with it the side must still fit.
+        exposure = int(settings.max_wallet_exposure) * BPS // (BPS + int(settings.size_tolerance)) or NO_LIMIT
         self._ring = [
-            _Purse(view.wallet, spendable(view, side, spec), largest_order(view, side, spec, settings))
+            _Purse(
+                view.wallet, spendable(view, side, spec), largest_order(view, side, spec, settings), exposure
+            )
             for view in views
         ]
         purses = {purse.wallet: purse for purse in self._ring}
@@ -171,7 +183,7 @@ class _Sharing:
             heapify(self._richest)
         while self._richest:
             _, wallet, purse = self._richest[0]
-            if self._seats[wallet] > 0:
+            if self._seats[wallet] > 0 and purse.worth >= self._worth_of_a_lot(level):
                 # If the richest cannot pay for a lot, nobody can.
                 given = self._give(level, purse)
                 heapreplace(self._richest, (-purse.reach, wallet, purse))
@@ -181,24 +193,30 @@ class _Sharing:
 
     def _one_lot(self, level: Level | Quote) -> int:
         """Return what one lot spends: its price for a bid, itself for an ask."""
-        return int(level.price) * self._quote_lot_size or 1
+        return self._worth_of_a_lot(level) if level.side is Side.BID else 1
+
+    def _worth_of_a_lot(self, level: Level | Quote) -> int:
+        """Return what one lot is worth at the level's price, in lamports."""
+        return int(level.price) * self._quote_lot_size
 
     def _give(self, level: Level, purse: _Purse) -> bool:
-        """Place as much of ``level`` as funds and the largest order allow, the rest waits; or say no."""
-        one_lot = self._one_lot(level)
-        size, spent, reach = level.size, one_lot * int(level.size), purse.reach
-        if spent > reach:
-            size = BaseLots(reach // one_lot)
-            spent = one_lot * int(size)
+        """Place as much of ``level`` as funds and limits allow, the rest waits; or say no."""
+        one_lot, worth, reach = self._one_lot(level), self._worth_of_a_lot(level), purse.reach
+        exposed = min(self._max_order, purse.worth) // worth
+        size = BaseLots(min(int(level.size), reach // one_lot, exposed))
         if not size or not self._seats[purse.wallet]:
             return False
         why = level.why
         if size < level.size:
-            self._cut[level.price] = one_lot * int(level.size - size)
-            why = why and why.cut_by(Clip.FUNDS if purse.left < purse.largest else Clip.LARGEST_ORDER)
+            clip = Clip.FUNDS if purse.left < purse.largest else Clip.LARGEST_ORDER
+            clip = Clip.EXPOSURE if int(size) == exposed else clip
+            self._cut[level.price] = one_lot * int(level.size - size), clip
+            why = why and why.cut_by(clip)
         self.quotes[level.price] = Quote(purse.wallet, level.side, level.point, level.price, size, why)
+        spent = one_lot * int(size)
         purse.left -= spent
         purse.quota -= spent
+        purse.worth -= worth * int(size)
         self._seats[purse.wallet] -= 1
         return True
 
@@ -208,25 +226,32 @@ class _Sharing:
             return
         purses = {purse.wallet: purse for purse in self._ring}
         carried = dict.fromkeys(purses, 0)
+        exposed: set[WalletIndex] = set()
         for price in sorted(self.quotes, reverse=self._side is Side.BID):
             quote = self.quotes[price]
             if price in self._cut:
-                carried[quote.wallet] += self._cut[price]
+                amount, clip = self._cut[price]
+                carried[quote.wallet] += amount
+                if clip is Clip.EXPOSURE:
+                    exposed.add(quote.wallet)
             elif carried[quote.wallet]:
                 carried[quote.wallet] -= self._enlarge(quote, purses[quote.wallet], carried[quote.wallet])
         for wallet, amount in carried.items():
             if amount:
                 purse = purses[wallet]
-                self._wait(amount, Clip.FUNDS if purse.left < purse.largest else Clip.LARGEST_ORDER)
+                clip = Clip.FUNDS if purse.left < purse.largest else Clip.LARGEST_ORDER
+                self._wait(amount, Clip.EXPOSURE if wallet in exposed else clip)
 
     def _enlarge(self, quote: Quote, purse: _Purse, money: int) -> int:
-        """Add to a quote what ``money``, its wallet and the largest order allow; return what that takes."""
-        one_lot = self._one_lot(quote)
+        """Add to a quote what ``money``, its wallet and the limits allow; return what that takes."""
+        one_lot, worth = self._one_lot(quote), self._worth_of_a_lot(quote)
         room = min(money, purse.left, purse.largest - one_lot * int(quote.size))
-        more = room // one_lot
+        exposed = min(purse.worth, self._max_order - worth * int(quote.size))
+        more = max(0, min(room // one_lot, exposed // worth))
         size = BaseLots(int(quote.size) + more)
         self.quotes[quote.price] = Quote(quote.wallet, quote.side, quote.point, quote.price, size, quote.why)
         purse.left -= one_lot * more
+        purse.worth -= worth * more
         return one_lot * more
 
     def waits(self) -> list[Waiting]:

@@ -3,6 +3,9 @@
 Each reading of the chain shows what is left, and the next step follows from that alone: nothing is remembered
 between steps, so a lost bundle or a restart in the middle changes nothing. The engine is done when a reading
 shows no order, nothing locked and nothing unsettled, with nothing in flight that could still place an order.
+
+While the chain cannot be read, what was last known to stand is withdrawn; nothing is called empty then. Funds
+of a frozen token account stay where they are: no instruction moves them, and the end is not clean.
 """
 
 from bmv.core.plan import cancel_of
@@ -35,7 +38,7 @@ def halting(state: State) -> list[AnyAction]:
             actions.append(Execute(state.take_ticket(), wallet, cancels, ()))
     left = any(view.orders for view in state.views.values()) or state.flying_places()
     # What was never read cannot be called empty.
-    if actions or left or len(state.views) < state.wallet_count:
+    if actions or left or len(state.views) < state.wallet_count or not state.feed_up:
         return actions
     return _after_cancels(state, flying)
 
@@ -46,7 +49,7 @@ def _after_cancels(state: State, flying: set[int | None]) -> list[AnyAction]:
     actions: list[AnyAction] = [
         Settle(state.take_ticket(), wallet)
         for wallet, view in sorted(state.views.items())
-        if unsettled(view) and wallet not in flying
+        if unsettled(view) and not view.frozen and wallet not in flying
     ]
     if actions or state.in_flight:
         return actions

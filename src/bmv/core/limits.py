@@ -5,6 +5,7 @@ placement passes if all of these hold:
 1. The engine quotes, and the chain was seen a moment ago.
 2. The day's cost budget is not spent.
 3. Its wallet has its accounts, and no other change under way.
+   The wallet is not set aside.
 4. The wallet can pay for it, cancels of the same change included, with no more than MAX_ORDER_% of what it
    owns, and holds fewer than ORDERS_PER_WALLET orders.
 5. It does not cross the foreign book (a post-only order would be dropped silently), and P has not passed it:
@@ -12,6 +13,9 @@ placement passes if all of these hold:
 6. Its side of the book has room beside the headroom left to others.
 7. As an ask it is not below the Pivot, where CHANNEL_MODE=pivot binds it.
 8. While a price jump is not confirmed: it is no better than the best order of ours that stands.
+9. No guard has stopped its side, and it lies within the price bands.
+10. With it, whatever lands of what flies, neither the side nor the wallet is exposed further than allowed,
+   and the order itself is worth at most MAX_ORDER.
 
 Over all wallets, and over what stands, what flies and what is approved, our highest bid stays below our
 lowest ask. The plan already stages for that, so a hit here is a bug: it raises ``OwnCross``, nothing is sent.
@@ -22,19 +26,20 @@ from dataclasses import dataclass
 
 from bmv.config import Settings
 from bmv.core.allocation import cost, largest_order
+from bmv.core.bands import price_limits
 from bmv.core.capacity import capacity
 from bmv.core.decay import FINE
+from bmv.core.exposure import caps, promised
 from bmv.core.plan import OwnRange, own_range
 from bmv.core.state import Phase, State
 from bmv.errors import OwnCross
 from bmv.events import AnyAction, Execute
-from bmv.model import Cancel, LiveOrder, Placement, Side, WalletIndex, WalletView
-from bmv.units import LAMPORTS_PER_SOL, Lamports, Millis
+from bmv.model import Cancel, LiveOrder, MarketSpec, Placement, Side, WalletIndex, WalletView
+from bmv.units import LAMPORTS_PER_SOL, Lamports, notional
 
 GAS_FOR_CANCELS = Lamports(LAMPORTS_PER_SOL // 50)
 RESERVED_TIPS = 4
 """A wallet without these places nothing: without gas nothing of it could ever be withdrawn."""
-STALE_AFTER_MS = Millis(30_000)
 _SEAL = object()
 
 
@@ -87,20 +92,27 @@ def standstill(state: State, settings: Settings) -> str:
     """Return why nothing may be placed now, by anyone; '' if something may."""
     if state.phase is not Phase.QUOTING:
         return f"the engine is {state.phase.value}"
-    if state.now - state.seen_at > STALE_AFTER_MS or not state.feed_up:
+    if state.now - state.seen_at > settings.stale_after or not state.feed_up:
         return "the chain has not been seen lately"
     if state.cost_today(state.now) >= settings.daily_cost_budget:
         return "the day's cost budget is spent"
+    if state.guards.failures.paused(state.now):
+        return "nothing that was sent lately has landed"
     return ""
 
 
 @dataclass(slots=True)
 class _Means:
-    """What one wallet can still do within one change, per side where it matters."""
+    """What one wallet can still do within one change, per side where it matters.
+
+    ``added`` is what the change has placed so far less what it withdraws, ``worth`` all its orders then.
+    """
 
     money: dict[Side, int]
     largest: dict[Side, int]
     vacated: dict[Side, int]
+    added: dict[Side, int]
+    worth: dict[Side, Lamports]
     seats: int
 
 
@@ -112,7 +124,10 @@ class _Screen:
         self._state, self._settings = state, settings
         self._standstill = standstill(state, settings)
         self._busy: set[WalletIndex] = set(state.busy())
-        self._room = {side: capacity(side, state, settings) - _promised(side, state) for side in Side}
+        taken = {side: promised(side, state) for side in Side}
+        self._room = {side: capacity(side, state, settings) - taken[side][0] for side in Side}
+        self._left = {side: most - taken[side][1] for side, most in caps(state, settings).items()}
+        self._band = price_limits(state, settings)
         self._ask_floor = state.market.channel.ask_floor if state.market.channel else 0
         confirmed = state.market.reading is None or state.market.reading.confirmed
         live = [order for view in state.views.values() for order in view.orders] if not confirmed else []
@@ -129,8 +144,13 @@ class _Screen:
         means = _means(view, action.cancels, self._state, self._settings)
         kept: list[Placement] = []
         for place in action.places:
-            reason = self._book_refusal(place, means) or self._passed_refusal(place)
-            reason = reason or self._pay(place, means)
+            reason = (
+                self._guard_refusal(place)
+                or self._book_refusal(place, means)
+                or self._passed_refusal(place)
+                or self._exposure_refusal(place, means)
+                or self._pay(place, means)
+            )
             if reason:
                 self.refusals.append(Refusal(place, reason))
             else:
@@ -140,10 +160,30 @@ class _Screen:
     def _wallet_refusal(self, wallet: WalletIndex, view: WalletView | None) -> str:
         if view is None or not view.ready:
             return "the wallet's accounts are not open"
+        if wallet in self._state.guards.aside:
+            return f"the wallet is set aside: {self._state.guards.aside[wallet]}"
         if view.gas < gas_reserve(self._settings):
             return "the wallet's last gas is kept for its cancels"
         if wallet in self._busy:
             return "the wallet's last change is not resolved, or failed a moment ago"
+        return ""
+
+    def _guard_refusal(self, place: Placement) -> str:
+        if place.side in self._state.guards.stopped:
+            return f"the side is stopped: {self._state.guards.stopped[place.side]}"
+        if not self._band.admits(place.side, int(place.price) * FINE):
+            return "beyond the price band"
+        return ""
+
+    def _exposure_refusal(self, place: Placement, means: _Means) -> str:
+        settings, spec = self._settings, self._state.spec
+        worth = notional(place.price, place.size, spec.quote_lot_size)
+        if settings.max_order and worth > settings.max_order:
+            return "worth more than MAX_ORDER_SOL"
+        if settings.max_wallet_exposure and means.worth[place.side] + worth > settings.max_wallet_exposure:
+            return "the wallet's side would come to more than MAX_WALLET_EXPOSURE_SOL"
+        if _more(place, means, spec) > self._left[place.side]:
+            return "the side would come to more than its exposure cap"
         return ""
 
     def _book_refusal(self, place: Placement, means: _Means) -> str:
@@ -180,6 +220,9 @@ class _Screen:
             return "larger than MAX_ORDER_% of what the wallet owns"
         means.seats -= 1
         means.money[place.side] -= price
+        self._left[place.side] -= _more(place, means, self._state.spec)
+        means.added[place.side] += price
+        means.worth[place.side] += notional(place.price, place.size, self._state.spec.quote_lot_size)
         # A seat on the book that the same change gives up first; the other bundles may land later or never.
         if means.vacated[place.side] > 0:
             means.vacated[place.side] -= 1
@@ -188,35 +231,37 @@ class _Screen:
         return ""
 
 
+def _more(place: Placement, means: _Means, spec: MarketSpec) -> int:
+    """Return by how much a placement raises what its side may come to; what its change withdraws is gone."""
+    added, price = means.added[place.side], cost(place.side, place.price, place.size, spec)
+    return max(0, added + price) - max(0, added)
+
+
 def _means(view: WalletView, cancels: Sequence[Cancel], state: State, settings: Settings) -> _Means:
     """Return what a wallet can do; a cancel frees its funds within the same transaction."""
     spec = state.spec
     named = {cancel.order_id for cancel in cancels}
-    leaving = [order for order in view.orders if order.order_id in named]
     money = {
         Side.BID: int(view.quote_held + view.quote_free),
         Side.ASK: int(view.base_held + view.base_free) // spec.base_lot_size,
     }
-    vacated = dict.fromkeys(Side, 0)
-    for order in leaving:
-        money[order.side] += cost(order.side, order.price, order.size, spec)
-        vacated[order.side] += 1
+    vacated, added, worth = dict.fromkeys(Side, 0), dict.fromkeys(Side, 0), dict.fromkeys(Side, Lamports(0))
+    for order in view.orders:
+        spent = cost(order.side, order.price, order.size, spec)
+        if order.order_id in named:
+            money[order.side] += spent
+            vacated[order.side] += 1
+            added[order.side] -= spent
+        else:
+            worth[order.side] += notional(order.price, order.size, spec.quote_lot_size)
     return _Means(
         money=money,
         largest={side: largest_order(view, side, spec, settings) for side in Side},
         vacated=vacated,
-        seats=settings.orders_per_wallet - len(view.orders) + len(leaving),
+        added=added,
+        worth=worth,
+        seats=settings.orders_per_wallet - len(view.orders) + sum(vacated.values()),
     )
-
-
-def _promised(side: Side, state: State) -> int:
-    """Return how many orders of ours a side may come to hold, whatever lands of what flies."""
-    count = sum(order.side is side for view in state.views.values() for order in view.orders)
-    for flight in state.in_flight.values():
-        if isinstance(flight.action, Execute):
-            places = sum(place.side is side for place in flight.action.places)
-            count += max(0, places - sum(cancel.side is side for cancel in flight.action.cancels))
-    return count
 
 
 def _never_meet(actions: Sequence[AnyAction], state: State) -> None:

@@ -3,6 +3,7 @@
 Rules of this file
 - Each IDLE_INTERVAL without a trade narrows the spread by a quarter of (INSIDE - MIN), down to MIN; a trade,
   anybody's, widens it back to INSIDE. Real quotes at real risk, never a trade of our own.
+- While ``widened`` (a drawdown) it is twice INSIDE, however long nobody trades.
 - ``quoted`` is what the standing ladder was built with; a step is due when that is no longer right.
 """
 
@@ -20,9 +21,12 @@ class Presence:
 
     since: Millis
     quoted: Bps | None = None
+    widened: bool = False
 
     def spread_bps(self, now: Millis, settings: Settings) -> Bps:
-        """Return the inside spread for ``now``, between MIN_SPREAD and INSIDE_SPREAD."""
+        """Return the inside spread for ``now``, between MIN_SPREAD and INSIDE_SPREAD unless widened."""
+        if self.widened:
+            return settings.inside_spread * 2
         idle = max(0, int(now) - int(self.since))
         steps = min(STEPS, idle // int(settings.idle_interval))
         room = int(settings.inside_spread) - int(settings.min_spread)

@@ -1,20 +1,26 @@
 """Quote: follow the price, rebuild the ladder when a trigger says so, repair it on every event.
 
 Every event diffs the target with what stands and what flies; whatever was lost, dropped or evicted is put
-back by that same path. While nothing may be placed, only what stands on the wrong side of P is withdrawn.
+back by that same path. While nothing may be placed, what stands on the wrong side of P, on a stopped side or
+with a wallet set aside is withdrawn. While the chain cannot be seen, nothing is changed; after
+STALE_WITHDRAW_AFTER all that is known to stand is withdrawn.
 """
+
+from collections.abc import Callable
 
 from bmv.config import Settings
 from bmv.core.absorb import begin_halt
 from bmv.core.channel import channel, following
 from bmv.core.cost import estimate
 from bmv.core.decay import BPS, FINE
+from bmv.core.guarding import guarding
 from bmv.core.limits import standstill
+from bmv.core.opening import opening
 from bmv.core.pivot import SolFade
 from bmv.core.plan import MAX_CHANGE, Plan, cancel_of, diff, own_range
 from bmv.core.prior import prior
 from bmv.core.rebuilding import price_fine, rebuild_if_due
-from bmv.core.state import State
+from bmv.core.state import Phase, State
 from bmv.core.triggers import Trigger
 from bmv.events import (
     AnyAction,
@@ -28,7 +34,7 @@ from bmv.events import (
     Tick,
     TreasurySeen,
 )
-from bmv.model import Quote, Side
+from bmv.model import LiveOrder, Quote, Side
 from bmv.units import Lamports, Millis
 
 _QUIET = (Tick, MarketSeen, OracleSeen, SupplySeen, TreasurySeen)
@@ -47,18 +53,22 @@ ORACLE_PATIENCE_MS = Millis(60_000)
 
 def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]:
     """Return what to change now; most events change nothing."""
-    if not state.feed_up:
-        return []
-    if not _worth_a_look(state, event):
+    if state.now - state.seen_at > settings.stale_withdraw_after:
+        return _blind(state)
+    state.guards.blind = False
+    if not state.feed_up or not _worth_a_look(state, event):
         return []
     state.stirred = False
     if reason := reprice(state, settings):
         waits = reason == NO_SOL_USD and state.now - Millis(state.market.pivot.started) < ORACLE_PATIENCE_MS
         return [] if waits else begin_halt(state, reason)
-    told = _out_of_channel(state)
+    told = [*guarding(state, settings), *_out_of_channel(state)]
+    if state.phase is not Phase.QUOTING:
+        return told
     _drop_under_the_floor(state)
     if standstill(state, settings):
         return [*told, *_exposed(state), *_crank(state)]
+    told += opening(state, settings)
     # An unconfirmed jump: the old price and the target stand; limits see to it that repairs raise nothing.
     trigger = rebuild_if_due(state, settings) if _confirmed(state) else None
     views = [view for _, view in sorted(state.views.items())]
@@ -76,19 +86,39 @@ def _worth_a_look(state: State, event: AnyEvent) -> bool:
 
 
 def _exposed(state: State) -> list[AnyAction]:
-    """Withdraw what stands on the wrong side of P: it is not replaced now, but nobody shall pick it off."""
-    highest_bid, busy = price_fine(state), state.busy()
+    """Withdraw what stands on the wrong side of P: it is not replaced now, but nobody shall pick it off.
+
+    With it goes what the guards hold back.
+    """
+    highest_bid, guards = price_fine(state), state.guards
     lowest_ask = max(highest_bid, _ask_floor(state))
+    return _withdrawals(
+        state,
+        lambda order: (
+            ((fine := int(order.price) * FINE) > highest_bid and order.side is Side.BID)
+            or (fine < lowest_ask and order.side is Side.ASK)
+            or order.side in guards.stopped
+            or order.wallet in guards.aside
+        ),
+    )
+
+
+def _blind(state: State) -> list[AnyAction]:
+    """Withdraw all that is known to stand: nobody knows what it is worth any more, or whether it is there."""
+    guards, silent = state.guards, state.now - state.seen_at
+    told: list[AnyAction] = [] if guards.blind else [Report("STALE_WITHDRAWAL", {"silent_ms": int(silent)})]
+    guards.blind = True
+    return [*told, *_withdrawals(state, lambda _: True)]
+
+
+def _withdrawals(state: State, leaves: Callable[[LiveOrder], bool]) -> list[AnyAction]:
+    """Return the cancels of all orders that are to leave, of wallets that nothing is under way for."""
+    busy = state.busy()
     actions: list[AnyAction] = []
     for wallet, view in sorted(state.views.items()):
-        wrong = [
-            order
-            for order in view.orders
-            if ((fine := int(order.price) * FINE) > highest_bid and order.side is Side.BID)
-            or (fine < lowest_ask and order.side is Side.ASK)
-        ]
-        if wrong and wallet not in busy:
-            cancels = tuple(cancel_of(order) for order in wrong[:MAX_CHANGE])
+        leaving = [order for order in view.orders if leaves(order)]
+        if leaving and wallet not in busy:
+            cancels = tuple(cancel_of(order) for order in leaving[:MAX_CHANGE])
             actions.append(Execute(state.take_ticket(), wallet, cancels, ()))
     return actions
 
@@ -131,9 +161,9 @@ def _walk(state: State, settings: Settings) -> int:
 
     A side without funds refills when the other one trades: P goes away from what stands. A side that found
     no price in its zone refills when P comes back into the channel: towards what stands. While nothing may be
-    placed, no side can refill.
+    placed, or a guard has stopped a side, none can refill.
     """
-    if standstill(state, settings):
+    if state.guards.stopped or standstill(state, settings):
         return 0
     own = own_range(order for view in state.views.values() for order in view.orders)
     if (own.highest_bid is None) == (own.lowest_ask is None):
@@ -169,11 +199,18 @@ def _ask_floor(state: State) -> int:
 
 
 def _placeable(state: State) -> tuple[Quote, ...]:
-    """Return the target without the levels that wait after an eviction."""
+    """Return the target without the levels that wait after an eviction, and what the guards hold back."""
     resting = {key for key, rest in state.evicted.items() if rest.until > state.now}
-    if not resting:
+    stopped, aside = state.guards.stopped, state.guards.aside
+    if not resting and not stopped and not aside:
         return state.target.quotes
-    return tuple(quote for quote in state.target.quotes if (quote.side, quote.price) not in resting)
+    return tuple(
+        quote
+        for quote in state.target.quotes
+        if (quote.side, quote.price) not in resting
+        and quote.side not in stopped
+        and quote.wallet not in aside
+    )
 
 
 def _changes(state: State, plan: Plan) -> list[AnyAction]:

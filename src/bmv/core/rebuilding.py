@@ -11,14 +11,15 @@ from bmv.config import Settings
 from bmv.core import penny
 from bmv.core.allocation import assign, cost
 from bmv.core.capacity import capacity, grid_levels
-from bmv.core.decay import BPS, FINE
+from bmv.core.decay import BPS
+from bmv.core.exposure import ask_cap, bid_cap, value
 from bmv.core.funding import proposals
+from bmv.core.guarding import usable
 from bmv.core.ladder import (
     SideLadder,
     Zone,
     build_side,
     buy_budget,
-    exposure_cap,
     sell_budget,
     shares,
     stepped_density,
@@ -45,8 +46,8 @@ def rebuild_if_due(state: State, settings: Settings) -> Trigger | None:
     if own_range(levels).crossed:
         trigger = Trigger(trigger.name, trigger.cause)
         levels = _levels(state, settings, trigger)
-    ready = [state.views[wallet] for wallet in state.ready_wallets()]
-    quotes, waiting = assign(levels, ready, state.spec, settings, state.flying_places())
+    fit = usable(state)
+    quotes, waiting = assign(levels, fit, state.spec, settings, state.flying_places())
     old, whole = state.target, trigger.sides == BOTH and not trigger.inner
     if trigger.name == "forced" and not worth_sending(old.quotes, quotes, settings):
         old.built_at = state.now
@@ -57,7 +58,7 @@ def rebuild_if_due(state: State, settings: Settings) -> Trigger | None:
         prices=old.prices | dict.fromkeys(built, price_fine(state)),
         built_at=state.now if whole else old.built_at,
         waiting=waiting,
-        transfers=proposals(quotes, waiting, ready, state.spec, settings),
+        transfers=proposals(quotes, waiting, fit, state.spec, settings),
         # Only top-ups count as such: a touch taken soon after a rebuild need not wait for the next one.
         topped_up_at=old.topped_up_at if whole else old.topped_up_at | built,
         wallets=state.ready_wallets(),
@@ -90,6 +91,8 @@ def _levels(state: State, settings: Settings, trigger: Trigger) -> list[Level]:
 def _built(
     state: State, settings: Settings, side: Side, old: Sequence[Level], trigger: Trigger
 ) -> Sequence[Level]:
+    if side in state.guards.stopped:
+        return ()
     ladder = _ladder(state, settings, side)
     if not ladder.levels or ladder.levels[0].point != TOUCH:
         return ladder.levels
@@ -172,7 +175,7 @@ def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
         lattice=market.lattices[side],
         low_fine=low,
         high_fine=high,
-        levels=min(counts[side], room),
+        levels=counts[side],
         budget=budget,
         price_fine=price_fine(state),
         opposite=state.book.best_ask if bid else state.book.best_bid,
@@ -180,31 +183,38 @@ def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
         size_ratio=settings.buy_size_ratio if bid else settings.sell_size_ratio,
         reanchor=settings.reanchor,
         quote_lot_size=state.spec.quote_lot_size,
-        clip=Clip.CAPACITY if room < counts[side] else clip,
+        clip=clip,
         binding=market.channel.binding,
     )
-    return build_side(zone, market.weights.get(side))
+    return _within(build_side(zone, market.weights.get(side)), room, state)
+
+
+def _within(ladder: SideLadder, room: int, state: State) -> SideLadder:
+    """Leave out the outermost levels, for which the book has no room; their money waits.
+
+    The others stay as they are: who fills the book must not make us write the rest of the ladder anew.
+    """
+    if len(ladder.levels) <= room:
+        return ladder
+    last, cut = ladder.levels[room - 1], _money(ladder.levels[room:], state)
+    why = last.why and last.why.cut_by(Clip.CAPACITY)
+    kept = (*ladder.levels[: room - 1], Level(last.side, last.point, last.price, last.size, why))
+    return SideLadder(kept, ladder.standing - cut, ladder.waiting + cut, ladder.rest, ladder.weights)
 
 
 def _budget(state: State, settings: Settings, side: Side) -> tuple[int, Clip]:
     """Return what a side may spend, and what cut it."""
     spec, price = state.spec, price_fine(state)
-    sol = sum((view.quote_total for view in state.views.values()), Lamports(0))
-    tokens = sum(
-        (atoms_to_lots(view.base_total, spec.base_lot_size) for view in state.views.values()), BaseLots(0)
-    )
+    views = usable(state)
+    sol = sum((view.quote_total for view in views), Lamports(0))
+    tokens = sum((atoms_to_lots(view.base_total, spec.base_lot_size) for view in views), BaseLots(0))
     if side is Side.ASK:
-        equity = sol + _value(tokens, price, spec.quote_lot_size)
-        return int(
-            sell_budget(tokens, equity, price, spec.quote_lot_size, settings.min_base_share)
-        ), Clip.NONE
-    bought = _value(max(BaseLots(0), state.flow.net_base), price, spec.quote_lot_size)
-    cap = exposure_cap(bought, sol, Lamports(0), settings.max_base_share)
+        equity = sol + value(tokens, price, spec.quote_lot_size)
+        above = int(sell_budget(tokens, equity, price, spec.quote_lot_size, settings.min_base_share))
+        most = ask_cap(state, settings, price).planned
+        return min(above, most), Clip.EXPOSURE if most < above else Clip.NONE
+    cap = bid_cap(state, settings, price).planned
     paced = buy_budget(sol, Lamports(state.flow.paid(state.now)), sol, settings)
-    if cap < paced:
-        return max(0, int(cap)), Clip.EXPOSURE
+    if cap < int(paced):
+        return cap, Clip.EXPOSURE
     return int(paced), Clip.PACE if paced < sol else Clip.NONE
-
-
-def _value(lots: BaseLots, price: int, quote_lot_size: int) -> Lamports:
-    return Lamports(int(lots) * price * quote_lot_size // FINE)

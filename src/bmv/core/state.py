@@ -12,6 +12,8 @@ from bmv.config import DAY_MS
 from bmv.core.allocation import Waiting
 from bmv.core.channel import Channel, Inertia
 from bmv.core.decay import decayed
+from bmv.core.drawdown import Drawdown
+from bmv.core.failures import Backoff, Failures
 from bmv.core.funding import Transfer
 from bmv.core.ladder import Weights
 from bmv.core.lattice import Lattice
@@ -22,9 +24,6 @@ from bmv.core.price import PriceReading, PriceTracker
 from bmv.events import Action, Execute
 from bmv.model import ForeignBook, MarketSpec, Placement, Quote, Side, WalletIndex, WalletView
 from bmv.units import BaseAtoms, BaseLots, Bps, Lamports, MicroUsd, Millis, Slot, Ticks
-
-MOST_DOUBLED = 1 << 8
-"""A wait that doubles ends at this many times the first one."""
 
 
 class Phase(StrEnum):
@@ -50,21 +49,6 @@ class InFlight:
     sent_at: Millis
     landed: Slot | None = None
     arrived: set[int] = field(default_factory=set)
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Something that failed rests for ``wait``, until ``until``; failing again soon doubles the wait."""
-
-    until: Millis
-    wait: Millis
-
-    @classmethod
-    def after(cls, before: "Backoff | None", now: Millis, first: Millis) -> "Backoff":
-        """Return the rest after a failure at ``now``; ``before`` counts for as long again as it lasted."""
-        again = before is not None and now < before.until + before.wait
-        wait = min(before.wait * 2, first * MOST_DOUBLED) if before is not None and again else first
-        return cls(now + wait, wait)
 
 
 @dataclass(slots=True)
@@ -143,6 +127,20 @@ class Treasury:
 
 
 @dataclass(slots=True)
+class Guards:
+    """What the guards remember and what they hold back: sides and wallets, each with the reason.
+
+    ``blind``: what stands is being withdrawn because the chain was not seen for long.
+    """
+
+    drawdown: Drawdown = field(default_factory=Drawdown)
+    failures: Failures = field(default_factory=Failures)
+    stopped: dict[Side, str] = field(default_factory=dict)
+    aside: dict[WalletIndex, str] = field(default_factory=dict)
+    blind: bool = False
+
+
+@dataclass(slots=True)
 class State:
     """The engine's belief; see the module's rules.
 
@@ -170,6 +168,7 @@ class State:
     treasury: Treasury = Treasury()
     evicted: dict[tuple[Side, Ticks], Backoff] = field(default_factory=dict)
     failed: dict[WalletIndex, Backoff] = field(default_factory=dict)
+    guards: Guards = field(default_factory=Guards)
     queue_count: int = 0
     own_pending: int = 0
     cranked_at: Millis = Millis(0)
@@ -186,8 +185,11 @@ class State:
         return ticket
 
     def ready_wallets(self) -> tuple[WalletIndex, ...]:
-        """Return the wallets that can hold orders."""
-        return tuple(wallet for wallet, view in sorted(self.views.items()) if view.ready)
+        """Return the wallets that can hold orders: open, and not set aside."""
+        aside = self.guards.aside
+        return tuple(
+            wallet for wallet, view in sorted(self.views.items()) if view.ready and wallet not in aside
+        )
 
     def flying_places(self) -> list[Placement]:
         """Return every placement that may still come to stand."""

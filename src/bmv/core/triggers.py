@@ -2,7 +2,7 @@
 
 | trigger | when | what |
 |---|---|---|
-| signal | first ladder, other settings, a wallet came or went, the chain disagrees | both sides |
+| signal | first ladder, other settings, a wallet or a side came or went, the chain disagrees | both sides |
 | threshold | P is more than REBALANCE_THRESHOLD from where a side was built | both sides |
 | local | an idle step, a rival in front | the first orders, what stands behind them stays |
 | forced | FORCED_SYNC has passed | both sides, unless that changes too little |
@@ -68,7 +68,8 @@ def _timed(state: State, settings: Settings) -> Trigger | None:
     standing = {quote.side for quote in target.quotes if quote.point == TOUCH}
     for side in BOTH:
         rested = state.now - target.topped_up_at.get(side, Millis(0)) >= settings.topup_min_interval
-        if side not in standing and side not in state.market.closed and rested:
+        held_back = side in state.market.closed or side in state.guards.stopped
+        if side not in standing and not held_back and rested:
             return Trigger("local", "top-up", (side,))
     return None
 

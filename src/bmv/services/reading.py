@@ -22,7 +22,7 @@ from bmv.venue.openbook_v1.instructions import MarketKeys
 from bmv.venue.openbook_v1.layouts import ORDER_SLOTS
 from bmv.venue.openbook_v1.queues import EventQueueAccount, QueueEvent, decode_event_queue
 from bmv.venue.openbook_v1.slab import BookOrder, decode_book_side
-from bmv.venue.token import decode_token_account
+from bmv.venue.token import TokenAccountState, decode_token_account
 
 _MARKET_ACCOUNTS = 3
 _WALLET_ACCOUNTS = 4
@@ -247,6 +247,7 @@ def wallet_view(
         order_slots=account.free_slots if account else ORDER_SLOTS,
         ready=account is not None and all(held),
         orders=orders,
+        frozen=any(account is not None and account.state is TokenAccountState.FROZEN for account in held),
     )
 
 
