@@ -13,13 +13,16 @@ import msgspec
 from bmv.app.assembly import Assembly
 from bmv.app.demo import JOURNAL_NAME, DemoOptions, run_demo
 from bmv.app.world import World, WorldOptions
-from bmv.config import read
+from bmv.config import Settings, read
+from bmv.core.decide import decide
+from bmv.core.reconfiguring import settings_for
+from bmv.core.state import new_state
 from bmv.events import AnyEvent, BundleResolved, ConfigChanged, ConfigRefused
-from bmv.model import Outcome
+from bmv.model import MarketSpec, Outcome
 from bmv.observe.journal import Journal
 from bmv.sandbox.clock import LoopClock
 from bmv.services.reload import SettingsFile
-from bmv.units import Lamports
+from bmv.units import Lamports, Millis
 from tests.services.living_world import living, settings_with, virtually
 
 FIRST = "GRID_LEVELS = 24\n"
@@ -30,6 +33,20 @@ def events(journal: Path) -> list[AnyEvent]:
     lines = (msgspec.json.decode(line, type=dict[str, msgspec.Raw]) for line in journal.open("rb"))
     read_event = msgspec.json.Decoder(AnyEvent).decode
     return [read_event(line["event"]) for line in lines if "event" in line]
+
+
+def check_replay(journal: Path) -> None:
+    """Play a journal into a fresh engine, settings and their changes as it tells them: the same actions."""
+    lines = [msgspec.json.decode(line, type=dict[str, msgspec.Raw]) for line in journal.open("rb")]
+    run = msgspec.json.decode(lines[0]["run"])
+    settings = Settings.model_validate(run["settings"])
+    state = new_state(msgspec.convert(run["market"], MarketSpec), run["wallets"], Millis(run["at"]))
+    done = []
+    for event in events(journal):
+        settings = settings_for(event, settings)
+        state, approved = decide(state, event, settings)
+        done += [msgspec.json.encode(action) for action in approved.actions]
+    assert done == [bytes(line["action"]) for line in lines if "action" in line]
 
 
 def demo(file: Path, state: Path, speed: float | None, seconds: float, look: Any = None) -> dict[str, Any]:
@@ -70,6 +87,7 @@ def test_dispatcher_and_reader_use_the_settings_that_hold_now(tmp_path: Path) ->
         for part in (seen[:turn], seen[turn:])
     ]
     assert tips == [{int(before.jito_tip)}, {2_000_000}]
+    check_replay(tmp_path / "journal")
 
 
 def test_a_demo_in_real_time_follows_its_file_and_refuses_bad_ones(tmp_path: Path) -> None:
@@ -96,6 +114,7 @@ def test_a_demo_in_real_time_follows_its_file_and_refuses_bad_ones(tmp_path: Pat
     assert [type(event) for event in told] == [ConfigRefused, ConfigChanged]
     assert report["clean"]
     assert report["errors"] == {}
+    check_replay(tmp_path / "state" / JOURNAL_NAME)
 
 
 def test_virtual_time_does_not_watch_the_file_and_stays_repeatable(tmp_path: Path) -> None:

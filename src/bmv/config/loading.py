@@ -115,7 +115,7 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
 
 
 def _unknown(entry: Given) -> BadInput:
-    near = difflib.get_close_matches(entry.key.upper(), KNOWN_KEYS, n=1)
+    near = difflib.get_close_matches(entry.key.upper(), KNOWN_KEYS, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else ""
     return entry.refused("known keys only" + (hint.replace("PCT", "%") if "%" in entry.spelled else hint))
 

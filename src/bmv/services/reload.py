@@ -106,6 +106,8 @@ class Reload:
             )
         self._admit(found.settings)
         vain = found.edited_in_vain(self._running)
+        if found.ignored and found.ignored != self._running.ignored:
+            self._log.warning("CONFIG_IGNORED", reason=found.ignored_note)
         self._running = found
         if changed or vain or self._refused:
             self._refused = False
