@@ -125,7 +125,10 @@ def test_the_journal_played_into_a_fresh_decide_gives_the_same_bytes(watched: Wa
     first, *lines = watched.journal.splitlines()
     run = msgspec.json.decode(first)["run"]
     assert (run["at"], run["wallets"]) == (int(watched.run.started), 4)
-    assert run["settings"] == watched.run.settings.written()
+    # The world's own locked accounts are part of them.
+    settings = assembly.engine.settings
+    assert run["settings"] == settings.written()
+    assert settings.locked_accounts
     spec = msgspec.convert(run["market"], MarketSpec)
     assert spec == assembly.spec
     state = new_state(spec, run["wallets"], Millis(run["at"]))
@@ -135,7 +138,7 @@ def test_the_journal_played_into_a_fresh_decide_gives_the_same_bytes(watched: Wa
         if "event" in raw:
             event = read_event(raw["event"])
             replayed.append(b'{"event":' + write(event) + b"}")
-            state, approved = decide(state, event, watched.run.settings)
+            state, approved = decide(state, event, settings)
             replayed += [b'{"action":' + write(action) + b"}" for action in approved.actions]
     assert replayed == lines
     assert len(replayed) > 500
@@ -172,7 +175,7 @@ def test_the_view_encodes_and_every_field_is_what_it_says(watched: Watched) -> N
     assert {level.state for view in watched.views for level in view.ladder} >= {"in-flight", "live"}
     last = [view for view in watched.views if view.state == "quoting"][-1]
     assert (len(last.wallets), last.mode, last.symbol) == (4, "demo", "BMV")
-    assert len([level for level in last.ladder if level.state == "live"]) > 60
+    assert len([level for level in last.ladder if level.state == "live"]) > 50
     assert last.equity_sol is not None
     assert last.price is not None
     assert last.channel is not None
@@ -202,7 +205,7 @@ def test_more_wallets_than_one_answer_holds_are_read_and_drained() -> None:
     report = run(120, wallets=30, levels=90).report
     assert report["after_drain"] == {"orders_live": 0, "locked": 0}
     assert (report["identity_residual_lamports"], report["errors"]) == (0, {})
-    assert report["at_end"]["orders_live"] > 60
+    assert report["at_end"]["orders_live"] > 50
 
 
 def test_one_wallet_alone_can_hold_a_ladder() -> None:

@@ -94,3 +94,31 @@ def test_a_written_value_reads_as_a_person_would_write_it() -> None:
     odd = Settings().model_copy(update={"idle_interval": 90_500, "seed_price": Decimal("0.000001")}).written()
     assert odd["IDLE_INTERVAL_MIN"] == "90500ms"
     assert Decimal(str(odd["SEED_PRICE"])) == Decimal("0.000001")
+
+
+LOCKS = ("So11111111111111111111111111111111111111112", "8VMi93EEqSGCHGjRGNhEFBkGoNZTQxUFfFYWDEX2e5Uf")
+
+
+def given_as(**keys: Any) -> Settings:
+    """Return settings from values as a file has them."""
+    return Settings(**keys)
+
+
+def test_addresses_are_a_list_or_text_with_commas_and_written_as_text() -> None:
+    assert given_as(LOCKED_ACCOUNTS=list(LOCKS)).locked_accounts == LOCKS
+    locked = given_as(LOCKED_ACCOUNTS=f" {LOCKS[0]} ,{LOCKS[1]}")
+    assert locked.locked_accounts == LOCKS
+    assert given_as(**locked.written()) == locked
+    assert said("LOCKED_ACCOUNTS", LOCKS) == ", ".join(LOCKS)
+
+
+@pytest.mark.parametrize("value", ["abc", [LOCKS[0], "0OIl"], [LOCKS[0]] * 2, 7, [7]])
+def test_what_is_no_list_of_addresses_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="address"):
+        given_as(LOCKED_ACCOUNTS=value)
+
+
+def test_target_control_is_dynamic_or_a_percentage() -> None:
+    assert given_as(TARGET_CONTROL_PCT="dynamic").target_control is None
+    assert given_as(TARGET_CONTROL_PCT="12.5").target_control == 1_250
+    assert said("TARGET_CONTROL_PCT", None) == "dynamic"

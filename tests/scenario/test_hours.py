@@ -36,7 +36,8 @@ def test_a_calm_hour_stands_complete_and_balances(hour: Run) -> None:
     assert report["errors"] == {}
     assert report["levels_wanted"]["median_standing_share"] >= 0.98
     assert report["levels_wanted"]["min_standing_share"] >= 0.9
-    assert report["levels_wanted"]["median"] > 60
+    # Target Control doubles the density here, which thins the SELL zone.
+    assert report["levels_wanted"]["median"] > 50
     assert report["price_error"]["share_within_2pct"] == 1.0
     assert report["bundles"]["failed"] == report["bundles"]["expired"] == 0
 

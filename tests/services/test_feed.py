@@ -1,6 +1,7 @@
 """The feed against the simulated node: nothing lost, nothing twice, never backwards, always again."""
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -8,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from bmv.events import AnyEvent, FeedLost, MarketSeen, Tick
+from bmv.events import AnyEvent, FeedLost, MarketSeen, SupplySeen, Tick
+from bmv.sandbox.account import Account
 from bmv.sandbox.clock import LoopClock
 from bmv.sandbox.faults import RATES, STANDARD
 from bmv.sandbox.ledger import SlotReport
 from bmv.services.feed import RESYNC_S
-from bmv.units import Slot
+from bmv.units import BaseAtoms, Slot
 from bmv.venue.openbook_v1.queues import decode_event_queue
 from tests.services.living_world import NOBODY, Living, living, virtually
 
@@ -107,6 +109,27 @@ def test_one_absurd_slot_does_not_blind_the_feed_for_ever() -> None:
             lost = [number for number, event in enumerate(told) if isinstance(event, FeedLost)]
             assert len(lost) == 1
             assert any(isinstance(event, MarketSeen) for event in told[lost[0] :])
+
+    virtually(scenario)
+
+
+def test_the_supply_is_told_before_the_market_and_again_only_when_it_changes() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with listening(clock, crowd=NOBODY) as (it, told):
+            await asyncio.sleep(120)
+            assert isinstance(told[0], SupplySeen | Tick)
+            first = next(event for event in told if not isinstance(event, Tick))
+            supply = it.world.genesis.supply_atoms
+            assert first == SupplySeen(at=first.at, supply=BaseAtoms(supply), locked=BaseAtoms(0))
+            assert sum(isinstance(event, SupplySeen) for event in told) == 1
+            mint = it.world.chain.account(it.world.mint)
+            assert mint is not None
+            burnt_mint = Account(mint.lamports, mint.data, mint.owner)
+            struct.pack_into("<Q", burnt_mint.data, 36, supply - 5)
+            it.world.chain.bank.put(it.world.mint, burnt_mint, it.world.chain.slot)
+            await asyncio.sleep(60)
+            burnt = [event for event in told if isinstance(event, SupplySeen)][1:]
+            assert [int(event.supply) for event in burnt] == [supply - 5]
 
     virtually(scenario)
 

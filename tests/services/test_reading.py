@@ -128,6 +128,27 @@ def test_the_first_reading_tells_every_wallet_and_later_ones_only_what_changed()
     assert [view.wallet for view in bench.reader.read(AT, bench.accounts()).wallets] == [0, 1]
 
 
+def test_supply_and_locked_accounts_are_read_with_everything_else(bench: Bench) -> None:
+    genesis = bench.world.genesis
+    locked = [Pubkey(account) for account in genesis.locked_accounts]
+    closed = Pubkey.new_unique()
+    reader = Reader(bench.world.spec, bench.keys, bench.wallets, Settings, [*locked, closed])
+    found = reading(bench.world, reader.keys, 1)
+    seen = reader.read_supply(AT, found)
+    assert int(seen.supply) == genesis.supply_atoms
+    assert int(seen.locked) == genesis.supply_atoms * 30 // 100
+    assert len(reader.read(AT, found).wallets) == 2
+    nothing_locked = bench.reader.read_supply(AT, bench.accounts())
+    assert (nothing_locked.supply, int(nothing_locked.locked)) == (seen.supply, 0)
+
+
+def test_a_mint_that_is_none_is_bad_bytes(bench: Bench) -> None:
+    found = bench.accounts()
+    found.accounts[-1] = None
+    with pytest.raises(BadBytes, match="mint"):
+        bench.reader.read_supply(AT, found)
+
+
 @pytest.mark.parametrize("side", list(Side))
 def test_our_fill_is_told_with_its_numbers(bench: Bench, side: Side) -> None:
     bench.trade(bench.ours[1], bench.stranger, side=side, price=11_950, lots=4)

@@ -16,7 +16,7 @@ from bmv.chain.stream import AccountStream
 from bmv.config import Settings
 from bmv.core.capacity import check_levels
 from bmv.core.state import new_state
-from bmv.errors import BadBytes, OutsideError, Refused
+from bmv.errors import BadBytes, BadInput, OutsideError, Refused
 from bmv.keys.signer import InProcessSigner, Secret
 from bmv.model import MarketSpec
 from bmv.observe.journal import Journal
@@ -30,7 +30,7 @@ from bmv.services.record import Record, count_error
 from bmv.venue.openbook_v1.addresses import OPENBOOK_V1
 from bmv.venue.openbook_v1.codec import decode_market
 from bmv.venue.openbook_v1.instructions import MarketKeys
-from bmv.venue.token import decode_mint
+from bmv.venue.token import decode_mint, decode_token_account
 
 RPC_TIMEOUT_S, JITO_TIMEOUT_S, STREAM_SILENCE_S = 10.0, 5.0, 5.0
 
@@ -77,7 +77,8 @@ async def assemble(
 
     ``seconds`` is the loop's monotonic time; ``seed`` feeds the jitter of retries and the choice of tip
     accounts. Raises OutsideError where the chain cannot be read, BadBytes where this is not a
-    market, BadInput where GRID_LEVELS asks for more than wallets and book hold.
+    market, BadInput where GRID_LEVELS asks for more than wallets and book hold, or LOCKED_ACCOUNTS names
+    what is no account of the token.
     """
     errors: Counter[str] = Counter()
     rpc, block_engine = _clients(outside, session, seconds, seed, partial(count_error, errors))
@@ -85,11 +86,12 @@ async def assemble(
     check_levels(spec, len(signer.pubkeys()), settings)
     record = Record(spec, errors)
     wallets = [WalletAccounts.of(owner, market) for owner in signer.pubkeys()]
+    locked = await _locked_accounts(rpc, market, settings)
     state = new_state(spec, len(wallets), clock.now())
     start = {"version": __version__, "at": int(state.now), "wallets": len(wallets), "market": spec}
     journal.begin({**start, "settings": settings.written()})
     engine = Engine(state, settings, journal, record, clock)
-    reader = Reader(spec, market, wallets, lambda: engine.settings)
+    reader = Reader(spec, market, wallets, lambda: engine.settings, locked)
     watched = [market.bids, market.asks, market.event_queue]
     stream = AccountStream(
         session,
@@ -115,6 +117,20 @@ async def assemble(
         on_sent=record.sent,
     )
     return Assembly(engine, feed, dispatcher, spec, market, wallets)
+
+
+async def _locked_accounts(rpc: Rpc, market: MarketKeys, settings: Settings) -> list[Pubkey]:
+    """Return the locked accounts; a wrong one would count tokens as free, or stop every reading."""
+    keys = [Pubkey.from_string(each) for each in settings.locked_accounts]
+    for key, image in zip(keys, (await rpc.accounts(keys)).accounts if keys else (), strict=True):
+        try:
+            sound = image is not None and decode_token_account(image.data).mint == market.base_mint
+        except BadBytes:
+            sound = False
+        if not sound:
+            allowed = f"token accounts of {market.base_mint}"
+            raise BadInput("LOCKED_ACCOUNTS", str(key), allowed, "settings and chain together")
+    return keys
 
 
 def _clients(

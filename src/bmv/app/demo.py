@@ -85,7 +85,7 @@ class _Demo:
                 session,
                 self._world.market,
                 InProcessSigner(self._world.keypairs),
-                self._options.settings,
+                self._settings(),
                 clock=self._clock,
                 seconds=self._loop.time,
                 journal=self._journal,
@@ -93,6 +93,10 @@ class _Demo:
             )
             async with (shown or _unshown)(self._world, assembly):
                 return await self._run_engine(assembly)
+
+    def _settings(self) -> Settings:
+        """Return the settings for this world: its token has locked accounts of its own."""
+        return self._options.settings.model_copy(update={"locked_accounts": self._world.locked_accounts})
 
     @contextlib.asynccontextmanager
     async def _outside(self) -> AsyncIterator[tuple[Outside, aiohttp.ClientSession]]:

@@ -100,6 +100,11 @@ class World:
         """Return the token's mint."""
         return bytes(Pubkey.from_string(self.genesis.spec.base_mint))
 
+    @property
+    def locked_accounts(self) -> tuple[str, ...]:
+        """Return the token accounts whose holdings are locked."""
+        return tuple(str(Pubkey(account)) for account in self.genesis.locked_accounts)
+
     async def start(self, *, port: int = 0, unix_path: Path | None = None) -> Outside:
         """Serve the world and let the crowd act; return where it is."""
         await self.server.start(port=port, unix_path=unix_path)

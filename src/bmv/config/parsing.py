@@ -15,8 +15,9 @@ from functools import partial
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer
+from solders.pubkey import Pubkey
 
-from bmv.units import LAMPORTS_PER_SOL, Bps, Lamports, Millis
+from bmv.units import LAMPORTS_PER_SOL, MICROS_PER_USD, Bps, Lamports, MicroUsd, Millis
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -67,6 +68,26 @@ def _whole_or_auto(value: object) -> int | None:
     return None if value == "auto" else _scaled(value, 1)
 
 
+def _scaled_or_dynamic(value: object) -> int | None:
+    return None if value == "dynamic" else _scaled(value, 100)
+
+
+def _addresses(value: object) -> tuple[str, ...]:
+    """Return addresses from a list, or from text with commas between them."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+        raise ValueError("a list of addresses")
+    for each in value:
+        try:
+            Pubkey.from_string(each)
+        except ValueError as error:
+            raise ValueError(f"addresses in base58; {each!r} is none") from error
+    if len(set(value)) < len(value):
+        raise ValueError("each address once")
+    return tuple(value)
+
+
 def _duration_text(value: int) -> str:
     units = ("d", "h", "min", "s", "ms") if value else ("s",)
     unit = next(unit for unit in units if value % _UNIT_MS[unit] == 0)
@@ -85,9 +106,10 @@ def _unscaled(value: int, scale: int) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How a person says a value of a key."""
+    """How a person says a value of a key; ``unset`` is the word for no value."""
 
-    text: Callable[[int], str]
+    text: Callable[[Any], str]
+    unset: str = "auto"
 
 
 Markers = tuple[BeforeValidator, PlainSerializer, Shown]
@@ -116,6 +138,21 @@ WholeOrAuto = Annotated[
     int | None,
     BeforeValidator(_whole_or_auto),
     PlainSerializer(lambda value: "auto" if value is None else value),
+    Shown(str),
+]
+PercentOrDynamic = Annotated[
+    Bps | None,
+    BeforeValidator(_scaled_or_dynamic),
+    PlainSerializer(lambda value: "dynamic" if value is None else _unscaled(value, 100)),
+    Shown(lambda value: f"{_unscaled(value, 100):f} %", "dynamic"),
+]
+BasisPoints = Annotated[Bps, *_per(1)]
+Usd = Annotated[MicroUsd, *_per(MICROS_PER_USD)]
+Addresses = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_addresses),
+    PlainSerializer(", ".join, return_type=str),
+    Shown(lambda value: ", ".join(value) or "none"),
 ]
 Number = Annotated[Decimal, BeforeValidator(_decimal)]
 Duration = Annotated[Millis, *_timed()]

@@ -51,13 +51,15 @@ def reference() -> list[Entry]:
 def _range(name: str, kind: Any) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(get_args(kind))
+    if get_origin(kind) is tuple:
+        return "addresses"
     limits = {words: said(name, value) for words, value in bounds(name).items()}
     span = (
         f"{limits['at least']} to {limits['at most']}"
         if len(limits) == 2
         else " and ".join(f"{words} {limit}" for words, limit in limits.items())
     )
-    return f"{span}, or auto" if type(None) in get_args(kind) else span
+    return f"{span}, or {said(name, None)}" if type(None) in get_args(kind) else span
 
 
 def markdown() -> str:

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 from bmv.config.settings import Settings, said
+from bmv.units import Bps
 
 TIPS_IN_THE_GAS_FLOOR = 20
 """A wallet starts with at least this many of the largest tips, or it could soon not pay for its cancels."""
+ALL = Bps(10_000)
 _ORDERED = (
     ("MIN_SPREAD_PCT", "INSIDE_SPREAD_PCT"),
     ("MIN_BASE_SHARE_PCT", "MAX_BASE_SHARE_PCT"),
@@ -25,6 +27,10 @@ def contradictions(settings: Settings) -> Iterator[dict[str, str]]:
                 low: f"at most {high}, {said(high, values[high])}",
                 high: f"at least {low}, {said(low, values[low])}",
             }
+    if settings.upper_usdc_max + settings.min_sol_reserve > ALL:
+        together = "UPPER_USDC_RATIO_MAX_% and MIN_SOL_RESERVE_% of at most 100 % together"
+        why = f"{together}, or what one rule sells another buys back"
+        yield dict.fromkeys(("UPPER_USDC_RATIO_MAX_PCT", "MIN_SOL_RESERVE_PCT"), why)
     if settings.gas_floor < settings.jito_tip * TIPS_IN_THE_GAS_FLOOR:
         least = f"a gas floor of {TIPS_IN_THE_GAS_FLOOR} tips or more (GAS_FLOOR_SOL, JITO_TIP_AMOUNT_SOL)"
         yield dict.fromkeys(("GAS_FLOOR_SOL", "JITO_TIP_AMOUNT_SOL"), least)

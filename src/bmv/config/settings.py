@@ -1,7 +1,7 @@
 """The settings of one run: every key this version reads, one frozen object.
 
-The keys are declared in ``strategy``, ``operation`` and ``safety``, one class for each part of the product
-definition: the class's docstring is the part's title, the string below a key its meaning.
+The keys are declared in ``strategy``, ``treasury``, ``operation`` and ``safety``, one class for each part of
+the product definition: the class's docstring is the part's title, the string below a key its meaning.
 """
 
 from typing import Any, Literal
@@ -10,6 +10,7 @@ from bmv.config.operation import Execution, Rebuilds, Swarm
 from bmv.config.parsing import Shown, key
 from bmv.config.safety import Safety
 from bmv.config.strategy import Channel, Keys, Ladder, Pivot, Price
+from bmv.config.treasury import TargetControl, Treasury
 
 PresetName = Literal["growth", "literal", "sla", "accumulate"]
 
@@ -29,13 +30,17 @@ PARTS: tuple[type[Keys], ...] = (
     Ladder,
     Swarm,
     Rebuilds,
+    Treasury,
+    TargetControl,
     Execution,
     Safety,
 )
 """The parts in the order they are shown in."""
 
 
-class Settings(Safety, Execution, Rebuilds, Swarm, Ladder, Channel, Pivot, Price, Preset):
+class Settings(
+    Safety, Execution, TargetControl, Treasury, Rebuilds, Swarm, Ladder, Channel, Pivot, Price, Preset
+):
     """Every parameter of the product that this version reads."""
 
     def written(self) -> dict[str, str | int]:
@@ -65,9 +70,8 @@ def is_cold(name: str) -> bool:
 
 def said(name: str, value: Any) -> str:
     """Return a value of a key as a person says it, with its unit."""
-    if value is None:
-        return "auto"
-    return next((each.text for each in FIELDS[name].metadata if isinstance(each, Shown)), str)(value)
+    shown = next((each for each in FIELDS[name].metadata if isinstance(each, Shown)), Shown(str))
+    return shown.unset if value is None else shown.text(value)
 
 
 def bounds(name: str) -> dict[str, int]:

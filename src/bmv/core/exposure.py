@@ -15,6 +15,7 @@ from typing import NamedTuple
 from bmv.config import Settings
 from bmv.core.allocation import cost
 from bmv.core.decay import BPS, FINE
+from bmv.core.financing import treasury_worth
 from bmv.core.ladder import exposure_cap
 from bmv.core.state import InFlight, State
 from bmv.events import Execute
@@ -44,7 +45,7 @@ def bid_cap(state: State, settings: Settings, price_fine: int) -> Cap:
     """Return what all bids may cost: MAX_BASE_SHARE with every bid filled, and MAX_BID_EXPOSURE."""
     sol = sum((view.quote_total for view in state.views.values()), Lamports(0))
     bought = value(max(BaseLots(0), state.flow.net_base), price_fine, state.spec.quote_lot_size)
-    share = max(0, int(exposure_cap(bought, sol, Lamports(0), settings.max_base_share)))
+    share = max(0, int(exposure_cap(bought, sol, treasury_worth(state), settings.max_base_share)))
     cap = Cap(share, grown(share, settings))
     most = int(settings.max_bid_exposure)
     return Cap(min(cap.planned, shrunk(most, settings)), min(cap.most, most)) if most else cap

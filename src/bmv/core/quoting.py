@@ -13,6 +13,7 @@ from bmv.core.absorb import begin_halt
 from bmv.core.channel import channel, following
 from bmv.core.cost import estimate
 from bmv.core.decay import BPS, FINE
+from bmv.core.financing import watch_treasury
 from bmv.core.guarding import guarding
 from bmv.core.limits import standstill
 from bmv.core.opening import opening
@@ -66,6 +67,7 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     if state.phase is not Phase.QUOTING:
         return told
     _drop_under_the_floor(state)
+    told += watch_treasury(state, settings)
     if standstill(state, settings):
         return [*told, *_exposed(state), *_crank(state)]
     told += opening(state, settings)

@@ -27,6 +27,7 @@ from bmv.core.ladder import (
 from bmv.core.lattice import Lattice
 from bmv.core.plan import own_range
 from bmv.core.state import State, Target
+from bmv.core.target import wanted_density
 from bmv.core.triggers import BOTH, Trigger, due, worth_sending
 from bmv.model import TOUCH, Clip, Level, Side
 from bmv.units import BaseLots, Bps, Lamports, Ticks, atoms_to_lots
@@ -80,7 +81,8 @@ def _levels(state: State, settings: Settings, trigger: Trigger) -> list[Level]:
     """Return what is wanted: what the trigger concerns built anew, the rest as it is."""
     if trigger.sides == BOTH and not trigger.inner:
         market = state.market
-        market.density = stepped_density(settings.buy_density, settings.buy_density, market.density)
+        wanted = wanted_density(state, settings)
+        market.density = stepped_density(wanted, settings.buy_density, market.density)
     levels: list[Level] = []
     for side in Side:
         old = [Level(q.side, q.point, q.price, q.size, q.why) for q in state.target.quotes if q.side is side]

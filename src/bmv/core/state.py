@@ -21,6 +21,7 @@ from bmv.core.oracle import Oracle
 from bmv.core.pivot import CappedPivot, PivotWindow
 from bmv.core.presence import Presence
 from bmv.core.price import PriceReading, PriceTracker
+from bmv.core.treasury import Memory
 from bmv.events import Action, Execute
 from bmv.model import ForeignBook, MarketSpec, Placement, Quote, Side, WalletIndex, WalletView
 from bmv.units import BaseAtoms, BaseLots, Bps, Lamports, MicroUsd, Millis, Slot, Ticks
@@ -92,11 +93,15 @@ class Target:
 
 @dataclass(slots=True)
 class Flow:
-    """Money that moved through fills: for the pace of buying and the cap on what was bought."""
+    """Money that moved through fills: for the pace of buying and the cap on what was bought.
+
+    ``proceeds`` is what asks brought in and no conversion has spent.
+    """
 
     net_paid: int = 0
     net_paid_at: Millis = Millis(0)
     net_base: BaseLots = BaseLots(0)
+    proceeds: Lamports = Lamports(0)
 
     def paid(self, now: Millis) -> int:
         """Return SOL paid by bids less SOL received by asks, in lamports, decayed with a 24 h half-life."""
@@ -108,6 +113,8 @@ class Flow:
         self.net_paid = self.paid(now) + sign * int(lamports)
         self.net_paid_at = now
         self.net_base += size * sign
+        if side is Side.ASK:
+            self.proceeds += lamports
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +173,7 @@ class State:
     oracle: Oracle = field(default_factory=Oracle)
     supply: Supply | None = None
     treasury: Treasury = Treasury()
+    memory: Memory = Memory()
     evicted: dict[tuple[Side, Ticks], Backoff] = field(default_factory=dict)
     failed: dict[WalletIndex, Backoff] = field(default_factory=dict)
     guards: Guards = field(default_factory=Guards)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from bmv.chain.rpc import Rpc
+from bmv.chain.rpc import AccountsAt, Rpc
 from bmv.chain.stream import AccountStream, AccountTouched, SlotSeen, StreamDown, StreamEvent, StreamUp
 from bmv.errors import BadBytes, OutsideError
 from bmv.events import AnyEvent, FeedLost, Tick
@@ -18,7 +18,7 @@ from bmv.observe.log import get_logger
 from bmv.ports import Clock
 from bmv.services.reading import Reader
 from bmv.services.record import Record
-from bmv.units import Slot
+from bmv.units import BaseAtoms, Slot
 
 RESYNC_S = 20.0
 RETRY_S = 1.0
@@ -42,6 +42,7 @@ class Feed:
         self._clock, self._emit, self._record, self._resync_s = clock, emit, record, resync_s
         self._changed = asyncio.Event()
         self._wanted = self._seen = Slot(0)
+        self._supply: tuple[BaseAtoms, BaseAtoms] | None = None
         self._log = get_logger("feed")
 
     async def run(self) -> None:
@@ -78,7 +79,7 @@ class Feed:
             try:
                 oldest = max(self._wanted, self._seen) or None
                 reading = await self._rpc.accounts(self._reader.keys, min_slot=oldest, commitment="confirmed")
-                self._emit(self._reader.read(self._clock.now(), reading))
+                self._tell(reading)
                 self._seen = reading.slot
             except (OutsideError, BadBytes) as error:
                 # One absurd slot in a notification must not make every node look stale for ever.
@@ -86,3 +87,13 @@ class Feed:
                 self._emit(FeedLost(at=self._clock.now(), reason=str(error)))
                 await asyncio.sleep(RETRY_S)
                 self._changed.set()
+
+    def _tell(self, reading: AccountsAt) -> None:
+        """Emit what a reading shows: the supply where it changed, then the market."""
+        now = self._clock.now()
+        supply = self._reader.read_supply(now, reading)
+        market = self._reader.read(now, reading)
+        if (supply.supply, supply.locked) != self._supply:
+            self._supply = supply.supply, supply.locked
+            self._emit(supply)
+        self._emit(market)

@@ -1,7 +1,8 @@
 """One consistent reading of the chain -> what changed, as an event.
 
 Everything comes from one getMultipleAccounts, so books, queue and wallets belong to one slot (beyond 24
-wallets from several calls, tied together by a minimum slot only). Own orders are recognised by their
+wallets from several calls, tied together by a minimum slot only; the mint and the locked accounts come last,
+they may be a little newer). Own orders are recognised by their
 OpenOrders account and taken out of the book before anything is priced from it.
 """
 
@@ -13,7 +14,7 @@ from solders.pubkey import Pubkey
 from bmv.chain.rpc import AccountImage, AccountsAt
 from bmv.config import Settings
 from bmv.errors import BadBytes
-from bmv.events import MarketSeen
+from bmv.events import MarketSeen, SupplySeen
 from bmv.model import Fill, ForeignBook, LiveOrder, MarketSpec, Rival, Side, Trade, WalletIndex, WalletView
 from bmv.services.accounts import WalletAccounts
 from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Ticks
@@ -22,7 +23,7 @@ from bmv.venue.openbook_v1.instructions import MarketKeys
 from bmv.venue.openbook_v1.layouts import ORDER_SLOTS
 from bmv.venue.openbook_v1.queues import EventQueueAccount, QueueEvent, decode_event_queue
 from bmv.venue.openbook_v1.slab import BookOrder, decode_book_side
-from bmv.venue.token import TokenAccountState, decode_token_account
+from bmv.venue.token import TokenAccountState, decode_mint, decode_token_account
 
 _MARKET_ACCOUNTS = 3
 _WALLET_ACCOUNTS = 4
@@ -48,6 +49,7 @@ class Reader:
         market: MarketKeys,
         wallets: Sequence[WalletAccounts],
         settings: Callable[[], Settings],
+        locked: Sequence[Pubkey] = (),
     ) -> None:
         self._spec = spec
         self._wallets = wallets
@@ -61,6 +63,8 @@ class Reader:
         self.keys: list[Pubkey] = [market.bids, market.asks, market.event_queue]
         for wallet in wallets:
             self.keys += [wallet.owner, wallet.open_orders, wallet.base, wallet.quote]
+        self._supply_at = len(self.keys)
+        self.keys += [market.base_mint, *locked]
 
     def read(self, at: Millis, reading: AccountsAt) -> MarketSeen:
         """Return what changed since the last reading; raise BadBytes if any account does not decode."""
@@ -86,6 +90,16 @@ class Reader:
             own_pending=sum(owner in self._owners for owner in queue.pending_owners()),
             events_missed=max(0, queue.oldest - next_seq),
         )
+
+    def read_supply(self, at: Millis, reading: AccountsAt) -> SupplySeen:
+        """Return the token's supply and what is locked of it; a locked account that is gone holds nothing.
+
+        Raises BadBytes where the mint or a locked account does not decode.
+        """
+        mint, *locked = reading.accounts[self._supply_at :]
+        held = [decode_token_account(image.data).amount for image in locked if image is not None]
+        supply = decode_mint(_present(mint, "mint").data).supply
+        return SupplySeen(at=at, supply=BaseAtoms(supply), locked=BaseAtoms(sum(held)))
 
     def richest_in_gas(self) -> WalletIndex:
         """Return the wallet that can best pay for what serves all of them."""

@@ -1,0 +1,40 @@
+"""Target Control: the more of the token is in third hands, the denser the BUY zone (SPEC 3.8).
+
+``TC = 1 - locked - owned``, as shares of the supply; owned is everything in the wallets: free, in open
+orders, unsettled. ``density = min(4, BUY_DENSITY x (1 + GAIN x TC) x (1 + damper share))``, exact until it is
+rounded down to a basis point.
+"""
+
+from fractions import Fraction
+
+from bmv.config import Settings
+from bmv.core.decay import BPS
+from bmv.core.ladder import MAX_DENSITY
+from bmv.core.state import State
+from bmv.core.treasury import damper_share, sol_drop
+from bmv.units import BaseAtoms, Bps
+
+
+def in_third_hands(supply: BaseAtoms, locked: BaseAtoms, owned: BaseAtoms) -> Fraction:
+    """Return TC of a supply; 0 where locked and owned are all of it, or counted twice more than that."""
+    if supply <= BaseAtoms(0):
+        return Fraction(0)
+    return Fraction(max(0, int(supply - locked - owned)), int(supply))
+
+
+def target_control(state: State, settings: Settings) -> Fraction:
+    """Return TC as configured or as the chain shows it; 0 while the supply was never seen."""
+    if settings.target_control is not None:
+        return Fraction(int(settings.target_control), BPS)
+    if state.supply is None:
+        return Fraction(0)
+    owned = sum((view.base_total for view in state.views.values()), BaseAtoms(0))
+    return in_third_hands(state.supply.total, state.supply.locked, owned)
+
+
+def wanted_density(state: State, settings: Settings) -> Bps:
+    """Return the density of the BUY zone before it is rounded to a step."""
+    drop = sol_drop(state.oracle, state.now, settings)
+    control = 1 + Fraction(int(settings.target_control_gain), BPS) * target_control(state, settings)
+    damped = 1 + damper_share(state.memory, drop, settings)
+    return Bps(min(int(MAX_DENSITY), int(int(settings.buy_density) * control * damped)))

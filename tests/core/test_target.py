@@ -1,0 +1,80 @@
+"""Target Control against its definition in exact fractions, and what it does to the ladder."""
+
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bmv.core.ladder import shares, stepped_density
+from bmv.core.state import State, Supply
+from bmv.core.target import in_third_hands, target_control, wanted_density
+from bmv.core.treasury import Memory
+from bmv.model import Side
+from bmv.units import BaseAtoms, Bps, MicroUsd, UsdPerSol
+from tests.core.belongings import BASE_LOT, later, order, quoting_state, settings, wallet
+
+HOUR = 3_600_000
+BPS = st.integers(0, 10_000)
+
+
+def held(supply: int, locked: int, lots: tuple[int, ...]) -> State:
+    """Return a state whose wallets hold so many lots each."""
+    state = quoting_state([wallet(index, lots=each) for index, each in enumerate(lots)])
+    state.supply = Supply(BaseAtoms(supply), BaseAtoms(locked))
+    return state
+
+
+@given(
+    st.integers(1, 10**18), BPS, st.lists(st.integers(0, 10**12), min_size=1, max_size=4), st.integers(0, 10)
+)
+def test_the_density_equals_its_definition(supply: int, locked: int, lots: list[int], gain: int) -> None:
+    state = held(supply, supply * locked // 10_000, tuple(lots))
+    chosen = settings(TARGET_CONTROL_GAIN=gain)
+    free = 1 - Fraction(supply * locked // 10_000 + sum(lots) * BASE_LOT, supply)
+    control = max(Fraction(0), free)
+    assert target_control(state, chosen) == control
+    wanted = min(Fraction(4), 2 * (1 + gain * control))
+    assert int(wanted_density(state, chosen)) == wanted * 10_000 // 1
+
+
+def test_owned_is_everything_in_the_wallets_orders_and_unsettled_tokens_included() -> None:
+    asks = [order(0, Side.ASK, 13_000, 400)]
+    state = quoting_state([wallet(0, lots=1_000, orders=asks), wallet(1, lots=500)])
+    state.supply = Supply(BaseAtoms(10_000 * BASE_LOT), BaseAtoms(3_000 * BASE_LOT))
+    assert target_control(state, settings()) == Fraction(55, 100)
+
+
+def test_what_is_locked_and_owned_twice_over_leaves_nothing_in_third_hands() -> None:
+    assert in_third_hands(BaseAtoms(10), BaseAtoms(8), BaseAtoms(8)) == 0
+    assert in_third_hands(BaseAtoms(0), BaseAtoms(0), BaseAtoms(0)) == 0
+
+
+def test_before_the_supply_is_seen_the_density_is_the_configured_one() -> None:
+    assert wanted_density(quoting_state([wallet(0)]), settings()) == Bps(20_000)
+
+
+@given(BPS)
+def test_a_fixed_percentage_stands_for_what_the_chain_shows(percent: int) -> None:
+    state = held(10**9, 0, (5,))
+    chosen = settings(TARGET_CONTROL_PCT=percent / 100)
+    assert target_control(state, chosen) == Fraction(percent, 10_000)
+
+
+@given(st.integers(1, 10**9), st.integers(0, 10**9), st.integers(0, 10**9))
+def test_more_in_third_hands_never_makes_the_zone_thinner(supply: int, one: int, other: int) -> None:
+    more, less = (held(supply, locked, (0,)) for locked in sorted((one, other)))
+    assert wanted_density(more, settings()) >= wanted_density(less, settings())
+
+
+def test_the_damper_makes_the_zone_denser_at_once_and_by_its_share() -> None:
+    state, chosen = quoting_state([wallet(0)]), settings(BUY_DENSITY=1)
+    state.oracle.on_price(later(0), UsdPerSol(100_000_000))
+    state.now = later(24 * HOUR)
+    state.oracle.on_price(state.now, UsdPerSol(85_000_000))
+    assert wanted_density(state, chosen) == Bps(10_000)
+    state.memory = Memory(onset=MicroUsd(0))
+    # D = 15 %: half of the way from DROP (5) to DROP + FULL (25).
+    assert wanted_density(state, chosen) == Bps(15_000)
+    # The next step of density gives the BUY zone more of 32 levels.
+    assert stepped_density(Bps(15_000), Bps(10_000)) == Bps(20_000)
+    assert shares(32, Bps(20_000), chosen)[0] > shares(32, Bps(10_000), chosen)[0]
