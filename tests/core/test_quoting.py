@@ -12,7 +12,8 @@ from bmv.config import DAY_MS, Settings
 from bmv.core.decay import FINE
 from bmv.core.decide import decide
 from bmv.core.limits import Approved
-from bmv.core.quoting import CRANK_APART_MS, CRANK_EVERY_MS, CRANK_PENDING, NO_PIVOT, NO_PRICE, NO_SOL_USD
+from bmv.core.pricing import NO_PIVOT, NO_PRICE, NO_SOL_USD
+from bmv.core.quoting import CRANK_APART_MS, CRANK_EVERY_MS, CRANK_PENDING
 from bmv.core.state import InFlight, Phase, new_state
 from bmv.events import AnyEvent, BundleResolved, Crank, Execute, MarketSeen, OracleSeen, Prepare, Report, Tick
 from bmv.model import TOUCH, BundleCost, Fill, ForeignBook, LiveOrder, Outcome, Quote, Side, Trade, WalletView
