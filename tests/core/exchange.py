@@ -35,7 +35,10 @@ class Standing:
 
 @dataclass(slots=True)
 class Account:
-    """What one wallet owns; ``waiting`` is filled but not cranked yet, ``dead`` slots wait for the crank."""
+    """What one wallet owns; ``waiting`` is filled but not cranked yet, ``dead`` slots wait for the crank.
+
+    The tokens of a ``frozen`` wallet do not move; a ``rejected`` one has every placement fail.
+    """
 
     gas: int
     quote_held: int = 0
@@ -46,6 +49,8 @@ class Account:
     base_waiting: int = 0
     dead: int = 0
     ready: bool = False
+    frozen: bool = False
+    rejected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,8 @@ class Exchange:
 
     def settle(self, action: Settle) -> None:
         account = self.accounts[action.wallet]
+        if account.frozen:
+            raise TransactionFailedError
         account.quote_held, account.quote_free = account.quote_held + account.quote_free, 0
         account.base_held, account.base_free = account.base_held + account.base_free, 0
 
@@ -176,6 +183,7 @@ class Exchange:
             rebates=Lamports(0),
             order_slots=SLOTS - len(mine) - account.dead,
             ready=account.ready,
+            frozen=account.frozen,
             orders=tuple(
                 LiveOrder(wallet, o.side, Ticks(o.price), BaseLots(o.size), o.number, o.client_id)
                 for o in mine
@@ -227,7 +235,7 @@ class Exchange:
         clash = [o for o in self.orders if (o.owner, o.client_id) == (place.wallet, place.client_id)]
         assert not clash, "a client id is used twice"
         mine = sum(order.owner == place.wallet for order in self.orders)
-        if not account.ready or mine + account.dead >= SLOTS:
+        if not account.ready or account.rejected or mine + account.dead >= SLOTS:
             raise TransactionFailedError
         for other in self.side(place.side.opposite):
             if price >= other.price if place.side is Side.BID else price <= other.price:
@@ -244,6 +252,8 @@ class Exchange:
         self._evict(place.side)
 
     def _pay(self, account: Account, price: int, side: Side) -> None:
+        if account.frozen and side is Side.ASK and price > account.base_free:
+            raise TransactionFailedError
         free = account.quote_free if side is Side.BID else account.base_free
         held = account.quote_held if side is Side.BID else account.base_held
         if price > free + held:

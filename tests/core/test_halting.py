@@ -15,7 +15,7 @@ from bmv.core.state import InFlight, Phase, State
 from bmv.events import Crank, Execute, Finish, HaltRequested, Settle
 from bmv.model import Placement, Side, WalletView
 from bmv.units import BaseLots, Lamports, Millis, Slot, Ticks
-from tests.core import test_decide
+from tests.core import world as worlds
 from tests.core.belongings import START, later, order, quoting_state, wallet
 
 BID = order(0, Side.BID, 90, 10)
@@ -97,17 +97,17 @@ def test_after_the_end_nothing_is_done_any_more() -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(0, 40))
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_from_any_state_the_halt_ends_with_nothing_left(seed: int, steps: int) -> None:
-    world = test_decide.lived(seed, steps)
+    world = worlds.lived(seed, steps)
     assert world.finish is not None
     assert world.finish.clean
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 def test_a_halt_ends_even_while_bundles_still_get_lost(seed: int) -> None:
-    world = test_decide.new_world(seed)
+    world = worlds.new_world(seed)
     for _ in range(30):
         world.step()
     world.happen(HaltRequested(at=Millis(world.now), reason="enough"))
