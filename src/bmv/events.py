@@ -18,7 +18,7 @@ from bmv.model import (
     WalletIndex,
     WalletView,
 )
-from bmv.units import BaseAtoms, Lamports, MicroUsd, Millis, Slot, UsdPerSol
+from bmv.units import BaseAtoms, BaseLots, Lamports, MicroUsd, Millis, Slot, UsdPerSol
 
 
 class Event(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -105,6 +105,14 @@ class ConfigRefused(Event, frozen=True):
     reason: str
 
 
+class BaselineSet(Event, frozen=True):
+    """Bought base is counted from ``set_at`` on; ``net_base`` lots of it were bought (less sold) so far."""
+
+    number: int
+    set_at: Millis
+    net_base: BaseLots
+
+
 class HaltRequested(Event, frozen=True):
     """Somebody asked to stop: cancel everything, verify, end."""
 
@@ -169,6 +177,7 @@ AnyEvent = (
     | TreasurySeen
     | ConfigChanged
     | ConfigRefused
+    | BaselineSet
     | HaltRequested
 )
 AnyAction = Execute | Prepare | Crank | Settle | Report | Finish

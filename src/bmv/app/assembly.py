@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import aiohttp
 from solders.pubkey import Pubkey
@@ -22,6 +23,7 @@ from bmv.model import MarketSpec
 from bmv.observe.journal import Journal
 from bmv.ports import Clock
 from bmv.services.accounts import WalletAccounts, market_keys, market_spec
+from bmv.services.baseline import BaselineKeeper
 from bmv.services.dispatch import Dispatcher
 from bmv.services.engine import Engine
 from bmv.services.feed import Feed
@@ -72,13 +74,15 @@ async def assemble(
     seconds: Callable[[], float],
     journal: Journal,
     seed: int,
+    baseline: Path | None = None,
 ) -> Assembly:
     """Read the market's facts from the chain and wire the engine for it.
 
     ``seconds`` is the loop's monotonic time; ``seed`` feeds the jitter of retries and the choice of tip
-    accounts. Raises OutsideError where the chain cannot be read, BadBytes where this is not a
-    market, BadInput where GRID_LEVELS asks for more than wallets and book hold, or LOCKED_ACCOUNTS names
-    what is no account of the token.
+    accounts; ``baseline`` is the file that keeps the count of bought base. Raises OutsideError where the
+    chain cannot be read, BadBytes where this is not a market, BadInput where GRID_LEVELS asks for more than
+    wallets and book hold, LOCKED_ACCOUNTS names what is no account of the token, or the baseline's file says
+    nothing sensible.
     """
     errors: Counter[str] = Counter()
     rpc, block_engine = _clients(outside, session, seconds, seed, partial(count_error, errors))
@@ -91,6 +95,9 @@ async def assemble(
     start = {"version": __version__, "at": int(state.now), "wallets": len(wallets), "market": spec}
     journal.begin({**start, "settings": settings.written()})
     engine = Engine(state, settings, journal, record, clock)
+    if baseline is not None:
+        keeper = BaselineKeeper(baseline, spec.address, clock.now(), engine.emit)
+        engine.followers.append(keeper.follow)
     reader = Reader(spec, market, wallets, lambda: engine.settings, locked)
     watched = [market.bids, market.asks, market.event_queue]
     stream = AccountStream(

@@ -23,6 +23,7 @@ from bmv.keys.signer import InProcessSigner
 from bmv.observe.journal import Journal
 from bmv.observe.log import configure
 from bmv.sandbox.clock import LoopClock, SimulatedLoop
+from bmv.services.baseline import BASELINE_NAME
 from bmv.services.reload import Reload, SettingsFile
 
 VIRTUAL_START_MS = 1_767_225_600_000
@@ -79,6 +80,7 @@ class _Demo:
 
     async def run(self, shown: Shown | None) -> dict[str, Any]:
         self._stop_on_signals()
+        state_dir = self._options.state_dir
         async with self._outside() as (outside, session):
             assembly = await assemble(
                 outside,
@@ -90,6 +92,7 @@ class _Demo:
                 seconds=self._loop.time,
                 journal=self._journal,
                 seed=self._options.world.seed,
+                baseline=state_dir / BASELINE_NAME if state_dir else None,
             )
             async with (shown or _unshown)(self._world, assembly):
                 return await self._run_engine(assembly)

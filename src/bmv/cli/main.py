@@ -9,6 +9,7 @@ import sys
 import typer
 
 from bmv import __version__
+from bmv.cli.baseline import baseline
 from bmv.cli.config import config_app
 from bmv.cli.demo import demo
 from bmv.cli.inspect import inspect_app
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo)
 app.command("sandbox")(sandbox)
+app.command("baseline")(baseline)
 app.add_typer(config_app, name="config")
 app.add_typer(inspect_app, name="inspect")
 

@@ -14,6 +14,7 @@ from bmv.core.state import InFlight, Phase, State, Supply, Treasury
 from bmv.events import (
     AnyAction,
     AnyEvent,
+    BaselineSet,
     BundleResolved,
     ConfigChanged,
     ConfigRefused,
@@ -50,14 +51,18 @@ def absorb(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]
         return [Report("FEED_LOST", {"reason": event.reason})] if was_up else []
     if isinstance(event, HaltRequested):
         return begin_halt(state, event.reason)
+    return _note(state, event)
+
+
+def _note(
+    state: State,
+    event: Tick | OracleSeen | SupplySeen | TreasurySeen | BaselineSet | ConfigChanged | ConfigRefused,
+) -> list[AnyAction]:
+    """Take over a fact as it is told."""
     if isinstance(event, ConfigRefused):
         return [Report("CONFIG_REFUSED", {"keys": event.keys, "reason": event.reason})]
-    _note(state, event)
-    return []
-
-
-def _note(state: State, event: Tick | OracleSeen | SupplySeen | TreasurySeen | ConfigChanged) -> None:
-    """Take over a fact as it is told."""
+    if isinstance(event, BaselineSet):
+        return _begin_count(state, event)
     if isinstance(event, OracleSeen):
         state.oracle.on_price(event.at, event.sol_usd)
     elif isinstance(event, SupplySeen):
@@ -66,6 +71,19 @@ def _note(state: State, event: Tick | OracleSeen | SupplySeen | TreasurySeen | C
         state.treasury = Treasury(event.sol, event.usdc)
     elif isinstance(event, Tick):
         state.slot = max(state.slot, event.slot)
+    return []
+
+
+def _begin_count(state: State, event: BaselineSet) -> list[AnyAction]:
+    """Count bought base from a baseline; the first one told is that of the start."""
+    flow = state.flow
+    fields: dict[str, str | int] = {"number": event.number, "net_base_before": int(flow.net_base)}
+    is_first = flow.baseline == 0
+    flow.net_base, flow.baseline = event.net_base, event.number
+    if is_first:
+        return []
+    state.signal = state.signal or "a baseline was set"
+    return [Report("BASELINE_SET", fields)]
 
 
 def begin_halt(state: State, reason: str) -> list[AnyAction]:

@@ -95,13 +95,15 @@ class Target:
 class Flow:
     """Money that moved through fills: for the pace of buying and the cap on what was bought.
 
-    ``proceeds`` is what asks brought in and no conversion has spent.
+    ``proceeds`` is what asks brought in and no conversion has spent, ``net_base`` counts since the baseline of
+    number ``baseline`` (0: since the engine started).
     """
 
     net_paid: int = 0
     net_paid_at: Millis = Millis(0)
     net_base: BaseLots = BaseLots(0)
     proceeds: Lamports = Lamports(0)
+    baseline: int = 0
 
     def paid(self, now: Millis) -> int:
         """Return SOL paid by bids less SOL received by asks, in lamports, decayed with a 24 h half-life."""

@@ -42,6 +42,8 @@ class Engine:
         self._inbox: deque[AnyEvent] = deque()
         self._arrived = asyncio.Event()
         self._crashes = 0
+        self.followers: list[Callable[[State], None]] = []
+        """Called with the belief after every decision."""
         self._log = get_logger("engine")
 
     def emit(self, event: AnyEvent) -> None:
@@ -98,6 +100,8 @@ class Engine:
             dispatcher.dispatch(approved)
             finish = next((action for action in approved.actions if isinstance(action, Finish)), None)
             self.record.saw(event, self.state)
+            for follow in self.followers:
+                follow(self.state)
             for action in approved.actions:
                 self._journalled(partial(self._journal.action, action))
                 self.record.did(action, event.at)
