@@ -95,8 +95,8 @@ class Target:
 class Flow:
     """Money that moved through fills: for the pace of buying and the cap on what was bought.
 
-    ``proceeds`` is what asks brought in and no conversion has spent, ``net_base`` counts since the baseline of
-    number ``baseline`` (0: since the engine started).
+    ``proceeds`` is what asks brought in and no conversion has spent. ``net_base`` counts since the baseline
+    of number ``baseline`` (0: since the engine started).
     """
 
     net_paid: int = 0
