@@ -9,7 +9,7 @@ Rules of this file
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
@@ -23,8 +23,8 @@ from bmv.app.world import World, WorldOptions
 from bmv.config import load
 from bmv.core.decay import FINE
 from bmv.core.state import Phase, State
-from bmv.events import AnyAction, AnyEvent, Execute, MarketSeen, Report
-from bmv.model import Fill, MarketSpec, Placement, Side
+from bmv.events import AnyAction, AnyEvent, BundleResolved, Execute, MarketSeen, Report
+from bmv.model import Fill, MarketSpec, Outcome, Placement, Side
 from bmv.sandbox.people.crowd import CrowdOptions
 from bmv.sandbox.prices import PricePath
 from bmv.units import Ticks
@@ -34,50 +34,47 @@ SOLE = CrowdOptions().without_makers()
 BESIDE = CrowdOptions()
 SEED_DAILY_VOLUME = Decimal(20_000)
 """Tokens a day: about what the crowd trades."""
+Heard = Callable[[AnyAction, Assembly], None]
 SETTLING_MINUTES = 10
 """Until the first ladder stands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What happens to whom: ``corners`` are (hours, SOL per token), straight on a log scale between them.
+    """What happens to whom: ``path`` is what the crowd believes, its first row at the start."""
 
-    ``noise`` is the standard deviation of a mean-reverting disturbance (half-life about an hour) on top.
-    """
-
-    corners: tuple[tuple[float, float], ...]
+    path: PricePath
+    hours: float
     crowd: CrowdOptions = BESIDE
     wallets: int = 4
     levels: int = 100
     seed: int = 7
-    noise: float = 0.0
-    row_s: int = 300
     settings: Mapping[str, Any] = field(default_factory=dict)
-    world: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def hours(self) -> float:
-        """Return how long it takes."""
-        return self.corners[-1][0]
 
-    def path(self) -> PricePath:
-        """Return the reference the crowd believes in."""
-        draw, disturbed = Random(f"{self.seed} noise"), 0.0
-        rows = int(self.hours * 3600 / self.row_s) + 2
-        kept = 0.5 ** (self.row_s / 3600)
-        times, prices = [], []
-        for row in range(rows):
-            times.append(VIRTUAL_START_MS + row * self.row_s * 1000)
-            prices.append(Decimal(f"{math.exp(self._log(row * self.row_s / 3600) + disturbed):.12g}"))
-            disturbed = disturbed * kept + draw.gauss(0, self.noise * math.sqrt(1 - kept * kept))
-        return PricePath("scenario", tuple(times), tuple(prices), self.row_s * 1000)
+def along(
+    corners: Sequence[tuple[float, float]], *, noise: float = 0.0, row_s: int = 300, seed: int = 7
+) -> PricePath:
+    """Return a path through ``corners``, (hours, SOL per token), straight on a log scale between them.
 
-    def _log(self, hour: float) -> float:
-        for (start, low), (end, high) in pairwise(self.corners):
-            if hour < end:
-                share = (hour - start) / (end - start)
-                return math.log(low) * (1 - share) + math.log(high) * share
-        return math.log(self.corners[-1][1])
+    ``noise`` is the standard deviation of a mean-reverting disturbance (half-life an hour) on top.
+    """
+    draw, disturbed, kept = Random(f"{seed} noise"), 0.0, 0.5 ** (row_s / 3600)
+    times, prices = [], []
+    for row in range(int(corners[-1][0] * 3600 / row_s) + 2):
+        log = _log_price(corners, row * row_s / 3600)
+        times.append(VIRTUAL_START_MS + row * row_s * 1000)
+        prices.append(Decimal(f"{math.exp(log + disturbed):.12g}"))
+        disturbed = disturbed * kept + draw.gauss(0, noise * math.sqrt(1 - kept * kept))
+    return PricePath("scenario", tuple(times), tuple(prices), row_s * 1000)
+
+
+def _log_price(corners: Sequence[tuple[float, float]], hour: float) -> float:
+    for (start, low), (end, high) in pairwise(corners):
+        if hour < end:
+            share = (hour - start) / (end - start)
+            return math.log(low) * (1 - share) + math.log(high) * share
+    return math.log(corners[-1][1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +95,7 @@ class Sample:
     sol: int
     base: int
     orders: int
-    bids_above_price: int
+    bid_worth: int
     spread_bps: int
     built_at: int
     """When both sides of the target were last computed."""
@@ -117,6 +114,11 @@ class Seen:
     """When each cancel was asked for while quoting; the closing drain is not in it."""
     reports: list[tuple[int, Report]] = field(default_factory=list)
     report: dict[str, Any] = field(default_factory=dict)
+    landed: list[BundleResolved] = field(default_factory=list)
+    changes: set[int] = field(default_factory=set)
+    """The tickets that change orders; others open accounts, crank or settle."""
+    most_orders: int = 0
+    """The most orders of ours in any reading."""
     spec: MarketSpec | None = None
 
     def share(self, holds: Callable[[Sample], bool]) -> float:
@@ -134,50 +136,56 @@ class Seen:
         return [report.fields for _, report in self.reports if report.name == name]
 
 
-def play(scenario: Scenario) -> Seen:
-    """Play a scenario from start to drained end."""
+def play(scenario: Scenario, hear: Heard | None = None) -> Seen:
+    """Play a scenario from start to drained end; ``hear`` is told every action that was approved."""
     seen = Seen(scenario)
 
     @contextlib.asynccontextmanager
     async def shown(world: World, assembly: Assembly) -> AsyncIterator[None]:
         seen.spec = assembly.spec
-        _listen(assembly, seen)
+        _listen(assembly, seen, hear)
         watching = asyncio.create_task(_watch(world, assembly, seen))
         yield
         watching.cancel()
 
-    seed = {"seed_price": Decimal(str(scenario.corners[0][1])), "seed_daily_volume": SEED_DAILY_VOLUME}
+    seed = {"seed_price": scenario.path.prices[0], "seed_daily_volume": SEED_DAILY_VOLUME}
     settings = load(None, {}).model_copy(update={"grid_levels": scenario.levels, **seed, **scenario.settings})
     run_s = scenario.hours * 3600
     world = WorldOptions(
         seed=scenario.seed,
         wallets=scenario.wallets,
-        path=scenario.path(),
+        path=scenario.path,
         run_ms=int(run_s * 1000),
         crowd=scenario.crowd,
-        **scenario.world,
     )
     seen.report = run_demo(DemoOptions(world, settings, None, run_s, None, quiet=True), shown)
     return seen
 
 
-def _listen(assembly: Assembly, seen: Seen) -> None:
+def _listen(assembly: Assembly, seen: Seen, hear: Heard | None) -> None:
     """Hear what the engine's record hears."""
     record, engine = assembly.engine.record, assembly.engine
     saw, did = record.saw, record.did
 
     def heard_event(event: AnyEvent, state: State) -> None:
         saw(event, state)
-        if isinstance(event, MarketSeen):
+        if isinstance(event, BundleResolved) and event.outcome is Outcome.LANDED:
+            seen.landed.append(event)
+        elif isinstance(event, MarketSeen):
             seen.fills += [(int(event.at), fill) for fill in event.fills]
+            orders = sum(len(view.orders) for view in state.views.values())
+            seen.most_orders = max(seen.most_orders, orders)
 
     def heard_action(action: AnyAction, at: Any) -> None:
         did(action, at)
         if isinstance(action, Report):
             seen.reports.append((int(at), action))
         elif isinstance(action, Execute) and engine.state.phase is Phase.QUOTING:
+            seen.changes.add(action.ticket)
             seen.withdrawn += [int(at)] * len(action.cancels)
             seen.placed += [(int(at), place, _price(engine.state)) for place in action.places]
+        if hear is not None:
+            hear(action, assembly)
 
     record.saw, record.did = heard_event, heard_action  # type: ignore[method-assign]
 
@@ -194,17 +202,18 @@ def _sample(world: World, assembly: Assembly, state: State) -> Sample:
     market, now = state.market, int(state.now)
     assert market.channel is not None
     best: dict[tuple[bool, Side], int] = {}
-    price, above, own = _price(state), 0, 0
+    worth, own = 0, 0
     for order in standing_orders(world.chain, assembly.market, assembly.wallets):
         best.setdefault((order.wallet is not None, order.side), order.price)
         if order.wallet is not None:
             own += 1
-            above += order.side is Side.BID and order.price > price
+            if order.side is Side.BID:
+                worth += order.price * order.size * assembly.spec.quote_lot_size
     views = state.views.values()
     outside = world.reference.price_at(now) / assembly.spec.price(Ticks(1))
     return Sample(
         at=now,
-        price=price,
+        price=_price(state),
         outside=float(outside),
         bid=best.get((True, Side.BID)),
         ask=best.get((True, Side.ASK)),
@@ -217,7 +226,7 @@ def _sample(world: World, assembly: Assembly, state: State) -> Sample:
         sol=sum(int(view.quote_total) for view in views),
         base=sum(int(view.base_total) // assembly.spec.base_lot_size for view in views),
         orders=own,
-        bids_above_price=above,
+        bid_worth=worth,
         spread_bps=int(market.presence.spread_bps(state.now, assembly.engine.settings)),
         built_at=int(state.target.built_at),
     )

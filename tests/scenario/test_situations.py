@@ -4,16 +4,16 @@ import pytest
 
 from bmv.model import TOUCH, Side
 from bmv.sandbox.people.crowd import CrowdOptions
-from tests.scenario.playing import HOUR_MS, MINUTE_MS, Scenario, Seen, play
+from tests.scenario.courses import COMPANY, START, short
+from tests.scenario.playing import HOUR_MS, MINUTE_MS, Scenario, Seen, along, play
 
-START = 0.012
 NOBODY = CrowdOptions(takers=0, arbitrageurs=0).without_makers()
 
 
 @pytest.fixture(scope="module")
 def still() -> Seen:
     """Two hours and a half in which nobody does anything."""
-    return play(Scenario(((0, START), (2.5, START)), NOBODY, levels=60, wallets=2))
+    return play(Scenario(along(((0, START), (2.5, START))), 2.5, NOBODY, levels=60, wallets=2))
 
 
 def test_in_a_flat_market_zones_stand_still(still: Seen) -> None:
@@ -42,3 +42,40 @@ def test_a_forced_sync_in_a_flat_market_sends_nothing(still: Seen) -> None:
     assert computed[-1] > last_step
     assert still.samples[-1].at > computed[-1] + 10 * MINUTE_MS
     assert not [r for r in still.events("GRID_REBUILD") if r["trigger"] == "forced"]
+
+
+@pytest.mark.parametrize("company", COMPANY)
+def test_when_the_price_rises_the_sell_zone_rises_at_once_and_the_buy_zone_with_inertia(company: str) -> None:
+    seen = short("rise", company)
+    first, last = seen.samples[10], seen.samples[-1]
+    rise = last.price / first.price - 1
+    assert rise > 0.08
+    for sample in seen.samples:
+        assert sample.price <= sample.sell_low <= sample.price * 1.03 * 1.000001
+        assert sample.sell_high >= sample.sell_low * 1.15
+    assert last.sell_low / first.sell_low - 1 > 0.7 * rise
+    assert 0 < last.buy_high / first.buy_high - 1 < 0.2 * rise
+    assert 0 < last.buy_low / first.buy_low - 1 < 0.2 * rise
+    assert last.sol > first.sol
+    assert last.base < first.base
+
+
+@pytest.mark.parametrize("company", COMPANY)
+def test_when_the_price_falls_the_buy_zone_follows_with_inertia_and_pace_and_both_sides_stand(
+    company: str,
+) -> None:
+    seen = short("fall", company)
+    first, last = seen.samples[10], seen.samples[-1]
+    fall = 1 - last.price / first.price
+    assert fall > 0.06
+    assert 0 < 1 - last.buy_high / first.buy_high < 0.2 * fall
+    assert last.buy_low < first.buy_low
+    for sample in seen.samples:
+        assert sample.buy_low <= sample.price * 0.925 * 1.000001
+        assert sample.price <= sample.sell_low <= sample.price * 1.03 * 1.000001
+    assert seen.share(lambda s: s.bid is not None and s.ask is not None) == 1
+    assert last.sol < first.sol
+    assert last.base > first.base
+    # The pace: what was bought lately leaves ever less of the treasury standing in bids.
+    assert first.bid_worth / first.sol > 0.6
+    assert last.bid_worth / last.sol < 0.3
