@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from bmv.config import Settings
+from bmv.core.channel import channel
 from bmv.core.decay import FINE
 from bmv.core.failures import Backoff
 from bmv.core.limits import Approved, approve, gas_reserve, standstill
@@ -133,6 +134,16 @@ def test_nothing_is_placed_on_the_wrong_side_of_p(place: Placement, fine: int, p
     state = quoting_state([wallet(0)])
     state.market.reading = PriceReading(fine, "last", True, fine)
     assert passed(state, place) == (([place.client_id], []) if passes else ([], ["P has passed its price"]))
+
+
+@pytest.mark.parametrize(
+    ("pivot", "mode", "passes"), [(110, "pivot", True), (111, "pivot", False), (111, "follow", True)]
+)
+def test_in_pivot_mode_an_ask_may_not_lie_below_the_pivot(pivot: int, mode: str, passes: bool) -> None:
+    state = quoting_state([wallet(0)])
+    state.market.channel = channel(105 * FINE, 105 * FINE, pivot * FINE, settings(CHANNEL_MODE=mode))
+    told = ["an ask below the Pivot, in pivot mode"]
+    assert passed(state, BID, ASK) == (([9, 10], []) if passes else ([9], told))
 
 
 def test_a_wallet_without_its_accounts_places_nothing() -> None:

@@ -246,6 +246,25 @@ def test_how_often_it_is_asked_does_not_change_how_far_it_travels() -> None:
     assert abs(often.value_fine - rarely.value_fine) <= 2
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, DAY_MS // 4), st.integers(1, 10**6)), min_size=2, max_size=40),
+    st.sampled_from([1, 500, 10_000]),
+)
+def test_no_day_sees_the_quoting_pivot_travel_further_than_allowed(
+    raws: list[tuple[int, int]], most: int
+) -> None:
+    capped, now, seen = CappedPivot(), STARTED, list[tuple[int, int]]()
+    for wait, raw in raws:
+        now += wait
+        value = capped.step(raw * FINE, Millis(now), Bps(most))
+        assert value is not None
+        seen.append((now, value))
+    for at, value in seen:
+        for later, other in seen:
+            if at <= later <= at + DAY_MS:
+                assert max(value, other) * 10_000 <= (min(value, other) + 1) * (10_000 + most)
+
+
 def test_within_the_cap_the_raw_pivot_is_used_as_it_is() -> None:
     capped = CappedPivot()
     assert capped.step(None, Millis(STARTED), Bps(500)) is None

@@ -385,6 +385,19 @@ def test_in_pivot_mode_the_first_orders_stand_at_the_spread_or_where_their_zone_
     ]
 
 
+def test_asks_that_a_risen_pivot_has_passed_leave_at_once_though_nothing_may_be_placed() -> None:
+    desk = quoting(pinned())
+    desk.state.spend(desk.chosen.daily_cost_budget, Millis(desk.now))
+    asks = sorted(int(quote.price) for quote in desk.state.target.quotes if quote.side is Side.ASK)
+    # The seed is another one now, a limit that is wide open lets the Pivot follow it at once.
+    desk.chosen = pinned(SEED_PRICE=10 * asks[2], PIVOT_MAX_DAILY_MOVE_PCT=100)
+    desk.now += DAY_MS // 2
+    desk.state.spend(desk.chosen.daily_cost_budget, Millis(desk.now))
+    desk.settle_down()
+    left = sorted(int(o.price) for view in desk.views.values() for o in view.orders if o.side is Side.ASK)
+    assert left == asks[2:]
+
+
 def out_of_channel(desk: Desk) -> list[str]:
     found = [str(report.fields["side"]) for report in desk.reports if report.name == "OUT_OF_CHANNEL"]
     desk.reports.clear()
@@ -491,10 +504,13 @@ def test_in_pivot_mode_no_ask_ever_stands_below_the_pivot(steps: list[tuple[int,
     desk.see(P)
     for percent, minutes, size in steps:
         desk.now += minutes * MINUTE
+        desk.done.clear()
         desk.see(far(percent), size=size)
         desk.settle_down()
         pivot = desk.state.market.capped_pivot.value_fine
         assert pivot is not None
+        placed = [place for action in desk.done for place in action.places]
+        assert all(place.side is Side.BID or int(place.price) * FINE >= pivot for place in placed)
         asks = [quote for quote in desk.state.target.quotes if quote.side is Side.ASK]
         assert all(int(ask.price) * FINE >= pivot for ask in asks)
         assert desk.standing() == desk.wanted()
