@@ -292,6 +292,12 @@ class World:
         else:
             self.outage = not self.outage and self.rng.random() < 0.5
 
+    def mend(self) -> None:
+        """End every misfortune but that bundles get lost now and then."""
+        self.outage = False
+        for account in self.exchange.accounts:
+            account.frozen = account.rejected = False
+
     def step(self) -> None:
         kind = self.rng.random()
         if kind < 0.35:
@@ -311,8 +317,7 @@ class World:
     def halt(self) -> None:
         """Ask to stop and wait; from now on nothing gets lost, as nothing can end while everything does."""
         self.calm = True
-        for account in self.exchange.accounts:
-            account.frozen = account.rejected = False
+        self.mend()
         for flight in self.flying:
             flight.lost = flight.lost and self.rng.random() < 0.5
         self.happen(HaltRequested(at=Millis(self.now), reason="enough"))
