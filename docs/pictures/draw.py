@@ -6,6 +6,7 @@ The same settings and code draw the same bytes, so a test tells when a picture n
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import matplotlib as mpl
@@ -18,8 +19,9 @@ from bmv.core.decay import FINE
 from bmv.core.ladder import Zone, build_side, shares
 from bmv.core.lattice import Lattice
 from bmv.core.pivot import CappedPivot, PivotWindow, Seed
+from bmv.core.treasury import Memory, Position, damper_share, lower_floor, upper_target
 from bmv.model import Side, Trade
-from bmv.units import BaseLots, Bps, Millis, Ticks
+from bmv.units import BaseLots, Bps, MicroUsd, Millis, Ticks
 
 START = 1_000_000
 POINTS = 60
@@ -152,7 +154,47 @@ def ladder() -> Figure:
     return figure
 
 
-PICTURES: dict[str, Callable[[], Figure]] = {"channel.svg": channels, "ladder.svg": ladder}
+def treasury() -> Figure:
+    """Draw the treasury's targets over P, and what the damper spends over the fall of SOL/USD."""
+    settings, price = Settings(), START * FINE
+    zones = channel(price, price, price, settings)
+    if zones is None:
+        raise AssertionError("there is a Pivot")
+    places = [
+        Position(price * percent // 1_000, price, zones.anchor, zones.buy_low, zones.sell_high)
+        for percent in range(830, 1_321, 5)
+    ]
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    above, below = (
+        [one for one in places if not one.below_anchor],
+        [one for one in places if one.below_anchor],
+    )
+    held = MicroUsd(100_000_000)
+    floors = [float(lower_floor(held, one, settings)) / int(held) * 100 for one in below]
+    left.plot([percent_off(one) for one in below], floors, color=BID, label="USDC left, % of what was held")
+    targets = [float(upper_target(one, settings)) * 100 for one in above]
+    left.plot([percent_off(one) for one in above], targets, color=ASK, label="USDC target, % of the reserve")
+    left.set_xlabel("P from the Pivot in %")
+    left.legend(frameon=False)
+    running, drops = Memory(onset=held), [Fraction(n, 1_000) for n in range(0, 301, 5)]
+    spent = [float(damper_share(running, drop, settings)) * 100 for drop in drops]
+    right.plot([float(drop) * 100 for drop in drops], spent, color=PIVOT)
+    right.set_xlabel("SOL/USD below its average in %, damper on")
+    right.set_ylabel("USDC spent, % of the onset's")
+    return figure
+
+
+def percent_off(position: Position) -> float:
+    """Return how far P lies from the Pivot, in percent."""
+    return (position.price / position.pivot - 1) * 100
+
+
+PICTURES: dict[str, Callable[[], Figure]] = {
+    "channel.svg": channels,
+    "ladder.svg": ladder,
+    "treasury.svg": treasury,
+}
 
 
 def main(folder: Path) -> None:
