@@ -227,6 +227,13 @@ def test_a_value_that_is_not_allowed_blames_no_other_key_for_contradicting_it(wr
     assert refused(wrote, '"MIN_SPREAD_%" = 90\nINSIDE_SPREAD_PCT = 0.3\n').startswith("MIN_SPREAD_%: 90")
 
 
+def test_a_seed_with_a_bad_half_is_blamed_for_that_half_only(wrote: Path) -> None:
+    assert refused(wrote, "SEED_PRICE = 1\nSEED_DAILY_VOLUME = 'much'\n").startswith(
+        "SEED_DAILY_VOLUME: 'much'"
+    )
+    assert refused(wrote, "SEED_PRICE = 1\nSEED_DAILY_VOLUME = 0\n").startswith("SEED_PRICE: 1 ")
+
+
 # Where values come from
 
 

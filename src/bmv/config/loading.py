@@ -115,6 +115,8 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
 
 
 def _unknown(entry: Given) -> BadInput:
+    if isinstance(entry.value, dict):
+        return entry.refused("known keys only, at the top level, not in tables")
     near = difflib.get_close_matches(entry.key.upper(), KNOWN_KEYS, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else ""
     return entry.refused("known keys only" + (hint.replace("PCT", "%") if "%" in entry.spelled else hint))

@@ -38,7 +38,8 @@ def contradictions(settings: Settings) -> Iterator[dict[str, str]]:
         yield dict.fromkeys(("MIN_PRICE", "MAX_PRICE"), "a MIN_PRICE below MAX_PRICE, or 0 for none")
     for key, other in _TOGETHER:
         if values[key] and not values[other]:
-            yield {key: f"0 unless {other} is set too: a seed is a price and a volume"}
+            least = f"0 unless {other} is set too: a seed is a price and a volume"
+            yield {key: least, other: f"more than 0, as {key} is set: a seed is a price and a volume"}
     if settings.pivot_mode == "sol_fade_in" and not settings.seed_usd_price:
         needs = "more than 0 with PIVOT_MODE=sol_fade_in: the price it fades from"
         yield {"SEED_USD_PRICE": needs, "PIVOT_MODE": "sol_fade_in only with SEED_USD_PRICE"}
