@@ -11,7 +11,7 @@ from bmv.core.channel import Channel, channel
 from bmv.core.decay import FINE
 from bmv.core.ladder import SideLadder, Zone, build_side, shares
 from bmv.core.lattice import Lattice
-from bmv.core.state import fine_price
+from bmv.core.prior import fine_price
 from bmv.model import TOUCH, MarketSpec, Side
 from bmv.units import LAMPORTS_PER_SOL, Ticks, notional
 
