@@ -72,7 +72,12 @@ def test_in_pivot_mode_the_borders_hang_on_the_pivot(p: int, f: int, pivot: int,
     assert zones.buy_low == floor(pivot * (1 - Fraction(int(buy), 100)))
     assert zones.sell_high == floor(pivot * (1 + Fraction(int(sell), 100)))
     assert (zones.buy_high, zones.sell_low) == (pivot, max(pivot, p))
-    assert zones.anchor == zones.ask_floor == pivot
+    assert zones.anchor == pivot
+    nearest = Ticks(pivot // FINE)
+    assert not zones.passed(Side.BID, nearest)
+    assert zones.passed(Side.BID, nearest + Ticks(1))
+    assert zones.passed(Side.ASK, nearest) == (pivot % FINE > 0)
+    assert not zones.passed(Side.ASK, nearest + Ticks(1))
 
 
 def test_pivot_mode_has_no_channel_without_a_pivot() -> None:

@@ -142,7 +142,7 @@ def test_nothing_is_placed_on_the_wrong_side_of_p(place: Placement, fine: int, p
 def test_in_pivot_mode_an_ask_may_not_lie_below_the_pivot(pivot: int, mode: str, passes: bool) -> None:
     state = quoting_state([wallet(0)])
     state.market.channel = channel(105 * FINE, 105 * FINE, pivot * FINE, settings(CHANNEL_MODE=mode))
-    told = ["an ask below the Pivot, in pivot mode"]
+    told = ["on the wrong side of the Pivot, in pivot mode"]
     assert passed(state, BID, ASK) == (([9, 10], []) if passes else ([9], told))
 
 

@@ -511,6 +511,8 @@ def test_in_pivot_mode_no_ask_ever_stands_below_the_pivot(steps: list[tuple[int,
         assert pivot is not None
         placed = [place for action in desk.done for place in action.places]
         assert all(place.side is Side.BID or int(place.price) * FINE >= pivot for place in placed)
+        bids = [quote for quote in desk.state.target.quotes if quote.side is Side.BID]
+        assert all(int(bid.price) * FINE <= pivot for bid in bids)
         asks = [quote for quote in desk.state.target.quotes if quote.side is Side.ASK]
         assert all(int(ask.price) * FINE >= pivot for ask in asks)
         assert desk.standing() == desk.wanted()

@@ -61,10 +61,10 @@ class Channel(msgspec.Struct, frozen=True):
     anchor: int
     binding: bool = False
 
-    @property
-    def ask_floor(self) -> int:
-        """Return the price below which no ask of ours may stand: the Pivot in pivot mode, else 0."""
-        return self.anchor if self.binding else 0
+    def passed(self, side: Side, price: Ticks) -> bool:
+        """Say whether the Pivot has passed a price: an ask below it, a bid above it (pivot mode)."""
+        fine = int(price) * FINE
+        return self.binding and (fine > self.anchor if side is Side.BID else fine < self.anchor)
 
     def borders(self, side: Side) -> tuple[int, int]:
         """Return the lower and upper border of a side's zone."""

@@ -11,7 +11,7 @@ placement passes if all of these hold:
 5. It does not cross the foreign book (a post-only order would be dropped silently), and P has not passed it:
    a repair that would stand on the wrong side of P waits for the next rebuild.
 6. Its side of the book has room beside the headroom left to others.
-7. As an ask it is not below the Pivot, where CHANNEL_MODE=pivot binds it.
+7. Where CHANNEL_MODE=pivot binds it: it is no ask below the Pivot, no bid above it.
 8. While a price jump is not confirmed: it is no better than the best order of ours that stands.
 9. No guard has stopped its side, and it lies within the price bands.
 10. With it, whatever lands of what flies, neither the side nor the wallet is exposed further than allowed,
@@ -128,7 +128,6 @@ class _Screen:
         self._room = {side: capacity(side, state, settings) - taken[side][0] for side in Side}
         self._left = {side: most - taken[side][1] for side, most in caps(state, settings).items()}
         self._band = price_limits(state, settings)
-        self._ask_floor = state.market.channel.ask_floor if state.market.channel else 0
         confirmed = state.market.reading is None or state.market.reading.confirmed
         live = [order for view in state.views.values() for order in view.orders] if not confirmed else []
         self._kept_within: OwnRange | None = None if confirmed else own_range(live)
@@ -192,8 +191,9 @@ class _Screen:
             return "would cross a foreign ask"
         if not bid and book.best_bid is not None and place.price <= book.best_bid:
             return "would cross a foreign bid"
-        if not bid and int(place.price) * FINE < self._ask_floor:
-            return "an ask below the Pivot, in pivot mode"
+        zones = self._state.market.channel
+        if zones is not None and zones.passed(place.side, place.price):
+            return "on the wrong side of the Pivot, in pivot mode"
         if self._room[place.side] <= 0 and means.vacated[place.side] <= 0:
             return "the book has no room left beside the headroom for others"
         if self._kept_within is not None:

@@ -82,9 +82,3 @@ def out_of_channel(state: State) -> list[Report]:
     sides = " ".join(side.name for side in market.closed) or "none"
     pivot = market.capped_pivot.value_fine or 0
     return [Report("OUT_OF_CHANNEL", {"side": sides, "price_fine": price_fine(state), "pivot_fine": pivot})]
-
-
-def ask_floor(state: State) -> int:
-    """Return the price in fine ticks below which no ask of ours may stand; there must be a channel."""
-    assert state.market.channel is not None
-    return state.market.channel.ask_floor

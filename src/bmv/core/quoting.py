@@ -17,7 +17,7 @@ from bmv.core.guarding import guarding
 from bmv.core.limits import standstill
 from bmv.core.opening import opening
 from bmv.core.plan import MAX_CHANGE, Plan, cancel_of, diff
-from bmv.core.pricing import NO_SOL_USD, ask_floor, out_of_channel, reprice
+from bmv.core.pricing import NO_SOL_USD, out_of_channel, reprice
 from bmv.core.rebuilding import price_fine, rebuild_if_due
 from bmv.core.state import Phase, State
 from bmv.core.triggers import Trigger
@@ -61,7 +61,7 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     told = [*guarding(state, settings), *out_of_channel(state)]
     if state.phase is not Phase.QUOTING:
         return told
-    _drop_under_the_floor(state)
+    _drop_passed(state)
     told += watch_treasury(state, settings)
     if standstill(state, settings):
         return [*told, *_exposed(state), *_crank(state)]
@@ -87,13 +87,13 @@ def _exposed(state: State) -> list[AnyAction]:
 
     With it goes what the guards hold back.
     """
-    highest_bid, guards = price_fine(state), state.guards
-    lowest_ask = max(highest_bid, ask_floor(state))
+    price, zones, guards = price_fine(state), state.market.channel, state.guards
     return _withdrawals(
         state,
         lambda order: (
-            ((fine := int(order.price) * FINE) > highest_bid and order.side is Side.BID)
-            or (fine < lowest_ask and order.side is Side.ASK)
+            ((fine := int(order.price) * FINE) > price and order.side is Side.BID)
+            or (fine < price and order.side is Side.ASK)
+            or (zones is not None and zones.passed(order.side, order.price))
             or order.side in guards.stopped
             or order.wallet in guards.aside
         ),
@@ -120,13 +120,11 @@ def _withdrawals(state: State, leaves: Callable[[LiveOrder], bool]) -> list[AnyA
     return actions
 
 
-def _drop_under_the_floor(state: State) -> None:
-    """Take out of the target the asks that a risen Pivot has passed (pivot mode)."""
-    floor, quotes = ask_floor(state), state.target.quotes
-    if any(quote.side is Side.ASK and int(quote.price) * FINE < floor for quote in quotes):
-        state.target.quotes = tuple(
-            quote for quote in quotes if quote.side is Side.BID or int(quote.price) * FINE >= floor
-        )
+def _drop_passed(state: State) -> None:
+    """Take out of the target what the Pivot has passed (pivot mode)."""
+    zones, quotes = state.market.channel, state.target.quotes
+    if zones is not None and any(zones.passed(quote.side, quote.price) for quote in quotes):
+        state.target.quotes = tuple(q for q in quotes if not zones.passed(q.side, q.price))
 
 
 def _placeable(state: State) -> tuple[Quote, ...]:
