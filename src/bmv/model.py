@@ -151,7 +151,7 @@ class Cancel(msgspec.Struct, frozen=True, gc=False):
 
 
 class Placement(msgspec.Struct, frozen=True, gc=False):
-    """An order to place; ``client_id`` (1..128) is free in the wallet's account when this is sent."""
+    """An order to place; ``client_id`` (1..128) is free, or that of an order the same change withdraws."""
 
     wallet: WalletIndex
     side: Side

@@ -13,12 +13,10 @@ from solders.transaction import VersionedTransaction
 from bmv.chain.message import TemplateCache
 from bmv.chain.transaction import (
     MAX_TRANSACTION_BYTES,
+    Room,
     build_transaction,
-    fits,
-    framed,
     sign,
     signature,
-    wire_size,
 )
 from bmv.keys.signer import InProcessSigner, UnknownKey
 from bmv.units import Lamports
@@ -75,8 +73,9 @@ def test_the_measured_size_is_the_size_of_the_signed_transaction(
 ) -> None:
     asked = [order(size, *(wallet.pubkey() for wallet in WALLETS[:count])) for size, count in shapes]
     tip = TIP if tipped else None
-    size = wire_size(PAYER, framed(PAYER, asked, 1, tip))
-    if fits(PAYER, asked, 1, tip):
+    over = Room(PAYER).over(asked, tip)
+    size = MAX_TRANSACTION_BYTES + over
+    if over <= 0:
         assert len(sign(build_transaction(PAYER, asked, 1, tip, BLOCKHASH), SIGNER)) == size
     else:
         assert size > MAX_TRANSACTION_BYTES
@@ -85,16 +84,16 @@ def test_the_measured_size_is_the_size_of_the_signed_transaction(
 
 
 def test_the_last_byte_that_fits_is_1232() -> None:
-    room = MAX_TRANSACTION_BYTES - wire_size(PAYER, framed(PAYER, [order(200)], 1, TIP)) + 200
-    assert fits(PAYER, [order(room)], 1, TIP)
-    assert not fits(PAYER, [order(room + 1)], 1, TIP)
+    room = 200 - Room(PAYER).over([order(200)], TIP)
+    assert Room(PAYER).over([order(room)], TIP) == 0
+    assert Room(PAYER).over([order(room + 1)], TIP) == 1
     assert len(sign(build_transaction(PAYER, [order(room)], 1, TIP, BLOCKHASH), SIGNER)) == 1232
 
 
 def test_more_than_64_instructions_do_not_fit() -> None:
     asked = [order(0)] * 63
-    assert fits(PAYER, asked, 1, None)
-    assert not fits(PAYER, asked, 1, TIP)
+    assert Room(PAYER).over(asked) <= 0
+    assert Room(PAYER).over(asked, TIP) > 0
     with pytest.raises(ValueError, match="at most 64"):
         build_transaction(PAYER, asked, 1, TIP, BLOCKHASH)
 

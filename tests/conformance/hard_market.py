@@ -128,7 +128,7 @@ class Nuisance:
         for _ in range(MIN_EVENTS // CHUNK):
             replaced = self._stuffer.place(Side.BID, bids)
             self._stuffer.send([*replaced, self._stuffer.withdraw(FLOOD_IDS[:CHUNK])])
-        ones = FLOOD_IDS[CHUNK : 3 * CHUNK]
+        ones = FLOOD_IDS[CHUNK : 5 * CHUNK]
         for number in ones:
             bid = self._stuffer.post(Side.BID, number, price, 1)
             self._stuffer.send(self._stuffer.place(Side.BID, [bid]))

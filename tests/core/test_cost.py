@@ -1,21 +1,21 @@
 """The estimate against the packing that really builds the transactions."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bmv.core.cost import FEE_PER_TRANSACTION, Estimate, estimate
 from bmv.core.plan import Plan, WalletPlan
 from bmv.events import Execute
 from bmv.model import Cancel, Placement, Side
-from bmv.services.building import change_steps
+from bmv.services.building import change_steps, events_of
 from bmv.services.dispatch import LAMPORTS_PER_SIGNATURE
-from bmv.services.packing import Group, pack_bundles
+from bmv.services.packing import Group, no_tables, pack_bundles
 from bmv.units import BaseLots, Lamports, Ticks
 from tests.core.belongings import market
-from tests.services.test_building import MARKET, TIP, UNTIL, WALLETS
+from tests.services.test_building import MARKET, TIP, UNTIL, WALLETS, own_crank, table_of
 
-counts = st.tuples(st.integers(0, 24), st.integers(0, 24), st.integers(0, 24)).filter(
-    lambda each: sum(each) > 0 and each[1] + each[2] <= 24
+counts = st.tuples(st.integers(0, 32), st.integers(0, 32), st.integers(0, 32)).filter(
+    lambda each: sum(each) > 0 and each[1] + each[2] <= 32
 )
 
 
@@ -36,17 +36,21 @@ def plan_of(changes: list[tuple[int, int, int]], kept: int = 0) -> Plan:
 def group_of(change: WalletPlan) -> Group:
     """Return the real instructions of a change."""
     action = Execute(change.wallet, change.wallet, tuple(change.cancels), tuple(change.places))
-    return Group(change.wallet, change_steps(action, WALLETS[change.wallet], MARKET, market(), UNTIL))
+    wallet = WALLETS[change.wallet]
+    work = change_steps(action, wallet, MARKET, market(), UNTIL)
+    return Group(change.wallet, work, (wallet.open_orders,), events_of(action))
 
 
-@given(st.lists(counts, max_size=len(WALLETS)), st.integers(0, 10**6))
+@settings(deadline=None)
+@given(st.lists(counts, max_size=len(WALLETS)), st.integers(0, 10**6), st.booleans())
 def test_transactions_bundles_tips_and_fees_are_those_the_packing_makes(
-    changes: list[tuple[int, int, int]], tip: int
+    changes: list[tuple[int, int, int]], tip: int, with_table: bool
 ) -> None:
     plan = plan_of(changes, kept=7)
-    bundles = pack_bundles([group_of(change) for change in plan.wallets], TIP)
+    tables_of, served = (table_of(WALLETS), range(len(WALLETS))) if with_table else (no_tables, ())
+    bundles = pack_bundles([group_of(change) for change in plan.wallets], TIP, tables_of, own_crank)
     transactions = sum(len(bundle.drafts) for bundle in bundles)
-    assert estimate(plan, Lamports(tip)) == Estimate(
+    assert estimate(plan, Lamports(tip), served) == Estimate(
         kept=7,
         cancels=sum(each[0] for each in changes),
         places=sum(each[1] + each[2] for each in changes),

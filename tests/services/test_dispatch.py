@@ -173,7 +173,7 @@ def test_small_changes_share_a_bundle_and_its_one_tip() -> None:
 
 
 def test_a_defect_on_the_way_answers_the_tickets_and_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def too_large(*_: object) -> None:
+    def too_large(*_: object, **__: object) -> None:
         raise InvariantBroken("a plan that fits no bundle")
 
     async def scenario(clock: LoopClock) -> None:

@@ -119,9 +119,9 @@ def test_the_first_reading_tells_every_wallet_and_later_ones_only_what_changed()
     assert [view.wallet for view in bench.reader.read(AT, bench.accounts()).wallets] == [0, 1]
     assert bench.reader.read(AT, bench.accounts()).wallets == ()
     changed = bench.accounts()
-    owner = changed.accounts[3 + 4]
+    owner = changed.accounts[4 + 4]
     assert owner is not None
-    changed.accounts[3 + 4] = AccountImage(Lamports(1), owner.owner, owner.data)
+    changed.accounts[4 + 4] = AccountImage(Lamports(1), owner.owner, owner.data)
     (view,) = bench.reader.read(AT, changed).wallets
     assert (view.wallet, int(view.gas)) == (1, 1)
     bench.reader.forget()
@@ -241,9 +241,9 @@ def test_events_the_ring_overwrote_unread_are_counted(bench: Bench) -> None:
 def test_an_account_that_does_not_decode_swallows_no_fill(bench: Bench) -> None:
     bench.trade(bench.ours[0], bench.stranger)
     broken = bench.accounts()
-    tokens = broken.accounts[5]
+    tokens = broken.accounts[6]
     assert tokens is not None
-    broken.accounts[5] = AccountImage(tokens.lamports, tokens.owner, b"rubbish")
+    broken.accounts[6] = AccountImage(tokens.lamports, tokens.owner, b"rubbish")
     with pytest.raises(BadBytes):
         bench.reader.read(AT, broken)
     assert len(bench.reader.read(AT, bench.accounts()).fills) == 1

@@ -83,6 +83,12 @@ class KeyRoles:
         self._roles = {payer: _SIGNER | _WRITABLE}
         self._invoked: list[tuple[bytes, list[bytes], int]] = []
 
+    def copy(self) -> "KeyRoles":
+        """Return another one that begins with the same instructions."""
+        same = KeyRoles(self._payer)
+        same._roles, same._invoked = self._roles.copy(), self._invoked.copy()
+        return same
+
     def add(self, shape: Shape) -> None:
         """Take in the accounts of one more instruction."""
         roles, keys = self._roles, []
@@ -93,6 +99,11 @@ class KeyRoles:
             keys.append(key)
             roles[key] = roles.get(key, 0) | shape[at + 32] << 1 | shape[at + 33]
         self._invoked.append((shape[:32], keys, int.from_bytes(shape[metas_end:], "little")))
+
+    @property
+    def instructions(self) -> int:
+        """Count the instructions."""
+        return len(self._invoked)
 
     @property
     def signers(self) -> int:

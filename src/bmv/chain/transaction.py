@@ -59,37 +59,31 @@ def _compute_limit(units: int) -> Instruction:
     return compute_unit_limit(units)
 
 
-def wire_size(
-    payer: Pubkey, instructions: Sequence[Instruction], tables: Sequence[AddressTable] = NO_TABLES
-) -> int:
-    """Return the bytes these instructions take as one signed transaction, without building it."""
-    return _wire_size(_roles(payer, instructions), tables)
+class Room:
+    """What still fits into a transaction to which instructions are added, its compute limit included."""
 
+    __slots__ = ("_payer", "_roles", "_tables")
 
-def _roles(payer: Pubkey, instructions: Sequence[Instruction]) -> KeyRoles:
-    roles = KeyRoles(bytes(payer))
-    for instruction in instructions:
-        roles.add(split(instruction)[0])
-    return roles
+    def __init__(self, payer: Pubkey, tables: Sequence[AddressTable] = NO_TABLES) -> None:
+        self._payer, self._tables = payer, tables
+        self._roles = KeyRoles(bytes(payer))
+        self.add(_compute_limit(0))
 
+    def add(self, instruction: Instruction) -> None:
+        """Take up the room of one more instruction."""
+        self._roles.add(split(instruction)[0])
 
-def _wire_size(roles: KeyRoles, tables: Sequence[AddressTable]) -> int:
-    return len(short_length(roles.signers)) + 64 * roles.signers + roles.message_size(tables)
-
-
-def fits(
-    payer: Pubkey,
-    instructions: Sequence[Instruction],
-    compute_limit: int,
-    tip: Tip | None,
-    tables: Sequence[AddressTable] = NO_TABLES,
-) -> bool:
-    """Tell whether ``build_transaction`` with the same arguments stays within one transaction."""
-    whole = framed(payer, instructions, compute_limit, tip)
-    roles = _roles(payer, whole)
-    if len(whole) > MAX_INSTRUCTIONS or roles.keys > MAX_ACCOUNTS:
-        return False
-    return _wire_size(roles, tables) <= MAX_TRANSACTION_BYTES
+    def over(self, instructions: Sequence[Instruction], tip: Tip | None = None) -> int:
+        """Return by how many bytes it would be too large with these and the tip; at most 0 where they fit."""
+        roles = self._roles.copy()
+        for instruction in instructions:
+            roles.add(split(instruction)[0])
+        if tip is not None:
+            roles.add(split(transfer(self._payer, *tip))[0])
+        if roles.instructions > MAX_INSTRUCTIONS or roles.keys > MAX_ACCOUNTS:
+            return MAX_TRANSACTION_BYTES
+        signed = len(short_length(roles.signers)) + 64 * roles.signers
+        return signed + roles.message_size(self._tables) - MAX_TRANSACTION_BYTES
 
 
 def build_transaction(

@@ -17,7 +17,7 @@ from bmv.model import Cancel, Level, LiveOrder, Placement, Quote, Side, WalletIn
 from bmv.units import BaseLots, Ticks
 
 LAST_CLIENT_ID = 128
-MAX_CHANGE = 24
+MAX_CHANGE = 32
 """Cancels, and placements, in one change of a wallet."""
 
 

@@ -19,6 +19,7 @@ from bmv.core.opening import opening
 from bmv.core.plan import MAX_CHANGE, Plan, cancel_of, diff
 from bmv.core.pricing import NO_SOL_USD, out_of_channel, reprice
 from bmv.core.rebuilding import price_fine, rebuild_if_due
+from bmv.core.replacing import numbered
 from bmv.core.state import Phase, State
 from bmv.core.triggers import Trigger
 from bmv.events import (
@@ -70,6 +71,8 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     trigger = rebuild_if_due(state, settings) if _confirmed(state) else None
     views = [view for _, view in sorted(state.views.items())]
     plan = diff(_placeable(state), views, state.busy(), settings)
+    for change in plan.wallets:
+        change.places[:] = numbered(change, state.views[change.wallet], state.spec)
     reports = [_rebuilt(state, plan, trigger, settings), *_proposed(state)] if trigger else []
     return [*told, *reports, *_changes(state, plan), *_crank(state)]
 

@@ -1,8 +1,8 @@
 """Actions -> instructions, with the compute each one needs.
 
 A wallet's change is one list of steps that must land together: cancels first, then bids, then asks.
-``ReplaceOrdersByClientIds`` places: its client ids make a second landing of the same orders harmless.
-Compute figures: docs/layouts.md (measured on the compiled program), with a margin of a fifth.
+``ReplaceOrdersByClientIds`` places: its client ids make a second landing of the same orders harmless, and an
+order that gives its id to a placement of the same change is withdrawn by it, without a cancel of its own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,7 @@ from solders.pubkey import Pubkey
 
 from bmv.events import Execute
 from bmv.model import Cancel, MarketSpec, Placement, Side
+from bmv.services import compute
 from bmv.services.accounts import WalletAccounts
 from bmv.units import Lamports, notional
 from bmv.venue.openbook_v1 import instructions as openbook
@@ -23,7 +24,10 @@ from bmv.venue.openbook_v1.queues import QueueEvent
 from bmv.venue.system import create_account_with_seed, transfer
 from bmv.venue.token import create_associated_token_account, sync_native
 
-IDS_PER_INSTRUCTION = 8
+PER_INSTRUCTION = 8
+"""Client ids, or orders, that one instruction takes."""
+ORDER_BYTES = 54
+"""What one more order adds to the data of an instruction."""
 CRANK_FILLS = 12
 CRANK_OWNERS = 20
 CRANK_EVENTS = 60
@@ -40,21 +44,60 @@ class Step:
     units: int
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The placements of one side of a change; any number of them, up to eight, can go into an instruction.
+
+    They die after ``valid_until`` (unix seconds).
+    """
+
+    places: Sequence[Placement]
+    wallet: WalletAccounts
+    market: MarketKeys
+    spec: MarketSpec
+    valid_until: int
+
+    @property
+    def payer(self) -> Pubkey:
+        """Return who pays and signs."""
+        return self.wallet.owner
+
+    def first(self, count: int) -> Step:
+        """Return the instruction that places the first ``count``."""
+        wallet, places = self.wallet, self.places[:count]
+        payer = wallet.quote if places[0].side is Side.BID else wallet.base
+        orders = [_new_order(place, self.spec, self.valid_until) for place in places]
+        instruction = openbook.replace_orders_by_client_ids(
+            self.market, wallet.open_orders, wallet.owner, payer, orders
+        )
+        return Step(wallet.owner, instruction, compute.replaces(len(orders)))
+
+    def after(self, count: int) -> "Run | None":
+        """Return what is left after the first ``count``; None where nothing is."""
+        left = self.places[count:]
+        return Run(left, self.wallet, self.market, self.spec, self.valid_until) if left else None
+
+
+Work = Step | Run
+
+
 def change_steps(
     action: Execute, wallet: WalletAccounts, market: MarketKeys, spec: MarketSpec, valid_until: int
-) -> list[Step]:
-    """Return the steps of one wallet's change; placements die after ``valid_until`` (unix seconds)."""
-    steps = list(_cancel_steps(action.cancels, wallet, market))
+) -> list[Work]:
+    """Return the work of one wallet's change; placements die after ``valid_until`` (unix seconds)."""
+    given = {place.client_id for place in action.places}
+    alone = [cancel for cancel in action.cancels if cancel.client_id not in given]
+    work: list[Work] = list(_cancel_steps(alone, wallet, market))
     for side in Side:
         places = [place for place in action.places if place.side is side]
-        payer = wallet.quote if side is Side.BID else wallet.base
-        for chunk in _chunks(places):
-            orders = [_new_order(place, spec, valid_until) for place in chunk]
-            instruction = openbook.replace_orders_by_client_ids(
-                market, wallet.open_orders, wallet.owner, payer, orders
-            )
-            steps.append(Step(wallet.owner, instruction, _with_margin(12_000 + 9_000 * len(chunk))))
-    return steps
+        if places:
+            work.append(Run(places, wallet, market, spec, valid_until))
+    return work
+
+
+def events_of(action: Execute) -> int:
+    """Return how many events a change pushes into the queue at most."""
+    return len(action.cancels) + len(action.places)
 
 
 def _cancel_steps(cancels: Sequence[Cancel], wallet: WalletAccounts, market: MarketKeys) -> Iterator[Step]:
@@ -62,13 +105,13 @@ def _cancel_steps(cancels: Sequence[Cancel], wallet: WalletAccounts, market: Mar
     for chunk in _chunks(named):
         ids = [cancel.client_id for cancel in chunk]
         instruction = openbook.cancel_orders_by_client_ids(market, wallet.open_orders, wallet.owner, ids)
-        yield Step(wallet.owner, instruction, _with_margin(4_000 + 2_000 * len(chunk)))
+        yield Step(wallet.owner, instruction, compute.cancels(len(chunk)))
     for cancel in cancels:
         if not cancel.client_id:
             instruction = openbook.cancel_order(
                 market, wallet.open_orders, wallet.owner, cancel.side, cancel.order_id
             )
-            yield Step(wallet.owner, instruction, _with_margin(6_000))
+            yield Step(wallet.owner, instruction, compute.cancels(1))
 
 
 def _new_order(place: Placement, spec: MarketSpec, valid_until: int) -> NewOrder:
@@ -85,26 +128,35 @@ def _new_order(place: Placement, spec: MarketSpec, valid_until: int) -> NewOrder
     )
 
 
-def crank_steps(front: Sequence[QueueEvent], payer: WalletAccounts, market: MarketKeys) -> list[Step]:
-    """Return one ConsumeEvents for the front of the queue; empty when nothing waits.
+def crank_steps(front: Sequence[QueueEvent], payer: Pubkey, market: MarketKeys) -> list[Step]:
+    """Return the ConsumeEvents for the front of the queue; empty when nothing waits.
 
-    It names everyone whose event it covers (else the program consumes nothing) and stops before the 13th
-    fill (the program runs out of heap at the 14th).
+    They name everyone whose event they cover (else the program consumes nothing). Each takes twelve events:
+    the program runs out of heap at the 14th fill of an instruction, and until it lands others may have
+    consumed what was read, and fills have come in its place.
     """
-    owners: list[Pubkey] = []
-    fills = covered = 0
+    owners: dict[Pubkey, None] = {}
+    covered = 0
     for event in front[:CRANK_EVENTS]:
         owner = Pubkey.from_bytes(event.owner)
-        fills += event.is_fill
-        if fills > CRANK_FILLS or (owner not in owners and len(owners) == CRANK_OWNERS):
+        if owner not in owners and len(owners) == CRANK_OWNERS:
             break
-        if owner not in owners:
-            owners.append(owner)
+        owners[owner] = None
         covered += 1
-    if not covered:
-        return []
-    instruction = openbook.consume_events(market, owners, covered)
-    return [Step(payer.owner, instruction, _with_margin(8_000 + 2_500 * covered))]
+    return [
+        Step(payer, openbook.consume_events(market, owners, count), compute.consumes(count, 0))
+        for count in (min(CRANK_FILLS, covered - start) for start in range(0, covered, CRANK_FILLS))
+    ]
+
+
+def own_crank_step(open_orders: Sequence[Pubkey], events: int, payer: Pubkey, market: MarketKeys) -> Step:
+    """Return a ConsumeEvents for ``events`` outs that these accounts of ours have just pushed.
+
+    Where a stranger's event stands before them it stops there; so of fills nobody knew of it meets one at
+    most (a taker's own fill follows each), far from the 14th, at which the program runs out of heap.
+    """
+    instruction = openbook.consume_events(market, open_orders, events)
+    return Step(payer, instruction, compute.consumes(1, events))
 
 
 def settle_steps(wallet: WalletAccounts, market: MarketKeys) -> list[Step]:
@@ -112,7 +164,7 @@ def settle_steps(wallet: WalletAccounts, market: MarketKeys) -> list[Step]:
     instruction = openbook.settle_funds(
         market, wallet.open_orders, wallet.owner, wallet.base, wallet.quote, referrer=wallet.quote
     )
-    return [Step(wallet.owner, instruction, _with_margin(22_000))]
+    return [Step(wallet.owner, instruction, compute.SETTLE)]
 
 
 def prepare_steps(
@@ -129,20 +181,18 @@ def prepare_steps(
         create = create_account_with_seed(
             owner, wallet.open_orders, owner, seed, open_orders_rent, OPEN_ORDERS_SIZE, market.program
         )
-        steps.append(Step(owner, create, 3_000))
-        steps.append(Step(owner, openbook.init_open_orders(market, wallet.open_orders, owner), 5_000))
+        steps.append(Step(owner, create, compute.CREATE_WITH_SEED))
+        opened = openbook.init_open_orders(market, wallet.open_orders, owner)
+        steps.append(Step(owner, opened, compute.INIT_OPEN_ORDERS))
     for mint in (market.base_mint, market.quote_mint):
-        steps.append(Step(owner, create_associated_token_account(owner, owner, mint), 40_000))
+        account = create_associated_token_account(owner, owner, mint)
+        steps.append(Step(owner, account, compute.CREATE_TOKEN_ACCOUNT))
     if wrap > Lamports(0):
-        steps.append(Step(owner, transfer(owner, wallet.quote, wrap), 1_000))
-        steps.append(Step(owner, sync_native(wallet.quote), 5_000))
+        steps.append(Step(owner, transfer(owner, wallet.quote, wrap), compute.TRANSFER))
+        steps.append(Step(owner, sync_native(wallet.quote), compute.SYNC_NATIVE))
     return steps
 
 
-def _with_margin(units: int) -> int:
-    return units * 6 // 5
-
-
 def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(items), IDS_PER_INSTRUCTION):
-        yield items[start : start + IDS_PER_INSTRUCTION]
+    for start in range(0, len(items), PER_INSTRUCTION):
+        yield items[start : start + PER_INSTRUCTION]

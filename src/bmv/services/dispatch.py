@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 
+from solders.pubkey import Pubkey
+
 from bmv.chain.jito import TIP_ACCOUNTS, BlockEngine, bundle_id
 from bmv.chain.message import TemplateCache
 from bmv.chain.rpc import Blockhash, Rpc
@@ -25,13 +27,23 @@ from bmv.model import BundleCost, MarketSpec, Outcome
 from bmv.observe.log import get_logger
 from bmv.ports import Clock
 from bmv.services.accounts import WalletAccounts
-from bmv.services.building import CRANK_EVENTS, Step, change_steps, crank_steps, prepare_steps, settle_steps
+from bmv.services.building import (
+    CRANK_EVENTS,
+    Step,
+    change_steps,
+    crank_steps,
+    events_of,
+    own_crank_step,
+    prepare_steps,
+    settle_steps,
+)
 from bmv.services.outcomes import Outcomes, Sent
 from bmv.services.packing import BundleDraft, Group, pack_bundles
 from bmv.services.reading import Reader
 from bmv.units import BlockHeight, Lamports, Millis
 from bmv.venue.openbook_v1.instructions import MarketKeys
 from bmv.venue.openbook_v1.layouts import OPEN_ORDERS_SIZE
+from bmv.venue.openbook_v1.queues import QueueEvent
 
 LAMPORTS_PER_SIGNATURE = 5_000
 MIN_TIP = Lamports(1_000)
@@ -105,9 +117,9 @@ class Dispatcher:
                 self._never_sent(_ticket(action), str(error))
             return
         for group in groups:
-            if not group.steps:
+            if not group.work:
                 self._never_sent(group.ticket, "nothing to do")
-        bundles = pack_bundles([group for group in groups if group.steps], tip)
+        bundles = self._packed([group for group in groups if group.work], tip)
         try:
             signed = await self._signed(bundles, tip)
         except OutsideError as error:
@@ -118,20 +130,39 @@ class Dispatcher:
         for sent in signed:
             await self._send(sent)
 
+    def _packed(self, groups: Sequence[Group], tip: Tip) -> list[BundleDraft]:
+        """Pack groups; each bundle cranks its own events, the first also what stands before them."""
+        front = self._front()
+
+        def crank(own: Sequence[Group], payer: Pubkey) -> list[Step]:
+            touched = [account for group in own for account in group.touched]
+            if not touched:
+                return []
+            events = sum(group.events for group in own)
+            before = crank_steps(front, payer, self._market) if own[0] is groups[0] else []
+            return [*before, own_crank_step(touched, events, payer, self._market)]
+
+        return pack_bundles(groups, tip, crank_of=crank)
+
+    def _front(self) -> list[QueueEvent]:
+        return self._reader.queue.unconsumed(CRANK_EVENTS) if self._reader.queue else []
+
     async def _group(self, action: AnyAction) -> Group:
+        if isinstance(action, Execute):
+            wallet = self._wallets[action.wallet]
+            age = int(self._settings().max_order_age) // 1000
+            until = self._reader.chain_seconds(self._clock.now()) + age
+            steps = change_steps(action, wallet, self._market, self._spec, until)
+            return Group(action.ticket, steps, (wallet.open_orders,), events_of(action))
         return Group(_ticket(action), await self._steps(action))
 
     async def _steps(self, action: AnyAction) -> list[Step]:
-        if isinstance(action, Execute):
-            valid_until = int(self._clock.now() + self._settings().max_order_age) // 1000
-            wallet = self._wallets[action.wallet]
-            return change_steps(action, wallet, self._market, self._spec, valid_until)
         if isinstance(action, Settle):
             return settle_steps(self._wallets[action.wallet], self._market)
         if isinstance(action, Prepare):
             return await self._prepare(action)
-        front = self._reader.queue.unconsumed(CRANK_EVENTS) if self._reader.queue else []
-        return crank_steps(front, self._wallets[self._reader.richest_in_gas()], self._market)
+        payer = self._wallets[self._reader.richest_in_gas()].owner
+        return crank_steps(self._front(), payer, self._market)
 
     async def _prepare(self, action: Prepare) -> list[Step]:
         wallet = self._wallets[action.wallet]
@@ -183,6 +214,7 @@ class Dispatcher:
                 draft.units,
                 tip if draft is bundle.drafts[-1] else None,
                 blockhash.raw,
+                tables=draft.tables,
                 templates=self._templates,
             )
             for bundle in bundles

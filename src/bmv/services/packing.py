@@ -1,83 +1,180 @@
 """Steps -> transactions -> bundles, as few as fit.
 
-A group is what must land together (one wallet's change). Its steps go into as few transactions as the packet
-size allows, never into two bundles; small groups share a bundle. The last transaction of a bundle carries the
-tip, so room for it is kept in every transaction.
+A group is what must land together (one wallet's change). Its work fills as few transactions as the packet
+size allows, and never goes into two bundles; small groups share a bundle. A run of orders is cut where a
+transaction is full. One transaction of every bundle is left to the end of it: our own crank, which frees
+the order slots the bundle has used up, and the tip; both go into the last transaction of the work where they
+fit there, and the tip always stands beside work.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
-from bmv.chain.transaction import Tip, fits
+from bmv.chain.message import NO_TABLES, AddressTable
+from bmv.chain.transaction import Room, Tip
 from bmv.errors import InvariantBroken
-from bmv.services.building import Step
+from bmv.services import compute
+from bmv.services.building import ORDER_BYTES, PER_INSTRUCTION, Run, Step, Work
 
 MAX_BUNDLE = 5
 MAX_UNITS = 1_400_000
 
-
-@dataclass(slots=True)
-class Draft:
-    """One transaction before it has a blockhash."""
-
-    payer: Pubkey
-    instructions: list[Instruction] = field(default_factory=list)
-    units: int = 450
+TablesOf = Callable[[Pubkey], Sequence[AddressTable]]
+"""Which lookup tables a payer's transactions use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The steps of one ticket."""
+    """The work of one ticket; it pushes up to ``events`` events of the accounts ``touched``."""
 
     ticket: int
-    steps: Sequence[Step]
+    work: Sequence[Work]
+    touched: tuple[Pubkey, ...] = ()
+    events: int = 0
+
+
+CrankOf = Callable[[Sequence[Group], Pubkey], Sequence[Step]]
+"""Makes the crank that ends a bundle of these groups, paid by a given wallet; none where none is needed."""
+
+
+class Draft:
+    """One transaction before it has a blockhash."""
+
+    def __init__(self, payer: Pubkey, tables: Sequence[AddressTable]) -> None:
+        self.payer, self.tables = payer, tables
+        self.steps: list[Step] = []
+        self.units = compute.TRANSACTION
+        self._room = Room(payer, tables)
+
+    @property
+    def instructions(self) -> list[Instruction]:
+        """Return what the transaction does, the compute limit and the tip aside."""
+        return [step.instruction for step in self.steps]
+
+    def take(self, work: Work) -> Work | None:
+        """Add as much of it as fits; return what is left."""
+        if isinstance(work, Step):
+            return None if self._takes(work) else work
+        rest: Run | None = work
+        while rest is not None:
+            count = min(PER_INSTRUCTION, len(rest.places))
+            step = rest.first(count)
+            missing = self._room.over([step.instruction])
+            if missing > 0:
+                count -= -(-missing // ORDER_BYTES)
+                step = rest.first(max(count, 1))
+            if count < 1 or not self._takes(step):
+                return rest
+            rest = rest.after(count)
+        return None
+
+    def _takes(self, step: Step) -> bool:
+        if self.units + step.units > MAX_UNITS or self._room.over([step.instruction]) > 0:
+            return False
+        self._add(step)
+        return True
+
+    def ends_with(self, steps: Sequence[Step], tip: Tip) -> bool:
+        """Add the last steps of a bundle if they fit beside its tip; say whether they did."""
+        units = self.units + sum(step.units for step in steps)
+        whole = [step.instruction for step in steps]
+        if units > MAX_UNITS or self._room.over(whole, tip) > 0:
+            return False
+        for step in steps:
+            self._add(step)
+        return True
+
+    def without_last(self) -> tuple["Draft", Step]:
+        """Return the same transaction without its last step, and that step."""
+        shorter = Draft(self.payer, self.tables)
+        for step in self.steps[:-1]:
+            shorter._add(step)
+        return shorter, self.steps[-1]
+
+    def _add(self, step: Step) -> None:
+        self._room.add(step.instruction)
+        self.steps.append(step)
+        self.units += step.units
 
 
 @dataclass(slots=True)
 class BundleDraft:
     """The transactions of one bundle and the tickets they serve."""
 
-    tickets: list[int] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
     drafts: list[Draft] = field(default_factory=list)
 
+    @property
+    def tickets(self) -> list[int]:
+        """Return the tickets in order."""
+        return [group.ticket for group in self.groups]
 
-def pack_transactions(steps: Sequence[Step], tip: Tip) -> list[Draft]:
+
+def no_tables(_payer: Pubkey) -> Sequence[AddressTable]:
+    """Use no lookup table."""
+    return NO_TABLES
+
+
+def no_crank(_groups: Sequence[Group], _payer: Pubkey) -> Sequence[Step]:
+    """End a bundle without a crank."""
+    return ()
+
+
+def pack_transactions(work: Sequence[Work], tables_of: TablesOf) -> list[Draft]:
     """Fill transactions greedily, in order; raise InvariantBroken for a step that fits none."""
     drafts: list[Draft] = []
-    for step in steps:
-        last = drafts[-1] if drafts and drafts[-1].payer == step.payer else None
-        if last is None or not _joins(last, step, tip):
-            last = Draft(step.payer)
-            drafts.append(last)
-            if not _joins(last, step, tip):
+    for one in work:
+        rest: Work | None = one
+        if drafts and drafts[-1].payer == one.payer:
+            rest = drafts[-1].take(one)
+        while rest is not None:
+            drafts.append(Draft(one.payer, tables_of(one.payer)))
+            left = drafts[-1].take(rest)
+            if left is rest:
                 raise InvariantBroken("one instruction alone is larger than a transaction")
-        last.instructions.append(step.instruction)
-        last.units += step.units
+            rest = left
     return drafts
 
 
-def _joins(draft: Draft, step: Step, tip: Tip) -> bool:
-    units = draft.units + step.units
-    return units <= MAX_UNITS and fits(draft.payer, [*draft.instructions, step.instruction], units, tip)
-
-
-def pack_bundles(groups: Sequence[Group], tip: Tip) -> list[BundleDraft]:
+def pack_bundles(
+    groups: Sequence[Group], tip: Tip, tables_of: TablesOf = no_tables, crank_of: CrankOf = no_crank
+) -> list[BundleDraft]:
     """Put groups into bundles of at most five transactions, in order; a group is never split.
 
     Raises InvariantBroken for a group that needs more than one bundle: the plan bounds a wallet's change.
     """
     bundles: list[BundleDraft] = []
     for group in groups:
-        drafts = pack_transactions(group.steps, tip)
-        if len(drafts) > MAX_BUNDLE:
-            raise InvariantBroken(
-                f"ticket {group.ticket} needs {len(drafts)} transactions; a bundle takes {MAX_BUNDLE}"
-            )
-        if not bundles or len(bundles[-1].drafts) + len(drafts) > MAX_BUNDLE:
+        drafts = pack_transactions(group.work, tables_of)
+        if not bundles or len(bundles[-1].drafts) + len(drafts) >= MAX_BUNDLE:
             bundles.append(BundleDraft())
-        bundles[-1].tickets.append(group.ticket)
+        bundles[-1].groups.append(group)
         bundles[-1].drafts += drafts
+    for bundle in bundles:
+        _end(bundle, tip, tables_of, crank_of)
+        if len(bundle.drafts) > MAX_BUNDLE:
+            needs = f"needs {len(bundle.drafts)} transactions; a bundle takes {MAX_BUNDLE}"
+            raise InvariantBroken(f"ticket {bundle.tickets[0]} {needs}")
     return bundles
+
+
+def _end(bundle: BundleDraft, tip: Tip, tables_of: TablesOf, crank_of: CrankOf) -> None:
+    """Add the crank and keep room for the tip, in the last transaction or else in one more."""
+    last = bundle.drafts[-1]
+    crank = crank_of(bundle.groups, last.payer)
+    if crank:
+        if last.ends_with(crank, tip):
+            return
+        one_more = Draft(last.payer, tables_of(last.payer))
+        if len(bundle.drafts) < MAX_BUNDLE and one_more.ends_with(crank, tip):
+            bundle.drafts.append(one_more)
+            return
+    if not last.ends_with((), tip):
+        shorter, step = last.without_last()
+        alone = Draft(last.payer, last.tables)
+        if not alone.ends_with((step,), tip):
+            raise InvariantBroken("one instruction and the tip are larger than a transaction")
+        bundle.drafts[-1:] = [shorter, alone]

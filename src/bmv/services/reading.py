@@ -23,9 +23,10 @@ from bmv.venue.openbook_v1.instructions import MarketKeys
 from bmv.venue.openbook_v1.layouts import ORDER_SLOTS
 from bmv.venue.openbook_v1.queues import EventQueueAccount, QueueEvent, decode_event_queue
 from bmv.venue.openbook_v1.slab import BookOrder, decode_book_side
+from bmv.venue.system import CLOCK, decode_clock
 from bmv.venue.token import TokenAccountState, decode_mint, decode_token_account
 
-_MARKET_ACCOUNTS = 3
+_MARKET_ACCOUNTS = 4
 _WALLET_ACCOUNTS = 4
 MAX_RIVALS = 16
 
@@ -60,7 +61,8 @@ class Reader:
         self._orders: dict[Side, list[BookOrder]] = {Side.BID: [], Side.ASK: []}
         self._book_bytes: dict[Side, bytes] = {}
         self.queue: EventQueueAccount | None = None
-        self.keys: list[Pubkey] = [market.bids, market.asks, market.event_queue]
+        self._chain_time: tuple[int, Millis] | None = None
+        self.keys: list[Pubkey] = [market.bids, market.asks, market.event_queue, CLOCK]
         for wallet in wallets:
             self.keys += [wallet.owner, wallet.open_orders, wallet.base, wallet.quote]
         self._supply_at = len(self.keys)
@@ -68,15 +70,18 @@ class Reader:
 
     def read(self, at: Millis, reading: AccountsAt) -> MarketSeen:
         """Return what changed since the last reading; raise BadBytes if any account does not decode."""
-        bids, asks, queue_image = (_present(image, "market") for image in reading.accounts[:_MARKET_ACCOUNTS])
+        market = (_present(image, "market") for image in reading.accounts[:_MARKET_ACCOUNTS])
+        bids, asks, queue_image, clock = market
         self._read_side(Side.BID, bids.data)
         self._read_side(Side.ASK, asks.data)
         queue = decode_event_queue(queue_image.data)
+        unix_seconds = decode_clock(clock.data)
         views = self._wallet_views(reading.accounts, queue)
         next_seq = queue.next_seq if self._next_seq is None else self._next_seq
         trades, fills = self._new_events(queue.since(next_seq), at)
         # Everything decoded; only now is anything counted as told, else a bad account would swallow fills.
         self.queue, self._next_seq = queue, queue.next_seq
+        self._chain_time = unix_seconds, at
         changed = tuple(view for view in views if self._views.get(view.wallet) != view)
         self._views.update((view.wallet, view) for view in changed)
         return MarketSeen(
@@ -100,6 +105,11 @@ class Reader:
         held = [decode_token_account(image.data).amount for image in locked if image is not None]
         supply = decode_mint(_present(mint, "mint").data).supply
         return SupplySeen(at=at, supply=BaseAtoms(supply), locked=BaseAtoms(sum(held)))
+
+    def chain_seconds(self, now: Millis) -> int:
+        """Return what the chain's clock shows by now, or a little less: that of the last reading went on."""
+        seconds, at = self._chain_time or (int(now) // 1000, now)
+        return seconds + max(0, int(now - at)) // 1000
 
     def richest_in_gas(self) -> WalletIndex:
         """Return the wallet that can best pay for what serves all of them."""

@@ -1,13 +1,31 @@
-"""Instructions of the system and compute budget programs, with lamports and units spelled out."""
+"""The system and compute budget programs' instructions, lamports and units spelled out; the clock sysvar."""
+
+import struct
 
 from solders import compute_budget, system_program
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
+from solders.sysvar import CLOCK
 
+from bmv.errors import BadBytes
 from bmv.units import Lamports
+
+__all__ = [
+    "CLOCK",
+    "COMPUTE_BUDGET_PROGRAM",
+    "SYSTEM_PROGRAM",
+    "compute_unit_limit",
+    "compute_unit_price",
+    "create_account",
+    "create_account_with_seed",
+    "decode_clock",
+    "transfer",
+]
 
 SYSTEM_PROGRAM = system_program.ID
 COMPUTE_BUDGET_PROGRAM = compute_budget.ID
+_CLOCK = struct.Struct("<QqQQq")
+"""Slot, start of the epoch, epoch, leader schedule's epoch, unix time in seconds."""
 
 
 def compute_unit_limit(units: int) -> Instruction:
@@ -51,3 +69,11 @@ def create_account_with_seed(
             owner=program,
         )
     )
+
+
+def decode_clock(data: bytes) -> int:
+    """Return the chain's time in seconds since 1970; raise BadBytes where this is no clock sysvar."""
+    if len(data) != _CLOCK.size:
+        raise BadBytes("clock", f"{len(data)} bytes; {_CLOCK.size} expected")
+    seconds: int = _CLOCK.unpack(data)[4]
+    return seconds
