@@ -98,13 +98,44 @@ def test_every_order_is_kept_for_a_quote_of_about_its_size_or_withdrawn_now_or_w
         if view.wallet in world.flying:
             assert not withdrawn & {o.order_id for o in view.orders}
             continue
-        seen = set()
+        kept = [live for live in view.orders if live.order_id not in withdrawn]
+        keys = [(live.wallet, live.side, live.price) for live in kept]
+        assert len(set(keys)) == len(keys)
+        for live, key in zip(kept, keys, strict=True):
+            assert tolerated(live, wanted[key], world.settings)
+            assert key not in deferred
+        # Nothing is withdrawn and wanted again at one price while an order of about the size stands there.
         for live in view.orders:
             key = (live.wallet, live.side, live.price)
-            fits = key in wanted and tolerated(live, wanted[key], world.settings) and key not in seen
-            seen.add(key)
-            assert (live.order_id not in withdrawn) == fits
-            assert not (fits and key in deferred)
+            if key in wanted and tolerated(live, wanted[key], world.settings):
+                assert key in keys
+
+
+@given(worlds())
+def test_no_other_way_to_keep_orders_writes_less(world: World) -> None:
+    plan = planned(world)
+    counted = [view for view in world.views if view.wallet not in world.flying]
+    orders, quotes, kept = 0, 0, 0
+    for view in counted:
+        wants = [quote for quote in world.target if quote.wallet == view.wallet]
+        orders, quotes = orders + len(view.orders), quotes + len(wants)
+        kept += most_kept(list(view.orders), wants, world.settings)
+    written = sum(len(change.cancels) + len(change.places) for change in plan.wallets) + len(plan.deferred)
+    assert written == orders + quotes - 2 * kept
+    assert plan.kept == kept
+
+
+def most_kept(orders: list[LiveOrder], wants: list[Quote], chosen: Settings) -> int:
+    """Return the largest number of orders that can serve a quote each, by trying every way."""
+    if not wants:
+        return 0
+    first, *others = wants
+    most = most_kept(orders, others, chosen)
+    for number, live in enumerate(orders):
+        if (live.side, live.price) == (first.side, first.price) and tolerated(live, first, chosen):
+            rest = orders[:number] + orders[number + 1 :]
+            most = max(most, 1 + most_kept(rest, others, chosen))
+    return most
 
 
 @given(worlds())

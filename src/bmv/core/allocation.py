@@ -201,24 +201,30 @@ class _Sharing:
 
     def _give(self, level: Level, purse: _Purse) -> bool:
         """Place as much of ``level`` as funds and limits allow, the rest waits; or say no."""
-        one_lot, worth, reach = self._one_lot(level), self._worth_of_a_lot(level), purse.reach
-        exposed = min(self._max_order, purse.worth) // worth
-        size = BaseLots(min(int(level.size), reach // one_lot, exposed))
-        if not size or not self._seats[purse.wallet]:
-            return False
-        why = level.why
-        if size < level.size:
-            clip = Clip.FUNDS if purse.left < purse.largest else Clip.LARGEST_ORDER
-            clip = Clip.EXPOSURE if int(size) == exposed else clip
+        size, why, worth = level.size, level.why, int(level.price) * self._quote_lot_size
+        one_lot = worth if level.side is Side.BID else 1
+        spent, exposed = one_lot * int(size), worth * int(size)
+        if spent > purse.reach or exposed > purse.worth or exposed > self._max_order:
+            size, clip = self._fitting(size, purse, one_lot, worth)
             self._cut[level.price] = one_lot * int(level.size - size), clip
             why = why and why.cut_by(clip)
+            spent, exposed = one_lot * int(size), worth * int(size)
+        if not size or not self._seats[purse.wallet]:
+            self._cut.pop(level.price, None)
+            return False
         self.quotes[level.price] = Quote(purse.wallet, level.side, level.point, level.price, size, why)
-        spent = one_lot * int(size)
         purse.left -= spent
         purse.quota -= spent
-        purse.worth -= worth * int(size)
+        purse.worth -= exposed
         self._seats[purse.wallet] -= 1
         return True
+
+    def _fitting(self, size: BaseLots, purse: _Purse, one_lot: int, worth: int) -> tuple[BaseLots, Clip]:
+        """Return how much of ``size`` a wallet can place, and what keeps it from more."""
+        exposed = min(self._max_order, purse.worth) // worth
+        fits = min(int(size), purse.reach // one_lot, exposed)
+        clip = Clip.FUNDS if purse.left < purse.largest else Clip.LARGEST_ORDER
+        return BaseLots(fits), Clip.EXPOSURE if fits == exposed else clip
 
     def pass_on(self) -> None:
         """Give what was cut to the next levels of the same wallet that have room; the rest waits."""

@@ -113,17 +113,21 @@ def diff(
 def _diff_wallet(
     view: WalletView, wanted: Sequence[Quote], standing: OwnRange, settings: Settings, plan: Plan
 ) -> WalletPlan:
-    live = {(order.side, order.price): order for order in reversed(view.orders)}
-    unwanted = [order for order in view.orders if live[order.side, order.price] is not order]
+    live = {(order.side, order.price): order for order in view.orders}
+    # Two orders of ours at one price are rare, so they are looked for only where there must be some.
+    doubles = view.orders if len(live) < len(view.orders) else ()
+    kept: set[int] = set()
     missing: list[Quote] = []
     for quote in wanted:
-        order_there = live.get((quote.side, quote.price))
-        if order_there is not None and _close_enough(order_there.size, quote.size, settings):
+        there = live.get((quote.side, quote.price))
+        if doubles and there is not None:
+            there = _nearest_in_size(quote, doubles)
+        if there is not None and _close_enough(there.size, quote.size, settings):
             plan.kept += 1
-            del live[quote.side, quote.price]
+            kept.add(there.order_id)
         else:
             missing.append(quote)
-    unwanted += [order for order in view.orders if live.get((order.side, order.price)) is order]
+    unwanted = [order for order in view.orders if order.order_id not in kept]
     change = WalletPlan(view.wallet, [cancel_of(order) for order in unwanted[:MAX_CHANGE]])
     if missing:
         _place(missing, view, change, standing, settings, plan)
@@ -161,6 +165,12 @@ def _place(
             )
             continue
         plan.deferred.append(Deferred(quote, reason))
+
+
+def _nearest_in_size(quote: Quote, orders: Sequence[LiveOrder]) -> LiveOrder:
+    """Return the order at the quote's price whose size is nearest to it; there is one."""
+    there = (order for order in orders if (order.side, order.price) == (quote.side, quote.price))
+    return min(there, key=lambda order: (abs(int(order.size - quote.size)), order.order_id))
 
 
 def _close_enough(have: BaseLots, want: BaseLots, settings: Settings) -> bool:
