@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from bmv.config import Configuration, Settings, read
-from bmv.config import settings as keys
 from bmv.core.capacity import check_levels
 from bmv.events import AnyEvent, ConfigChanged, ConfigRefused
 from bmv.services import reload
@@ -19,6 +18,7 @@ from tests.services.living_world import StillClock
 
 FIRST = "GRID_LEVELS = 10\n"
 ENVIRON = {"BMV_BUY_DENSITY": "3"}
+ADDRESS = "11111111111111111111111111111111"
 
 
 class Bench:
@@ -30,7 +30,11 @@ class Bench:
         self.told: list[AnyEvent] = []
         again: Callable[[], Configuration] = partial(read, path, ENVIRON)
         admit = partial(check_levels, market(), 2)
-        self.reload = Reload(SettingsFile(path, again(), again), admit, self.told.append, StillClock())
+        file, started = (
+            SettingsFile(path, again(), again),
+            Settings.model_validate({"LOCKED_ACCOUNTS": [ADDRESS]}),
+        )
+        self.reload = Reload(file, admit, self.told.append, StillClock(), started)
 
     def write(self, text: str) -> AnyEvent | None:
         """Change the file and have it judged; return what was told, if anything."""
@@ -123,14 +127,16 @@ def test_another_preset_changes_what_stands_under_the_file(bench: Bench) -> None
     assert not {"GRID_LEVELS", "BUY_CHANNEL_WIDTH_PCT", "BUY_DENSITY"} & set(event.changed)
 
 
-def test_a_cold_key_is_refused_by_name_and_takes_the_whole_file_with_it(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(keys, "_COLD", frozenset({"FORCED_SYNC"}))
-    reason = bench.refused("GRID_LEVELS = 12\nFORCED_SYNC = '2h'\n")
-    assert reason.startswith("FORCED_SYNC: ")
+@pytest.mark.parametrize("line", [f'LOCKED_ACCOUNTS = ["{ADDRESS}"]', "ORACLE_MAX_AGE = '30s'"])
+def test_a_cold_key_is_refused_by_name_and_takes_the_whole_file_with_it(bench: Bench, line: str) -> None:
+    reason = bench.refused(f"GRID_LEVELS = 12\n{line}\n")
+    assert reason.startswith(f"{line.split(maxsplit=1)[0]}: ")
     assert "restart" in reason
     assert bench.taken("GRID_LEVELS = 13\n").changed == ("GRID_LEVELS",)
+
+
+def test_cold_keys_stay_what_the_run_began_with(bench: Bench) -> None:
+    assert bench.taken("GRID_LEVELS = 12\n").settings["LOCKED_ACCOUNTS"] == ADDRESS
 
 
 # How a file is written

@@ -145,7 +145,7 @@ class _Demo:
         if file is None or self._loop.speed is None:
             return None
         admit = partial(check_levels, assembly.spec, len(assembly.wallets))
-        return Reload(file, admit, assembly.engine.emit, self._clock)
+        return Reload(file, admit, assembly.engine.emit, self._clock, assembly.engine.settings)
 
     def _closing(self, assembly: Assembly, clean: bool, books: dict[str, Any] | None) -> dict[str, Any]:
         return {

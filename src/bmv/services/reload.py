@@ -40,7 +40,10 @@ class SettingsFile:
 
 
 class Reload:
-    """Hand changes of the file to ``emit``; ``admit`` raises BadInput for settings this run cannot have."""
+    """Hand changes of the file to ``emit``; ``admit`` raises BadInput for settings this run cannot have.
+
+    ``started`` is what the run began with: its cold keys stay, wherever they came from.
+    """
 
     def __init__(
         self,
@@ -48,9 +51,11 @@ class Reload:
         admit: Callable[[Settings], None],
         emit: Callable[[AnyEvent], None],
         clock: Clock,
+        started: Settings,
     ) -> None:
         self._path, self._running, self._read = file.path, file.running, file.read
         self._admit, self._emit, self._clock = admit, emit, clock
+        self._cold = {key: value for key, value in started.written().items() if is_cold(key)}
         self._content: bytes | None = b""
         self._refused = False
         self._log = get_logger("reload")
@@ -111,7 +116,7 @@ class Reload:
         self._running = found
         if changed or vain or self._refused:
             self._refused = False
-            written = found.settings.written()
+            written = found.settings.written() | self._cold
             self._emit(
                 ConfigChanged(at=self._clock.now(), settings=written, changed=changed, without_effect=vain)
             )
