@@ -37,6 +37,8 @@ class MarketSeen(Event, frozen=True):
     """Report one consistent reading of the chain; ``wallets`` holds only those that changed.
 
     ``events_missed`` counts market events that the queue's ring overwrote before they could be read.
+    ``torn``: with many wallets, some balances are of a later slot than the books (never of an earlier one).
+    ``closed`` says why the market itself takes no orders any more: disabled, or closed.
     """
 
     slot: Slot
@@ -47,6 +49,21 @@ class MarketSeen(Event, frozen=True):
     queue_count: int = 0
     own_pending: int = 0
     events_missed: int = 0
+    torn: bool = False
+    closed: str = ""
+
+
+class EventsFound(Event, frozen=True):
+    """Report what a gap of ``missed`` market events held, read back from transaction logs.
+
+    ``complete`` says that nothing of it stays unknown; else ``reason`` says why.
+    """
+
+    missed: int
+    complete: bool
+    trades: tuple[Trade, ...] = ()
+    fills: tuple[Fill, ...] = ()
+    reason: str = ""
 
 
 class BundleResolved(Event, frozen=True):
@@ -170,6 +187,7 @@ class Finish(Action, frozen=True):
 AnyEvent = (
     Tick
     | MarketSeen
+    | EventsFound
     | BundleResolved
     | FeedLost
     | OracleSeen

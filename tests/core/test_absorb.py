@@ -74,7 +74,9 @@ def fill(live: LiveOrder, size: int, *, maker: bool = True, self_trade: bool = F
 def told(state: State, event: AnyEvent, chosen: Settings = SETTINGS) -> list[str]:
     reports = absorb(state, event, chosen)
     assert all(isinstance(report, Report) for report in reports)
-    return [report.name for report in reports if isinstance(report, Report)]
+    names = [report.name for report in reports if isinstance(report, Report)]
+    # Balances stand still in these tests: what fills say of them is for test_witness.
+    return [name for name in names if name != "FILLS_DISAGREE"]
 
 
 def resolved(

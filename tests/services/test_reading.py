@@ -11,14 +11,14 @@ from solders.pubkey import Pubkey
 
 from bmv.app.truth import standing_orders
 from bmv.app.world import World, WorldOptions
-from bmv.chain.rpc import AccountImage, AccountsAt
+from bmv.chain.rpc import ACCOUNTS_PER_CALL, AccountImage, AccountsAt
 from bmv.config import Settings
 from bmv.errors import BadBytes
 from bmv.model import Side
 from bmv.sandbox.clock import LoopClock
 from bmv.services.accounts import market_keys
 from bmv.services.reading import Reader
-from bmv.units import LAMPORTS_PER_SOL, Lamports, Millis
+from bmv.units import LAMPORTS_PER_SOL, Lamports, Millis, Slot
 from bmv.venue.openbook_v1.addresses import OPENBOOK_V1
 from bmv.venue.openbook_v1.codec import decode_market
 from tests.services.living_world import (
@@ -119,9 +119,10 @@ def test_the_first_reading_tells_every_wallet_and_later_ones_only_what_changed()
     assert [view.wallet for view in bench.reader.read(AT, bench.accounts()).wallets] == [0, 1]
     assert bench.reader.read(AT, bench.accounts()).wallets == ()
     changed = bench.accounts()
-    owner = changed.accounts[4 + 4]
+    place = bench.reader.keys.index(bench.wallets[1].owner)
+    owner = changed.accounts[place]
     assert owner is not None
-    changed.accounts[4 + 4] = AccountImage(Lamports(1), owner.owner, owner.data)
+    changed.accounts[place] = AccountImage(Lamports(1), owner.owner, owner.data)
     (view,) = bench.reader.read(AT, changed).wallets
     assert (view.wallet, int(view.gas)) == (1, 1)
     bench.reader.forget()
@@ -241,15 +242,16 @@ def test_events_the_ring_overwrote_unread_are_counted(bench: Bench) -> None:
 def test_an_account_that_does_not_decode_swallows_no_fill(bench: Bench) -> None:
     bench.trade(bench.ours[0], bench.stranger)
     broken = bench.accounts()
-    tokens = broken.accounts[6]
+    place = bench.reader.keys.index(bench.wallets[0].base)
+    tokens = broken.accounts[place]
     assert tokens is not None
-    broken.accounts[6] = AccountImage(tokens.lamports, tokens.owner, b"rubbish")
+    broken.accounts[place] = AccountImage(tokens.lamports, tokens.owner, b"rubbish")
     with pytest.raises(BadBytes):
         bench.reader.read(AT, broken)
     assert len(bench.reader.read(AT, bench.accounts()).fills) == 1
 
 
-@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize("index", [0, 1, 2, 3, 4])
 def test_a_market_account_that_is_gone_is_refused(bench: Bench, index: int) -> None:
     found = bench.accounts()
     found.accounts[index] = None
@@ -298,3 +300,54 @@ def test_a_living_book_is_priced_without_our_orders() -> None:
             assert counts[-1] >= 12
 
     virtually(scenario)
+
+
+def test_a_market_that_is_disabled_or_closed_is_told(bench: Bench) -> None:
+    assert bench.reader.read(AT, bench.accounts()).closed == ""
+    for flags, words in ((3 | 128, "disabled"), (3 | 256, "closed")):
+        found = bench.accounts()
+        old = found.accounts[3]
+        assert old is not None
+        data = old.data[:5] + struct.pack("<Q", flags) + old.data[13:]
+        found.accounts[3] = AccountImage(old.lamports, old.owner, data)
+        assert words in bench.reader.read(AT, found).closed
+
+
+@pytest.mark.parametrize(("wallets", "calls"), [(23, 1), (25, 2), (95, 4)])
+def test_books_queue_market_and_open_orders_come_with_the_first_call(wallets: int, calls: int) -> None:
+    world = World(WorldOptions(wallets=wallets), StillClock(), idle_slots_told=False)
+    market = image(world, world.market)
+    assert market is not None
+    keys = market_keys(world.market, OPENBOOK_V1, decode_market(market.data))
+    owned = accounts_of(world)
+    reader = Reader(world.spec, keys, owned, Settings)
+    first = set(reader.keys[:ACCOUNTS_PER_CALL])
+    assert {keys.bids, keys.asks, keys.event_queue, keys.market} <= first
+    assert {wallet.open_orders for wallet in owned} <= first
+    assert -(-len(reader.keys) // ACCOUNTS_PER_CALL) == calls
+    assert len(set(reader.keys)) == len(reader.keys) == 6 + 4 * wallets
+
+
+def test_balances_of_a_later_slot_are_told_as_torn(bench: Bench) -> None:
+    found = bench.accounts()
+    assert not bench.reader.read(AT, found).torn
+    assert bench.reader.read(AT, AccountsAt(found.slot, found.accounts, Slot(int(found.slot) + 1))).torn
+
+
+def test_a_gap_names_what_stands_on_both_sides_of_it() -> None:
+    bench = Bench()
+    bench.trade(bench.stranger, bench.ours[0], price=11)
+    bench.reader.read(AT, bench.accounts(5))
+    for price in range(20, 20 + RING):
+        bench.trade(bench.stranger, bytes(32), price=price)
+    bench.queue.consumed = len(bench.queue.events) - 4
+    told = bench.reader.read(AT, bench.accounts(9))
+    gap = bench.reader.gap
+    assert gap is not None
+    assert (gap.after, gap.until, gap.first_seq, gap.missed) == (Slot(5), Slot(9), 2, RING)
+    assert told.events_missed == RING
+    assert [number >> 64 for number in gap.waiting] == [11, 11]
+    prices = [20 + RING // 2 + number // 2 for number in range(RING)]
+    assert [number >> 64 for number in gap.consumed] == prices[: RING - 4]
+    assert bench.reader.read(AT, bench.accounts(10)).events_missed == 0
+    assert bench.reader.gap is None

@@ -17,7 +17,7 @@ from bmv.chain.stream import AccountStream
 from bmv.config import Settings
 from bmv.core.capacity import check_levels
 from bmv.core.state import new_state
-from bmv.errors import BadBytes, BadInput, OutsideError, Refused
+from bmv.errors import BadBytes, BadInput, OutsideError
 from bmv.keys.signer import InProcessSigner, Secret
 from bmv.model import MarketSpec
 from bmv.observe.journal import Journal
@@ -29,7 +29,7 @@ from bmv.services.engine import Engine
 from bmv.services.feed import Feed
 from bmv.services.reading import Reader
 from bmv.services.record import Record, count_error
-from bmv.venue.openbook_v1.addresses import OPENBOOK_V1
+from bmv.venue.market import detect
 from bmv.venue.openbook_v1.codec import decode_market
 from bmv.venue.openbook_v1.instructions import MarketKeys
 from bmv.venue.token import decode_mint, decode_token_account
@@ -80,9 +80,9 @@ async def assemble(
 
     ``seconds`` is the loop's monotonic time; ``seed`` feeds the jitter of retries and the choice of tip
     accounts; ``baseline`` is the file that keeps the count of bought base. Raises OutsideError where the
-    chain cannot be read, BadBytes where this is not a market, BadInput where GRID_LEVELS asks for more than
-    wallets and book hold, LOCKED_ACCOUNTS names what is no account of the token, or the baseline's file says
-    nothing sensible.
+    chain cannot be read, BadBytes where the market's parts are not there, BadInput where this version cannot
+    trade there, GRID_LEVELS asks for more than wallets and book hold, LOCKED_ACCOUNTS names no account
+    of the token, or the file of the baseline says nothing sensible.
     """
     errors: Counter[str] = Counter()
     rpc, block_engine = _clients(outside, session, seconds, seed, partial(count_error, errors))
@@ -169,16 +169,19 @@ def _clients(
 
 
 async def read_market(rpc: Rpc, address: Pubkey) -> tuple[MarketSpec, MarketKeys]:
-    """Return a market's numbers and addresses; raise Refused where this is not an OpenBook v1 market."""
+    """Return a market's numbers and addresses; raise BadInput where this version cannot trade there."""
     image = (await rpc.accounts([address])).accounts[0]
-    if image is None or image.owner != OPENBOOK_V1:
-        raise Refused("market", f"{address} is not an account of the OpenBook v1 program")
+    found = detect(address, image.owner if image else None, image.data if image else b"")
+    if image is None or not found.is_supported:
+        raise BadInput(
+            "MARKET", str(address), f"it must be an OpenBook v1 market: {found.message}", "the chain"
+        )
     account = decode_market(image.data)
     parts = [account.base_mint, account.quote_mint, account.bids, account.asks, account.event_queue]
     images = (await rpc.accounts(parts)).accounts
-    found = [part for part in images if part is not None]
-    if len(found) != len(parts):
+    there = [part for part in images if part is not None]
+    if len(there) != len(parts):
         raise BadBytes("market", "one of its mints, books or its event queue does not exist")
-    decimals = decode_mint(found[0].data).decimals, decode_mint(found[1].data).decimals
-    sizes = len(found[2].data), len(found[3].data), len(found[4].data)
+    decimals = decode_mint(there[0].data).decimals, decode_mint(there[1].data).decimals
+    sizes = len(there[2].data), len(there[3].data), len(there[4].data)
     return market_spec(address, account, decimals, sizes), market_keys(address, image.owner, account)

@@ -58,10 +58,14 @@ class AccountImage:
 
 @dataclass(frozen=True, slots=True)
 class AccountsAt:
-    """Images in the order asked for, each of ``slot`` or later; None where there is no account."""
+    """Images in the order asked for, each of ``slot`` or later; None where there is no account.
+
+    ``newest`` is the latest slot among the calls it took; it equals ``slot`` where all are of one moment.
+    """
 
     slot: Slot
     accounts: list[AccountImage | None]
+    newest: Slot = Slot(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +155,14 @@ class Rpc:
         Raises Stale where the node does not get there in time.
         """
         images: list[AccountImage | None] = []
-        first, floor = Slot(0), min_slot
+        first, newest, floor = Slot(0), Slot(0), min_slot
         for start in range(0, max(1, len(keys)), ACCOUNTS_PER_CALL):
             part = await self._accounts(keys[start : start + ACCOUNTS_PER_CALL], floor, commitment)
             if not start:
                 first = floor = part.slot
+            newest = max(newest, part.slot)
             images += part.accounts
-        return AccountsAt(first, images)
+        return AccountsAt(first, images, newest)
 
     async def _accounts(
         self, keys: Sequence[Pubkey], min_slot: Slot | None, commitment: Commitment

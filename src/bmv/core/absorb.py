@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 from bmv.config import DAY_MS, Settings
 from bmv.core.capacity import capacity
+from bmv.core.congestion import tell_queue, tell_slots
 from bmv.core.failures import CRANK, Backoff
 from bmv.core.limits import gas_reserve
 from bmv.core.state import InFlight, Phase, State, Supply, Treasury
+from bmv.core.witness import on_found, on_reading, short_orders
 from bmv.events import (
     AnyAction,
     AnyEvent,
@@ -18,6 +20,8 @@ from bmv.events import (
     BundleResolved,
     ConfigChanged,
     ConfigRefused,
+    Crank,
+    EventsFound,
     Execute,
     FeedLost,
     HaltRequested,
@@ -25,6 +29,7 @@ from bmv.events import (
     OracleSeen,
     Prepare,
     Report,
+    Settle,
     SupplySeen,
     Tick,
     TreasurySeen,
@@ -37,6 +42,8 @@ EVICTED_MEMORY_MS = Millis(DAY_MS)
 """So long an eviction counts as one more of the same: who floods the book again and again costs little."""
 FLOOD_LEVELS = 8
 """So many evicted levels of one side at once are a flood of the book, not bad luck."""
+_ORDERLY = (Execute, Crank, Settle)
+"""What moves a wallet's funds about and neither adds nor takes any."""
 
 
 def absorb(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]:
@@ -46,11 +53,13 @@ def absorb(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]
         return _see(state, event, settings)
     if isinstance(event, BundleResolved):
         return _resolve(state, event, settings)
+    if isinstance(event, EventsFound):
+        return _found(state, event)
+    if isinstance(event, HaltRequested):
+        return begin_halt(state, event.reason)
     if isinstance(event, FeedLost):
         was_up, state.feed_up = state.feed_up, False
         return [Report("FEED_LOST", {"reason": event.reason})] if was_up else []
-    if isinstance(event, HaltRequested):
-        return begin_halt(state, event.reason)
     return _note(state, event)
 
 
@@ -105,6 +114,7 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
     if event.events_missed:
         reports.append(Report("EVENTS_MISSED", {"events": event.events_missed}))
         state.signal = state.signal or "events were missed"
+    reports += _of_market(state, event)
     flying = len(state.in_flight)
     state.stirred = state.stirred or _says_something(state, event)
     state.feed_up = True
@@ -124,14 +134,48 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
         _arrived(state, fill.wallet, [fill])
     resting = _resting(state)
     for view in event.wallets:
-        reports += _vanished(state, view, event.fills, settings)
+        reports += _vanished(state, view, event, settings)
         reports += _strange(state, view)
+        reports += tell_slots(state.views.get(view.wallet), view)
         reports += _low_gas(state, view, settings)
         state.views[view.wallet] = view
         _arrived(state, view.wallet, view.orders)
     reports += _landed(state, settings)
     state.stirred = state.stirred or len(state.in_flight) != flying
     return reports + _flooded(state, resting)
+
+
+def _of_market(state: State, event: MarketSeen) -> list[AnyAction]:
+    """Tell what a reading says beyond orders and fills: the market, its queue, balances, short orders."""
+    reports = tell_queue(state, event)
+    moving = any(not isinstance(flight.action, _ORDERLY) for flight in state.in_flight.values())
+    reports += on_reading(state.witness, event, state.views, state.spec, moving=moving)
+    for place, stands in short_orders(state.in_flight.values(), event):
+        state.target.quotes = tuple(_shrunk(quote, place, stands) for quote in state.target.quotes)
+        reports.append(Report("ORDER_SHORT", {**_order_fields(place), "stands": int(stands)}))
+    if event.closed:
+        reports += begin_halt(state, event.closed)
+    return reports
+
+
+def _shrunk(quote: Quote, place: Placement, stands: BaseLots) -> Quote:
+    """Want what came to stand instead of what was asked for: what the wallet lacks would fail again."""
+    if (quote.wallet, quote.side, quote.price) != (place.wallet, place.side, place.price):
+        return quote
+    return Quote(quote.wallet, quote.side, quote.point, quote.price, stands, quote.why)
+
+
+def _found(state: State, event: EventsFound) -> list[AnyAction]:
+    """Book what a gap in the market's events held; P has moved on since, so only the Pivot counts it."""
+    for trade in event.trades:
+        state.market.pivot.add(trade)
+    fields: dict[str, str | int] = {"missed": event.missed, "fills": len(event.fills)}
+    name = "EVENTS_FOUND" if event.complete else "EVENTS_LOST"
+    reports: list[AnyAction] = [Report(name, fields | ({"reason": event.reason} if event.reason else {}))]
+    for fill in event.fills:
+        reports += _fill(state, fill)
+    state.stirred = True
+    return reports + on_found(state.witness, event, state.spec)
 
 
 def _says_something(state: State, event: MarketSeen) -> bool:
@@ -179,8 +223,11 @@ def _arrived(state: State, wallet: int, seen: Sequence[LiveOrder | Fill]) -> Non
             }
 
 
-def _vanished(state: State, view: WalletView, fills: Sequence[Fill], settings: Settings) -> list[AnyAction]:
-    """Tell about orders that left the book without being filled or cancelled by us: evicted."""
+def _vanished(state: State, view: WalletView, event: MarketSeen, settings: Settings) -> list[AnyAction]:
+    """Tell about orders that left the book without being filled or cancelled by us: evicted.
+
+    Where market events were missed they may have been filled: they rest all the same until that is known.
+    """
     before = state.views.get(view.wallet)
     if before is None:
         return []
@@ -194,9 +241,11 @@ def _vanished(state: State, view: WalletView, fills: Sequence[Fill], settings: S
     gone = [order for order in before.orders if order.order_id not in explained]
     reports: list[AnyAction] = []
     for order in gone:
-        filled = sum((fill.size for fill in fills if fill.order_id == order.order_id), BaseLots(0))
-        if filled < order.size:
-            _rest(state, order.side, order.price, settings)
+        filled = sum((fill.size for fill in event.fills if fill.order_id == order.order_id), BaseLots(0))
+        if filled >= order.size:
+            continue
+        _rest(state, order.side, order.price, settings)
+        if not event.events_missed:
             reports.append(Report("WALLET_ORDER_EVICTED", _order_fields(order)))
             state.signal = state.signal or "an order was evicted"
     return reports

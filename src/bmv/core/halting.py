@@ -8,7 +8,8 @@ While the chain cannot be read, what was last known to stand is withdrawn; nothi
 of a frozen token account stay where they are: no instruction moves them, and the end is not clean.
 """
 
-from bmv.core.plan import cancel_of
+from bmv.core.congestion import fitting
+from bmv.core.plan import WalletPlan, cancel_of
 from bmv.core.state import Phase, State
 from bmv.events import AnyAction, Crank, Execute, Finish, Prepare, Settle
 from bmv.model import WalletView
@@ -20,6 +21,7 @@ MAX_CANCELS = 32
 def halting(state: State) -> list[AnyAction]:
     """Return the next step towards an empty book."""
     actions: list[AnyAction] = []
+    changes: list[WalletPlan] = []
     flying = {
         flight.wallet
         for flight in state.in_flight.values()
@@ -34,8 +36,11 @@ def halting(state: State) -> list[AnyAction]:
     for wallet, view in sorted(state.views.items()):
         orders = [order for order in view.orders if order.order_id not in withdrawing][:MAX_CANCELS]
         if orders:
-            cancels = tuple(cancel_of(order) for order in orders)
-            actions.append(Execute(state.take_ticket(), wallet, cancels, ()))
+            changes.append(WalletPlan(wallet, [cancel_of(order) for order in orders]))
+    sent = fitting(changes, state)
+    actions += [Execute(state.take_ticket(), change.wallet, tuple(change.cancels), ()) for change in sent]
+    if len(sent) < len(changes) and None not in flying:
+        actions.append(Crank(state.take_ticket()))
     left = any(view.orders for view in state.views.values()) or state.flying_places()
     # What was never read cannot be called empty.
     if actions or left or len(state.views) < state.wallet_count or not state.feed_up:

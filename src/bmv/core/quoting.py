@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from bmv.config import Settings
 from bmv.core.absorb import begin_halt
+from bmv.core.congestion import LOW_SLOTS, fitting, is_crowded
 from bmv.core.cost import estimate
 from bmv.core.decay import BPS, FINE
 from bmv.core.financing import watch_treasury
@@ -41,7 +42,6 @@ _QUIET = (Tick, MarketSeen, OracleSeen, SupplySeen, TreasurySeen)
 """What concerns the ladder only at its next pricing, unless it stirred something."""
 PRICE_EVERY_MS = Millis(5_000)
 CRANK_PENDING = 24
-CRANK_LOW_SLOTS = 40
 CRANK_EVERY_MS = Millis(60_000)
 CRANK_APART_MS = Millis(3_000)
 ORACLE_PATIENCE_MS = Millis(60_000)
@@ -148,7 +148,7 @@ def _placeable(state: State) -> tuple[Quote, ...]:
 def _changes(state: State, plan: Plan) -> list[AnyAction]:
     return [
         Execute(state.take_ticket(), change.wallet, tuple(change.cancels), tuple(change.places))
-        for change in plan.wallets
+        for change in fitting(plan.wallets, state)
     ]
 
 
@@ -208,10 +208,9 @@ def _crank(state: State) -> list[AnyAction]:
     since = state.now - state.cranked_at
     if flying or since < CRANK_APART_MS or not state.queue_count:
         return []
-    short = any(view.order_slots < CRANK_LOW_SLOTS for view in state.views.values())
-    crowded = state.queue_count * 2 >= state.spec.event_capacity
+    short = any(view.order_slots < LOW_SLOTS for view in state.views.values())
     due = state.own_pending >= CRANK_PENDING or (state.own_pending > 0 and (short or since >= CRANK_EVERY_MS))
-    return [Crank(state.take_ticket())] if due or crowded else []
+    return [Crank(state.take_ticket())] if due or is_crowded(state) else []
 
 
 def _confirmed(state: State) -> bool:

@@ -22,6 +22,7 @@ from bmv.core.pivot import CappedPivot, PivotWindow
 from bmv.core.presence import Presence
 from bmv.core.price import PriceReading, PriceTracker
 from bmv.core.treasury import Memory
+from bmv.core.witness import Witness
 from bmv.events import Action, Execute
 from bmv.model import ForeignBook, MarketSpec, Placement, Quote, Side, WalletIndex, WalletView
 from bmv.units import BaseAtoms, BaseLots, Bps, Lamports, MicroUsd, Millis, Slot, Ticks
@@ -179,6 +180,7 @@ class State:
     evicted: dict[tuple[Side, Ticks], Backoff] = field(default_factory=dict)
     failed: dict[WalletIndex, Backoff] = field(default_factory=dict)
     guards: Guards = field(default_factory=Guards)
+    witness: Witness = field(default_factory=Witness)
     queue_count: int = 0
     own_pending: int = 0
     cranked_at: Millis = Millis(0)

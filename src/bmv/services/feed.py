@@ -3,7 +3,8 @@
 The stream only says that something changed; every decision rests on one consistent reading (see
 ``reading.py``). Readings never overlap, changes that arrive meanwhile merge into the next one, and one is
 made every ``resync_s`` seconds whatever the stream says. A reading is never older than the one before it:
-time running backwards would count fills twice.
+time running backwards would count fills twice. What the event queue lost between two readings is read back
+from transaction logs (see ``backfill.py``).
 """
 
 import asyncio
@@ -13,9 +14,10 @@ from collections.abc import Callable
 from bmv.chain.rpc import AccountsAt, Rpc
 from bmv.chain.stream import AccountStream, AccountTouched, SlotSeen, StreamDown, StreamEvent, StreamUp
 from bmv.errors import BadBytes, OutsideError
-from bmv.events import AnyEvent, FeedLost, Tick
+from bmv.events import AnyEvent, EventsFound, FeedLost, Tick
 from bmv.observe.log import get_logger
 from bmv.ports import Clock
+from bmv.services.backfill import Backfill
 from bmv.services.reading import Reader
 from bmv.services.record import Record
 from bmv.units import BaseAtoms, Slot
@@ -40,6 +42,9 @@ class Feed:
     ) -> None:
         self._rpc, self._stream, self._reader = rpc, stream, reader
         self._clock, self._emit, self._record, self._resync_s = clock, emit, record, resync_s
+        self._backfill = Backfill(
+            rpc, reader.market, reader.event_queue, reader.matches, clock, self._on_found
+        )
         self._changed = asyncio.Event()
         self._wanted = self._seen = Slot(0)
         self._supply: tuple[BaseAtoms, BaseAtoms] | None = None
@@ -50,6 +55,10 @@ class Feed:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._stream.run(self._on_stream))
             tasks.create_task(self._read_on())
+            tasks.create_task(self._backfill.run())
+
+    def _on_found(self, event: EventsFound) -> None:
+        self._emit(event)
 
     def refresh(self, slot: Slot) -> None:
         """Ask for a reading at ``slot`` or later."""
@@ -81,6 +90,8 @@ class Feed:
                 reading = await self._rpc.accounts(self._reader.keys, min_slot=oldest, commitment="confirmed")
                 self._tell(reading)
                 self._seen = reading.slot
+                if self._reader.gap is not None:
+                    self._backfill.close(self._reader.gap)
             except (OutsideError, BadBytes) as error:
                 # One absurd slot in a notification must not make every node look stale for ever.
                 self._wanted = Slot(0)

@@ -1,9 +1,10 @@
 """One consistent reading of the chain -> what changed, as an event.
 
-Everything comes from one getMultipleAccounts, so books, queue and wallets belong to one slot (beyond 24
-wallets from several calls, tied together by a minimum slot only; the mint and the locked accounts come last,
-they may be a little newer). Own orders are recognised by their
-OpenOrders account and taken out of the book before anything is priced from it.
+Market, books, queue and the OpenOrders of 95 wallets fit one getMultipleAccounts, and up to 23 wallets with
+everything they hold, so they belong to one slot. What does not fit comes from further calls, tied to the
+first by a minimum slot: no wallet is ever read older than the books; the mint and the locked accounts come
+last. Own orders are recognised by their OpenOrders account and taken out of the book before anything is
+priced from it.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,20 +16,24 @@ from bmv.chain.rpc import AccountImage, AccountsAt
 from bmv.config import Settings
 from bmv.errors import BadBytes
 from bmv.events import MarketSeen, SupplySeen
-from bmv.model import Fill, ForeignBook, LiveOrder, MarketSpec, Rival, Side, Trade, WalletIndex, WalletView
+from bmv.model import ForeignBook, LiveOrder, MarketSpec, Rival, Side, WalletIndex, WalletView
 from bmv.services.accounts import WalletAccounts
-from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Ticks
+from bmv.services.backfill import Gap
+from bmv.services.fills import Matches, half_of_event
+from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Slot, Ticks
+from bmv.venue.market import closed_reason
 from bmv.venue.openbook_v1.codec import decode_open_orders
 from bmv.venue.openbook_v1.instructions import MarketKeys
 from bmv.venue.openbook_v1.layouts import ORDER_SLOTS
-from bmv.venue.openbook_v1.queues import EventQueueAccount, QueueEvent, decode_event_queue
+from bmv.venue.openbook_v1.queues import EventQueueAccount, decode_event_queue
 from bmv.venue.openbook_v1.slab import BookOrder, decode_book_side
 from bmv.venue.system import CLOCK, decode_clock
 from bmv.venue.token import TokenAccountState, decode_mint, decode_token_account
 
-_MARKET_ACCOUNTS = 4
-_WALLET_ACCOUNTS = 4
 MAX_RIVALS = 16
+_MARKET_ACCOUNTS = 5
+_BALANCES = 3
+"""Accounts of a wallet beside its OpenOrders: owner, base, quote."""
 
 
 class Pending(NamedTuple):
@@ -36,6 +41,14 @@ class Pending(NamedTuple):
 
     base: int
     quote: int
+
+
+class _Told(NamedTuple):
+    """How far the market's events have been told: up to a slot, the next one's number, the fills waiting."""
+
+    slot: Slot
+    next_seq: int
+    waiting: tuple[int, ...]
 
 
 class Reader:
@@ -56,32 +69,41 @@ class Reader:
         self._wallets = wallets
         self._owners = {bytes(wallet.open_orders): index for index, wallet in enumerate(wallets)}
         self._settings = settings
-        self._next_seq: int | None = None
+        self._told: _Told | None = None
         self._views: dict[WalletIndex, WalletView] = {}
         self._orders: dict[Side, list[BookOrder]] = {Side.BID: [], Side.ASK: []}
         self._book_bytes: dict[Side, bytes] = {}
+        self.matches = Matches(spec, self._owners)
         self.queue: EventQueueAccount | None = None
+        self.gap: Gap | None = None
         self._chain_time: tuple[int, Millis] | None = None
-        self.keys: list[Pubkey] = [market.bids, market.asks, market.event_queue, CLOCK]
+        self.market, self.event_queue = market.market, market.event_queue
+        self.keys: list[Pubkey] = [market.bids, market.asks, market.event_queue, market.market, CLOCK]
+        self.keys += [wallet.open_orders for wallet in wallets]
         for wallet in wallets:
-            self.keys += [wallet.owner, wallet.open_orders, wallet.base, wallet.quote]
+            self.keys += [wallet.owner, wallet.base, wallet.quote]
         self._supply_at = len(self.keys)
         self.keys += [market.base_mint, *locked]
 
     def read(self, at: Millis, reading: AccountsAt) -> MarketSeen:
-        """Return what changed since the last reading; raise BadBytes if any account does not decode."""
-        market = (_present(image, "market") for image in reading.accounts[:_MARKET_ACCOUNTS])
-        bids, asks, queue_image, clock = market
+        """Return what changed since the last reading; raise BadBytes if any account does not decode.
+
+        Where events were lost unread, ``gap`` says what is missing; it is None otherwise.
+        """
+        first = (_present(image, "market") for image in reading.accounts[:_MARKET_ACCOUNTS])
+        bids, asks, events, market, clock = first
         self._read_side(Side.BID, bids.data)
         self._read_side(Side.ASK, asks.data)
-        queue = decode_event_queue(queue_image.data)
-        unix_seconds = decode_clock(clock.data)
+        queue = decode_event_queue(events.data)
+        closed, unix_seconds = closed_reason(market.data), decode_clock(clock.data)
         views = self._wallet_views(reading.accounts, queue)
-        next_seq = queue.next_seq if self._next_seq is None else self._next_seq
-        trades, fills = self._new_events(queue.since(next_seq), at)
+        told = self._told or _Told(reading.slot, queue.next_seq, ())
+        halves = [half_of_event(event) for event in queue.since(told.next_seq) if event.is_fill]
+        trades, fills = self.matches.told(halves, at)
         # Everything decoded; only now is anything counted as told, else a bad account would swallow fills.
-        self.queue, self._next_seq = queue, queue.next_seq
+        self.queue, self.gap = queue, _gap(told, queue, reading.slot)
         self._chain_time = unix_seconds, at
+        self._told = _Told(reading.slot, queue.next_seq, _fill_ids(queue, queue.first_unconsumed))
         changed = tuple(view for view in views if self._views.get(view.wallet) != view)
         self._views.update((view.wallet, view) for view in changed)
         return MarketSeen(
@@ -93,7 +115,9 @@ class Reader:
             fills=tuple(fills),
             queue_count=queue.count,
             own_pending=sum(owner in self._owners for owner in queue.pending_owners()),
-            events_missed=max(0, queue.oldest - next_seq),
+            events_missed=self.gap.missed if self.gap else 0,
+            torn=reading.newest > reading.slot,
+            closed=closed,
         )
 
     def read_supply(self, at: Millis, reading: AccountsAt) -> SupplySeen:
@@ -172,10 +196,11 @@ class Reader:
                     )
         views = []
         pending = self._pending(queue)
+        balances = _MARKET_ACCOUNTS + len(self._wallets)
         for index in range(len(self._wallets)):
-            start = _MARKET_ACCOUNTS + _WALLET_ACCOUNTS * index
-            wallet_images = images[start : start + _WALLET_ACCOUNTS]
-            views.append(wallet_view(index, wallet_images, tuple(own[index]), pending[index]))
+            start = balances + _BALANCES * index
+            held = images[_MARKET_ACCOUNTS + index], *images[start : start + _BALANCES]
+            views.append(wallet_view(index, held, tuple(own[index]), pending[index]))
         return views
 
     def _pending(self, queue: EventQueueAccount) -> dict[WalletIndex, Pending]:
@@ -194,53 +219,6 @@ class Reader:
                 pending[wallet] = Pending(before.base + base, before.quote + quote)
         return pending
 
-    def _new_events(self, events: Sequence[QueueEvent], at: Millis) -> tuple[list[Trade], list[Fill]]:
-        trades: list[Trade] = []
-        fills: list[Fill] = []
-        makers: list[QueueEvent] = []
-        for event in events:
-            if event.is_fill and event.is_maker:
-                makers.append(event)
-                trades.append(self._trade(event, at))
-            elif event.is_fill:
-                # The program pushes a taker's fill right after the fill of the maker it met.
-                fills += self._match(makers, event, at)
-                makers.clear()
-        return trades, fills
-
-    def _match(self, makers: Sequence[QueueEvent], taker: QueueEvent, at: Millis) -> list[Fill]:
-        """Return our fills of one match: as makers, and as takers (which must never be)."""
-        fills = [self._fill(maker, taker.owner, at) for maker in makers if maker.owner in self._owners]
-        if taker.owner in self._owners:
-            fills.append(self._fill(taker, makers[-1].owner if makers else bytes(32), at))
-        return fills
-
-    def _trade(self, event: QueueEvent, at: Millis) -> Trade:
-        own = event.owner in self._owners
-        return Trade(event.seq, at, Ticks(event.price_ticks), self._size(event), event.side.opposite, own)
-
-    def _fill(self, event: QueueEvent, other: bytes, at: Millis) -> Fill:
-        fee_or_rebate = Lamports(event.native_fee_or_rebate)
-        return Fill(
-            seq=event.seq,
-            at=at,
-            wallet=self._owners[event.owner],
-            side=event.side,
-            price=Ticks(event.price_ticks),
-            size=self._size(event),
-            maker=event.is_maker,
-            rebate=fee_or_rebate if event.is_maker else Lamports(0),
-            fee=Lamports(0) if event.is_maker else fee_or_rebate,
-            order_id=event.order_id,
-            client_id=event.client_id,
-            counterparty=str(Pubkey.from_bytes(other)),
-            self_trade=other in self._owners,
-        )
-
-    def _size(self, event: QueueEvent) -> BaseLots:
-        base_atoms = event.native_released if event.side is Side.BID else event.native_paid
-        return BaseLots(base_atoms // self._spec.base_lot_size)
-
 
 def wallet_view(
     index: WalletIndex,
@@ -248,11 +226,11 @@ def wallet_view(
     orders: tuple[LiveOrder, ...],
     pending: Pending,
 ) -> WalletView:
-    """Combine a wallet's four accounts (owner, OpenOrders, base, quote) with its orders on the book.
+    """Combine a wallet's four accounts (OpenOrders, owner, base, quote) with its orders on the book.
 
     ``pending`` counts as locked: it is ours, and cannot be spent before the crank.
     """
-    owner, open_orders, base, quote = images
+    open_orders, owner, base, quote = images
     account = decode_open_orders(open_orders.data) if open_orders and open_orders.data else None
     held = [decode_token_account(image.data) if image and image.data else None for image in (base, quote)]
     reserve = [_rent_of(image) for image in (open_orders, base, quote)]
@@ -284,6 +262,22 @@ def _rivals(orders: Sequence[BookOrder]) -> tuple[Rival, ...]:
             largest = order.size_lots
             found.append(Rival(Ticks(order.price_ticks), BaseLots(largest)))
     return tuple(found[:MAX_RIVALS])
+
+
+def _gap(told: _Told, queue: EventQueueAccount, slot: Slot) -> Gap | None:
+    """Return what the ring overwrote before it could be read; None where it kept everything."""
+    missed = queue.oldest - told.next_seq
+    if missed <= 0:
+        return None
+    consumed = _fill_ids(queue, queue.oldest, queue.first_unconsumed)
+    return Gap(told.slot, slot, told.next_seq, missed, told.waiting, consumed)
+
+
+def _fill_ids(queue: EventQueueAccount, start: int, end: int | None = None) -> tuple[int, ...]:
+    """Return the order ids of the fills among the events from ``start`` up to ``end``."""
+    events = queue.since(start)
+    wanted = events if end is None else events[: end - start]
+    return tuple(event.order_id for event in wanted if event.is_fill)
 
 
 def _rent_of(image: AccountImage | None) -> int:

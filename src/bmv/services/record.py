@@ -4,13 +4,14 @@ It listens to the same events and actions the journal gets and computes nothing 
 """
 
 from collections import Counter, deque
+from collections.abc import Sequence
 
 from bmv.core.decay import FINE
 from bmv.core.ledger import Ledger
 from bmv.core.state import State
 from bmv.errors import OutsideError
-from bmv.events import AnyAction, AnyEvent, BundleResolved, Execute, MarketSeen, Report
-from bmv.model import Fill, MarketSpec, Outcome, WalletView
+from bmv.events import AnyAction, AnyEvent, BundleResolved, EventsFound, Execute, MarketSeen, Report
+from bmv.model import Fill, MarketSpec, Outcome, Trade, WalletView
 from bmv.units import BaseLots, Lamports, Millis, Ticks, atoms_to_lots, notional
 
 RECENT_FILLS = 50
@@ -55,14 +56,10 @@ class Record:
             self._resolved(event)
         elif isinstance(event, MarketSeen):
             self._open_books(state)
-            for fill in event.fills:
-                self.fills += 1
-                self.self_trades += fill.self_trade
-                self.volume += notional(fill.price, fill.size, self._spec.quote_lot_size)
-                self.counterparties.add(fill.counterparty)
-                self.recent_fills.appendleft(fill)
-            if self.ledger is not None:
-                self.ledger.record_market(event.at, event.trades, event.fills)
+            self._market(event.at, event.trades, event.fills)
+        elif isinstance(event, EventsFound):
+            # The last trade's price is known already; what is found late must not become the mark again.
+            self._market(event.at, (), event.fills)
 
     def did(self, action: AnyAction, at: Millis) -> None:
         """Record an action that was approved."""
@@ -79,6 +76,16 @@ class Record:
         """Return what the wallets own by their accounts, base valued at the last trade's tick."""
         mark = self.ledger.mark if self.ledger else Ticks(0)
         return equity(views, mark, self._spec)
+
+    def _market(self, at: Millis, trades: Sequence[Trade], fills: Sequence[Fill]) -> None:
+        for fill in fills:
+            self.fills += 1
+            self.self_trades += fill.self_trade
+            self.volume += notional(fill.price, fill.size, self._spec.quote_lot_size)
+            self.counterparties.add(fill.counterparty)
+            self.recent_fills.appendleft(fill)
+        if self.ledger is not None:
+            self.ledger.record_market(at, trades, fills)
 
     def _resolved(self, event: BundleResolved) -> None:
         unsent = event.outcome is Outcome.FAILED and event.bundle_id.startswith("unsent")
