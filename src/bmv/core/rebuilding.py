@@ -216,6 +216,10 @@ def _budget(state: State, settings: Settings, side: Side) -> tuple[int, Clip]:
         most = ask_cap(state, settings, price).planned
         return min(above, most), Clip.EXPOSURE if most < above else Clip.NONE
     cap = bid_cap(state, settings, price).planned
+    # What a wallet lacks of its gas floor is not there to be bid.
+    sol = max(
+        Lamports(0), sol - sum((max(Lamports(0), settings.gas_floor - v.gas) for v in views), Lamports(0))
+    )
     paced = buy_budget(sol, Lamports(state.flow.paid(state.now)), sol, settings)
     if cap < int(paced):
         return cap, Clip.EXPOSURE
