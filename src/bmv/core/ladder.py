@@ -150,25 +150,39 @@ def build_side(zone: Zone, weights: Weights | None = None) -> SideLadder:
     rungs = _rungs(zone, zone.lattice.fitted(inside, zone.levels), weights)
     if touch is None:
         return SideLadder((), 0, zone.budget, 0, weights)
-    standing, waiting = _split(zone, rungs or [_rung(zone, TOUCH, touch, ONE)], touch)
+    standing, waiting = _split(zone, rungs or [_first(zone, TOUCH, touch, ONE)], touch)
     needed = sum(rung.cost * rung.weight for rung in standing)
     whole = needed + sum(rung.cost * rung.weight for rung in waiting)
     share = -(-zone.budget * needed // whole)
     merged = _merged(standing, share, needed)
     lots = _whole_lots(merged, share)
     used = sum(rung.cost * size for rung, size in zip(merged, lots, strict=True))
-    sized = [(rung, size) for rung, size in zip(merged, lots, strict=True) if size]
-    levels = tuple(_level(zone, rank, rung, size, whole) for rank, (rung, size) in enumerate(sized))
-    return SideLadder(levels, used, zone.budget - share, share - used, weights)
+    return SideLadder(_levels(zone, merged, lots, whole), used, zone.budget - share, share - used, weights)
 
 
-def _level(zone: Zone, rank: int, rung: _Rung, size: int, whole: int) -> Level:
-    clip, free = zone.clip, _free_touch(zone)
-    if rung.point == TOUCH and rung.price != free:
-        inside = not zone.binding or zone.low_fine <= free * FINE <= zone.high_fine
-        clip = clip or (Clip.FOREIGN_BOOK if inside else Clip.ZONE)
-    why = Why(rank, rung.place, rung.cost * rung.weight * _PPM // whole, zone.budget, clip)
-    return Level(zone.lattice.side, rung.point, Ticks(rung.price), BaseLots(size), why)
+def _levels(zone: Zone, rungs: list[_Rung], lots: list[int], whole: int) -> tuple[Level, ...]:
+    """Return the levels of the rungs that got lots, with their reasons."""
+    side, budget, clip, first = zone.lattice.side, zone.budget, zone.clip, _touch_clip(zone, rungs[0])
+    sized = [(rung, size) for rung, size in zip(rungs, lots, strict=True) if size]
+    return tuple(
+        Level(
+            side,
+            point,
+            Ticks(price),
+            BaseLots(size),
+            Why(rank, place, cost * weight * _PPM // whole, budget, first if point == TOUCH else clip),
+        )
+        for rank, ((point, place, price, cost, weight), size) in enumerate(sized)
+    )
+
+
+def _touch_clip(zone: Zone, first: _Rung) -> Clip:
+    """Return what cut the first order, or moved it from where it would stand by itself."""
+    free = _free_touch(zone)
+    if zone.clip or first.price == free:
+        return zone.clip
+    inside = not zone.binding or zone.low_fine <= free * FINE <= zone.high_fine
+    return Clip.FOREIGN_BOOK if inside else Clip.ZONE
 
 
 def _bound(weights: Weights | None, points: int, zone: Zone) -> Weights:
@@ -195,20 +209,22 @@ def _free_touch(zone: Zone) -> int:
     return -(-zone.price_fine * (2 * BPS + int(zone.spread)) // doubled)
 
 
-def _rung(zone: Zone, place: int, price: int, weight: int, point: int | None = None) -> _Rung:
+def _first(zone: Zone, place: int, price: int, weight: int) -> _Rung:
+    """Return the first order's rung, in the place of a lattice point."""
     cost = price * zone.quote_lot_size if zone.lattice.side is Side.BID else 1
-    return _Rung(place if point is None else point, place, price, cost, weight)
+    return _Rung(TOUCH, place, price, cost, weight)
 
 
 def _rungs(zone: Zone, points: range, weights: Weights) -> list[_Rung]:
     """Return the zone's levels from the inside outwards, one per tick: of several points the innermost."""
-    lattice = zone.lattice
+    bid, lot = zone.lattice.side is Side.BID, zone.quote_lot_size
+    outwards = points[::-1] if bid else points
     growth = exp2(weights.per_point * points.step) >> POWER_BITS - ONE_BITS
     rungs, weight, last = [], ONE, 0
-    for point in reversed(points) if lattice.side is Side.BID else points:
-        price = int(lattice.price(point))
+    for point, ticks in zip(outwards, zone.lattice.prices(outwards), strict=True):
+        price = int(ticks)
         if price != last and price >= 1:
-            rungs.append(_rung(zone, point, price, weight))
+            rungs.append(_Rung(point, point, price, price * lot if bid else 1, weight))
         last = price
         weight = weight * growth >> ONE_BITS
     return rungs
@@ -217,7 +233,7 @@ def _rungs(zone: Zone, points: range, weights: Weights) -> list[_Rung]:
 def _split(zone: Zone, rungs: list[_Rung], touch: int) -> tuple[list[_Rung], list[_Rung]]:
     """Put the touch in the place of the nearest rung (the inner of two); return what stands, what waits."""
     nearest = min(range(len(rungs)), key=lambda index: abs(rungs[index].price - touch))
-    first = _rung(zone, rungs[nearest].place, touch, rungs[nearest].weight, TOUCH)
+    first = _first(zone, rungs[nearest].place, touch, rungs[nearest].weight)
     others = rungs[:nearest] + rungs[nearest + 1 :]
     outwards = -1 if zone.lattice.side is Side.BID else 1
     outside = [rung for rung in others if (rung.price - touch) * outwards > 0]
@@ -233,7 +249,8 @@ def _merged(rungs: list[_Rung], budget: int, needed: int) -> list[_Rung]:
         if weight * budget < needed:
             carried = weight
             continue
-        merged.append((head or rung)._replace(weight=weight))
+        joined = carried or head not in (None, rung)
+        merged.append((head or rung)._replace(weight=weight) if joined else rung)
         carried, head = 0, None
     if carried:
         last = merged.pop() if merged else (head or rungs[-1])._replace(weight=0)
@@ -244,10 +261,11 @@ def _merged(rungs: list[_Rung], budget: int, needed: int) -> list[_Rung]:
 def _whole_lots(rungs: list[_Rung], budget: int) -> list[int]:
     """Share ``budget`` by weight in whole lots: floors, then one lot each in order of the remainders."""
     needed = sum(rung.cost * rung.weight for rung in rungs)
-    lots = [budget * rung.weight // needed for rung in rungs]
+    shared = [divmod(budget * rung.weight, needed) for rung in rungs]
+    lots = [whole for whole, _ in shared]
     rest = budget - sum(rung.cost * size for rung, size in zip(rungs, lots, strict=True))
     cheapest = min(rung.cost for rung in rungs)
-    order = sorted(range(len(rungs)), key=lambda index: -(budget * rungs[index].weight % needed))
+    order = sorted(range(len(rungs)), key=lambda index: -shared[index][1])
     while rest >= cheapest:
         for index in order:
             if rungs[index].cost <= rest:

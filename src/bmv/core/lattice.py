@@ -8,6 +8,7 @@ Rules of this file
 - Points of a coarser stride are points of every finer one: the sets are nested.
 """
 
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -58,8 +59,18 @@ class Lattice(msgspec.Struct, frozen=True):
 
     def price(self, point: int) -> Ticks:
         """Return the price of the level at a point: bids round down to a tick, asks up."""
-        fine = self.price_fine(point)
-        return Ticks(fine // FINE if self.side is Side.BID else -(-fine // FINE))
+        block, offset = divmod(point - ORIGIN, _BLOCK)
+        return _prices(self, block)[offset]
+
+    def prices(self, points: Sequence[int]) -> Iterator[Ticks]:
+        """Yield the prices of the levels at ``points``, as ``price`` does."""
+        number: int | None = None
+        block: tuple[Ticks, ...] = ()
+        for point in points:
+            index, offset = divmod(point - ORIGIN, _BLOCK)
+            if index != number:
+                number, block = index, _prices(self, index)
+            yield block[offset]
 
     def first_at(self, fine: int) -> int:
         """Return the lowest point whose price is at least ``fine`` (positive, fine ticks)."""
@@ -88,6 +99,13 @@ class Lattice(msgspec.Struct, frozen=True):
         while (found := strided(zone, stride)) and len(found) > levels and ticks > levels:
             stride *= 2
         return found
+
+
+@lru_cache(maxsize=2048)
+def _prices(lattice: Lattice, block: int) -> tuple[Ticks, ...]:
+    """Return the prices of one block of points."""
+    fine = [lattice.anchor_fine * power >> POWER_BITS for power in _powers(lattice.step, block)]
+    return tuple(Ticks(each // FINE if lattice.side is Side.BID else -(-each // FINE)) for each in fine)
 
 
 def strided(zone: range, stride: int) -> range:
