@@ -1,6 +1,8 @@
 """The ladder shown for an example treasury is the one the engine builds, and presets do what they say."""
 
+import re
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +86,16 @@ def test_without_tokens_there_is_a_side_missing_and_no_spread() -> None:
 def test_a_seed_far_from_the_price_does_not_move_the_example() -> None:
     seeded = Settings.model_validate({"SEED_PRICE": 1, "SEED_DAILY_VOLUME": 10**9})
     assert preview(seeded, HALF_AND_HALF) == preview(Settings(), HALF_AND_HALF)
+
+
+def test_the_paper_on_the_strategy_shows_about_what_the_presets_give() -> None:
+    paper = (Path(__file__).resolve().parents[2] / "docs" / "strategy.md").read_text(encoding="utf-8")
+    for name in TEXTS:
+        shown = of(name)
+        assert shown.spread_pct is not None
+        row = re.search(rf"^\| `{name}` \|(.*)$", paper, re.MULTILINE)
+        assert row is not None
+        told = [float(number) for number in re.findall(r"\d+\.?\d*", row[1])]
+        given = [float(shown.spread_pct), float(shown.bids), float(shown.asks)]
+        given += [float(depth) for percent in ("1", "2", "5") for depth in within(shown, percent)]
+        assert told == pytest.approx(given, rel=0.1, abs=0.1), name
