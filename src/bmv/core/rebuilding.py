@@ -22,12 +22,11 @@ from bmv.core.ladder import (
     buy_budget,
     sell_budget,
     shares,
-    stepped_density,
 )
 from bmv.core.lattice import Lattice
 from bmv.core.plan import own_range
 from bmv.core.state import State, Target
-from bmv.core.target import wanted_density
+from bmv.core.target import dense_step
 from bmv.core.triggers import BOTH, Trigger, due, worth_sending
 from bmv.model import TOUCH, Clip, Level, Side
 from bmv.units import BaseLots, Bps, Lamports, Ticks, atoms_to_lots
@@ -80,9 +79,7 @@ def price_fine(state: State) -> int:
 def _levels(state: State, settings: Settings, trigger: Trigger) -> list[Level]:
     """Return what is wanted: what the trigger concerns built anew, the rest as it is."""
     if trigger.sides == BOTH and not trigger.inner:
-        market = state.market
-        wanted = wanted_density(state, settings)
-        market.density = stepped_density(wanted, settings.buy_density, market.density)
+        state.market.density = dense_step(state, settings)
     levels: list[Level] = []
     for side in Side:
         old = [Level(q.side, q.point, q.price, q.size, q.why) for q in state.target.quotes if q.side is side]
@@ -159,7 +156,8 @@ def fresh_lattice(state: State, settings: Settings, side: Side) -> Lattice:
     width = settings.buy_channel_width if bid else settings.sell_channel_width
     # Pivot mode has zones of the bare width, follow mode wider ones.
     band = settings.anchor_band if settings.channel_mode == "follow" else Bps(0)
-    points = 2 * shares(grid_levels(state, settings), settings.buy_density, settings)[side]
+    density = state.market.density or settings.buy_density
+    points = 2 * shares(grid_levels(state, settings), density, settings)[side]
     return Lattice.anchored(side, anchor, width, points, band)
 
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from bmv.config import Settings
 from bmv.core.decay import BPS
-from bmv.core.ladder import MAX_DENSITY
+from bmv.core.ladder import MAX_DENSITY, stepped_density
 from bmv.core.state import State
 from bmv.core.treasury import damper_share, sol_drop
 from bmv.units import BaseAtoms, Bps
@@ -38,3 +38,8 @@ def wanted_density(state: State, settings: Settings) -> Bps:
     control = 1 + Fraction(int(settings.target_control_gain), BPS) * target_control(state, settings)
     damped = 1 + damper_share(state.memory, drop, settings)
     return Bps(min(int(MAX_DENSITY), int(int(settings.buy_density) * control * damped)))
+
+
+def dense_step(state: State, settings: Settings) -> Bps:
+    """Return the density the BUY zone is built with: the step nearest to the wanted one, held a while."""
+    return stepped_density(wanted_density(state, settings), settings.buy_density, state.market.density)

@@ -3,6 +3,7 @@
 | trigger | when | what |
 |---|---|---|
 | signal | first ladder, other settings, a wallet or a side came or went, the chain disagrees | both sides |
+| signal | Target Control or the damper moved the density of the BUY zone by a step | both sides |
 | threshold | P is more than REBALANCE_THRESHOLD from where a side was built | both sides |
 | local | an idle step, a rival in front | the first orders, what stands behind them stays |
 | forced | FORCED_SYNC has passed | both sides, unless that changes too little |
@@ -18,6 +19,7 @@ from bmv.config import Settings
 from bmv.core.decay import BPS
 from bmv.core.penny import penny_due
 from bmv.core.state import State
+from bmv.core.target import dense_step
 from bmv.model import TOUCH, Quote, Side
 from bmv.units import Millis
 
@@ -48,6 +50,8 @@ def due(state: State, settings: Settings) -> Trigger | None:
     threshold = int(settings.rebalance_threshold)
     if any(abs(price - built) * BPS > built * threshold for built in target.prices.values()):
         return Trigger("threshold", "the price moved")
+    if dense_step(state, settings) != state.market.density:
+        return Trigger("signal", "the density of the BUY zone takes a step")
     return _local(state, settings) or _timed(state, settings)
 
 
