@@ -175,7 +175,7 @@ def test_the_view_encodes_and_every_field_is_what_it_says(watched: Watched) -> N
     assert {level.state for view in watched.views for level in view.ladder} >= {"in-flight", "live"}
     last = [view for view in watched.views if view.state == "quoting"][-1]
     assert (len(last.wallets), last.mode, last.symbol) == (4, "demo", "BMV")
-    assert len([level for level in last.ladder if level.state == "live"]) > 50
+    assert len([level for level in last.ladder if level.state == "live"]) > 60
     assert last.equity_sol is not None
     assert last.price is not None
     assert last.channel is not None
@@ -205,7 +205,7 @@ def test_more_wallets_than_one_answer_holds_are_read_and_drained() -> None:
     report = run(120, wallets=30, levels=90).report
     assert report["after_drain"] == {"orders_live": 0, "locked": 0}
     assert (report["identity_residual_lamports"], report["errors"]) == (0, {})
-    assert report["at_end"]["orders_live"] > 50
+    assert report["at_end"]["orders_live"] > 60
 
 
 def test_one_wallet_alone_can_hold_a_ladder() -> None:

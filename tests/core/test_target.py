@@ -5,16 +5,20 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bmv.config import Settings
+from bmv.core.decide import decide
 from bmv.core.ladder import shares, stepped_density
 from bmv.core.state import State, Supply
 from bmv.core.target import in_third_hands, target_control, wanted_density
 from bmv.core.treasury import Memory
-from bmv.model import Side
-from bmv.units import BaseAtoms, Bps, MicroUsd, UsdPerSol
+from bmv.events import Tick
+from bmv.model import ForeignBook, Side
+from bmv.units import BaseAtoms, Bps, MicroUsd, Slot, Ticks, UsdPerSol
 from tests.core.belongings import BASE_LOT, later, order, quoting_state, settings, wallet
 
 HOUR = 3_600_000
 BPS = st.integers(0, 10_000)
+BOOK = ForeignBook(Ticks(11_950), Ticks(12_050), Ticks(11_950), Ticks(12_050), 1, 1)
 
 
 def held(supply: int, locked: int, lots: tuple[int, ...]) -> State:
@@ -78,3 +82,45 @@ def test_the_damper_makes_the_zone_denser_at_once_and_by_its_share() -> None:
     # The next step of density gives the BUY zone more of 32 levels.
     assert stepped_density(Bps(15_000), Bps(10_000)) == Bps(20_000)
     assert shares(32, Bps(20_000), chosen)[0] > shares(32, Bps(10_000), chosen)[0]
+
+
+def standing(state: State) -> dict[Side, int]:
+    """Count the levels of each side."""
+    sides = [quote.side for quote in state.target.quotes]
+    return {side: sides.count(side) for side in Side}
+
+
+def quoting_with(percent: int, levels: int) -> State:
+    """Return an engine that has built its ladder with so much of the token in third hands."""
+    state = quoting_state([wallet(index) for index in range(4)], book=BOOK)
+    decide(state, Tick(at=later(10_000), slot=Slot(200)), densely(percent, levels))
+    return state
+
+
+def densely(percent: int, levels: int) -> Settings:
+    """Return settings with a fixed Target Control."""
+    return settings(GRID_LEVELS=levels, TARGET_CONTROL_PCT=percent)
+
+
+@given(st.sampled_from([16, 32, 64, 100, 128]))
+def test_a_token_in_third_hands_gets_more_bids_and_fewer_asks(levels: int) -> None:
+    thin, dense = (standing(quoting_with(percent, levels)) for percent in (0, 70))
+    assert dense[Side.BID] * 10 >= thin[Side.BID] * 12
+    assert dense[Side.ASK] < thin[Side.ASK]
+    assert sum(dense.values()) <= levels
+
+
+def test_a_step_of_the_density_rebuilds_at_once_and_what_is_less_than_a_step_does_not() -> None:
+    state = quoting_with(0, 64)
+    before, built = standing(state), state.target.built_at
+    state.seen_at = later(20_000)
+    decide(state, Tick(at=later(20_000), slot=Slot(201)), densely(50, 64))
+    assert (state.market.density, state.target.built_at) == (Bps(20_000), built)
+    state.seen_at = later(30_000)
+    decide(state, Tick(at=later(30_000), slot=Slot(202)), densely(60, 64))
+    assert state.market.density == Bps(40_000)
+    assert state.target.built_at == later(30_000)
+    after = standing(state)
+    # Twice as dense in comparison: the orders of the BUY zone stay, every second ask goes.
+    assert after[Side.BID] == before[Side.BID]
+    assert after[Side.ASK] <= before[Side.ASK] // 2 + 1

@@ -16,7 +16,8 @@ HOUR_S = 3_600
 
 @pytest.fixture(scope="module")
 def hour() -> Run:
-    return run(HOUR_S)
+    # A second more: at the full hour itself its sample and the run's end come in either order.
+    return run(HOUR_S + 1)
 
 
 def check_books(run: Run) -> None:
@@ -36,8 +37,7 @@ def test_a_calm_hour_stands_complete_and_balances(hour: Run) -> None:
     assert report["errors"] == {}
     assert report["levels_wanted"]["median_standing_share"] >= 0.98
     assert report["levels_wanted"]["min_standing_share"] >= 0.9
-    # Target Control doubles the density here, which thins the SELL zone.
-    assert report["levels_wanted"]["median"] > 50
+    assert report["levels_wanted"]["median"] > 60
     assert report["price_error"]["share_within_2pct"] == 1.0
     assert report["bundles"]["failed"] == report["bundles"]["expired"] == 0
 
