@@ -7,6 +7,8 @@ orders meet.
 
 from collections.abc import Sequence
 
+import msgspec
+
 from bmv.config import Settings
 from bmv.core import penny
 from bmv.core.allocation import assign, cost
@@ -170,7 +172,7 @@ def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
         market.lattices[side] = fresh_lattice(state, settings, side)
     low, high = market.channel.borders(side)
     budget, clip = _budget(state, settings, side)
-    room = max(1, capacity(side, state, settings))
+    room = max(0, capacity(side, state, settings))
     zone = Zone(
         lattice=market.lattices[side],
         low_fine=low,
@@ -186,20 +188,21 @@ def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
         clip=clip,
         binding=market.channel.binding,
     )
-    return _within(build_side(zone, market.weights.get(side)), room, state)
+    ladder = build_side(zone, market.weights.get(side))
+    return msgspec.structs.replace(ladder, levels=_marked(ladder.levels, room))
 
 
-def _within(ladder: SideLadder, room: int, state: State) -> SideLadder:
-    """Leave out the outermost levels, for which the book has no room; their money waits.
+def _marked(levels: Sequence[Level], room: int) -> tuple[Level, ...]:
+    """Say of the outermost levels that others have taken their room in the book.
 
-    The others stay as they are: who fills the book must not make us write the rest of the ladder anew.
+    They stay wanted, ``limits`` lets them wait: who fills and empties the book must not make us write the
+    ladder anew each time.
     """
-    if len(ladder.levels) <= room:
-        return ladder
-    last, cut = ladder.levels[room - 1], _money(ladder.levels[room:], state)
-    why = last.why and last.why.cut_by(Clip.CAPACITY)
-    kept = (*ladder.levels[: room - 1], Level(last.side, last.point, last.price, last.size, why))
-    return SideLadder(kept, ladder.standing - cut, ladder.waiting + cut, ladder.rest, ladder.weights)
+    beyond = [
+        Level(level.side, level.point, level.price, level.size, level.why and level.why.cut_by(Clip.CAPACITY))
+        for level in levels[room:]
+    ]
+    return (*levels[:room], *beyond)
 
 
 def _budget(state: State, settings: Settings, side: Side) -> tuple[int, Clip]:

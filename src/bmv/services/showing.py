@@ -210,8 +210,14 @@ class Showing:
             tokens_free=self._tokens(view.base_held + view.base_free),
             tokens_locked=self._tokens(view.base_locked),
             orders=len(view.orders),
-            state="ready" if view.ready else "opening accounts",
+            state=self._wallet_state(view),
         )
+
+    def _wallet_state(self, view: WalletView) -> str:
+        aside = self._engine.state.guards.aside
+        if view.wallet in aside:
+            return f"set aside: {aside[view.wallet]}"
+        return "ready" if view.ready else "opening accounts"
 
     def _event(self, at: Millis, report: Report) -> EventView:
         parts = [
