@@ -14,6 +14,7 @@ from bmv.model import (
     ForeignBook,
     Outcome,
     Placement,
+    TableView,
     Trade,
     WalletIndex,
     WalletView,
@@ -36,7 +37,8 @@ class Tick(Event, frozen=True):
 class MarketSeen(Event, frozen=True):
     """Report one consistent reading of the chain; ``wallets`` holds only those that changed.
 
-    ``events_missed`` counts market events that the queue's ring overwrote before they could be read.
+    ``tables`` are all lookup tables of ours, told when they changed. ``events_missed`` counts market events
+    that the queue's ring overwrote before they could be read.
     ``torn``: with many wallets, some balances are of a later slot than the books (never of an earlier one).
     ``closed`` says why the market itself takes no orders any more: disabled, or closed.
     """
@@ -51,6 +53,7 @@ class MarketSeen(Event, frozen=True):
     events_missed: int = 0
     torn: bool = False
     closed: str = ""
+    tables: tuple[TableView, ...] | None = None
 
 
 class EventsFound(Event, frozen=True):
@@ -170,6 +173,36 @@ class Settle(Action, frozen=True):
     wallet: WalletIndex
 
 
+class OpenTable(Action, frozen=True):
+    """Open a lookup table for the market and these wallets; its address follows from ``recent_slot``."""
+
+    ticket: int
+    recent_slot: Slot
+    wallets: tuple[WalletIndex, ...]
+
+
+class ExtendTable(Action, frozen=True):
+    """Add wallets to a lookup table."""
+
+    ticket: int
+    table: str
+    wallets: tuple[WalletIndex, ...]
+
+
+class RetireTable(Action, frozen=True):
+    """Deactivate a lookup table, so that it can be closed later."""
+
+    ticket: int
+    table: str
+
+
+class CloseTable(Action, frozen=True):
+    """Close a lookup table that has cooled down; its rent returns to the first wallet."""
+
+    ticket: int
+    table: str
+
+
 class Report(Action, frozen=True):
     """Tell people and logs: ``name`` is an event name of the product, ``fields`` are plain values."""
 
@@ -198,4 +231,5 @@ AnyEvent = (
     | BaselineSet
     | HaltRequested
 )
-AnyAction = Execute | Prepare | Crank | Settle | Report | Finish
+TableAction = OpenTable | ExtendTable | RetireTable | CloseTable
+AnyAction = Execute | Prepare | Crank | Settle | TableAction | Report | Finish

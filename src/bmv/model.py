@@ -17,6 +17,7 @@ from bmv.units import (
     BaseLots,
     Lamports,
     Millis,
+    Slot,
     Ticks,
 )
 
@@ -217,6 +218,18 @@ class WalletView(msgspec.Struct, frozen=True):
     def base_total(self) -> BaseAtoms:
         """Return all tokens of the wallet."""
         return self.base_held + self.base_free + self.base_locked
+
+
+class TableView(msgspec.Struct, frozen=True):
+    """A lookup table of ours: whose accounts it holds, and for how many more addresses it has ``room``.
+
+    ``retired`` is the slot in which it was deactivated, None while it is active.
+    """
+
+    address: str
+    wallets: tuple[WalletIndex, ...]
+    room: int
+    retired: Slot | None = None
 
 
 class Trade(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import aiohttp
 from solders.pubkey import Pubkey
 
-from bmv.app.assembly import Assembly, assemble
+from bmv.app.assembly import Assembly, Outside, assemble
 from bmv.app.truth import standing_orders
 from bmv.app.world import World, WorldOptions
 from bmv.chain.jito import BlockEngine
@@ -92,8 +92,19 @@ class Living:
     assembly: Assembly
     clock: LoopClock
     session: aiohttp.ClientSession
-    url: str
+    outside: Outside
     settings: Settings
+
+    @property
+    def url(self) -> str:
+        """Return where the node is."""
+        return self.outside.rpc_url
+
+    async def assembled_again(self, settings: Settings | None = None) -> "Living":
+        """Put another engine together for the same world, as a restart does."""
+        chosen = settings or self.settings
+        assembly = await _assembled(self.outside, self.session, self.world, chosen, self.clock, None)
+        return Living(self.world, assembly, self.clock, self.session, self.outside, chosen)
 
     def own_orders(self) -> int:
         """Count our orders on the simulated chain."""
@@ -141,6 +152,27 @@ class Living:
         dispatcher.dispatch(approve(actions, self.assembly.engine.state, self.settings))
 
 
+async def _assembled(
+    outside: Outside,
+    session: aiohttp.ClientSession,
+    world: World,
+    settings: Settings,
+    clock: LoopClock,
+    journal: Journal | None,
+) -> Assembly:
+    return await assemble(
+        outside,
+        session,
+        world.market,
+        InProcessSigner(world.keypairs),
+        settings,
+        clock=clock,
+        seconds=asyncio.get_running_loop().time,
+        journal=journal or Journal(),
+        seed=1,
+    )
+
+
 @asynccontextmanager
 async def living(
     clock: LoopClock, journal: Journal | None = None, settings: Settings | None = None, **options: Any
@@ -153,17 +185,7 @@ async def living(
         outside = await world.start(unix_path=path)
         try:
             async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session:
-                assembly = await assemble(
-                    outside,
-                    session,
-                    world.market,
-                    InProcessSigner(world.keypairs),
-                    chosen,
-                    clock=clock,
-                    seconds=asyncio.get_running_loop().time,
-                    journal=journal or Journal(),
-                    seed=1,
-                )
-                yield Living(world, assembly, clock, session, outside.rpc_url, chosen)
+                assembly = await _assembled(outside, session, world, chosen, clock, journal)
+                yield Living(world, assembly, clock, session, outside, chosen)
         finally:
             await world.stop()

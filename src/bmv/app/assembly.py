@@ -29,6 +29,7 @@ from bmv.services.engine import Engine
 from bmv.services.feed import Feed
 from bmv.services.reading import Reader
 from bmv.services.record import Record, count_error
+from bmv.services.tables import TableBook, find_tables
 from bmv.venue.market import detect
 from bmv.venue.openbook_v1.codec import decode_market
 from bmv.venue.openbook_v1.instructions import MarketKeys
@@ -98,7 +99,8 @@ async def assemble(
     if baseline is not None:
         keeper = BaselineKeeper(baseline, spec.address, clock.now(), engine.emit)
         engine.followers.append(keeper.follow)
-    reader = Reader(spec, market, wallets, lambda: engine.settings, locked)
+    tables = TableBook(market, wallets, await find_tables(rpc, wallets[0].owner, market))
+    reader = Reader(spec, market, wallets, lambda: engine.settings, locked, tables)
     watched = [market.bids, market.asks, market.event_queue]
     stream = AccountStream(
         session,

@@ -150,6 +150,7 @@ class _Demo:
     def _closing(self, assembly: Assembly, clean: bool, books: dict[str, Any] | None) -> dict[str, Any]:
         return {
             "after_drain": reporting.after_drain(self._world, assembly),
+            "lookup_tables": reporting.lookup_tables(self._world, assembly),
             **(books or reporting.books(assembly)),
             "chain_residual": reporting.chain_residual(self._world),
             "errors": dict(sorted(assembly.engine.record.errors.items())),

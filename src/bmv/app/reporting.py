@@ -5,7 +5,7 @@ from typing import Any
 
 from bmv.app.assembly import Assembly
 from bmv.app.samples import Samples, best_own
-from bmv.app.truth import locked_atoms, residual_lamports, residual_tokens, standing_orders
+from bmv.app.truth import locked_atoms, residual_lamports, residual_tokens, standing_orders, tables_of
 from bmv.app.world import World
 from bmv.core.capacity import grid_levels
 from bmv.core.decay import FINE
@@ -101,6 +101,12 @@ def after_drain(world: World, assembly: Assembly) -> dict[str, Any]:
         "orders_live": sum(order.wallet is not None for order in book),
         "locked": locked_atoms(world.chain, assembly.wallets),
     }
+
+
+def lookup_tables(world: World, assembly: Assembly) -> dict[str, int]:
+    """Return the lookup tables that are kept for the next run, and the rent they hold."""
+    held = tables_of(world.chain, assembly.wallets[0].owner)
+    return {"kept": len(held), "rent_lamports": sum(held)}
 
 
 def chain_residual(world: World) -> dict[str, int]:

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from solders.pubkey import Pubkey
+
 from bmv.model import Side
 from bmv.sandbox import spl_token
 from bmv.sandbox.chain import Chain
 from bmv.services.accounts import WalletAccounts
+from bmv.venue.lookup_table import LOOKUP_TABLE_PROGRAM, decode_lookup_table
 from bmv.venue.openbook_v1.codec import decode_open_orders
 from bmv.venue.openbook_v1.instructions import MarketKeys
 from bmv.venue.openbook_v1.slab import decode_book_side
@@ -44,6 +47,16 @@ def locked_atoms(chain: Chain, wallets: Sequence[WalletAccounts]) -> int:
             orders = decode_open_orders(bytes(account.data))
             total += orders.base_total + orders.quote_total
     return total
+
+
+def tables_of(chain: Chain, authority: Pubkey) -> list[int]:
+    """Return the lamports that each lookup table of an authority holds."""
+    held = []
+    for account in chain.bank.accounts.values():
+        if account.owner == bytes(LOOKUP_TABLE_PROGRAM):
+            table = decode_lookup_table(bytes(account.data))
+            held += [account.lamports] if table.authority == authority else []
+    return held
 
 
 def residual_lamports(chain: Chain, genesis_lamports: int) -> int:

@@ -200,6 +200,23 @@ class Rpc:
         self._last_data[key] = (coded, data)
         return data
 
+    async def program_accounts(
+        self, program: Pubkey, *, at: int, sample: bytes
+    ) -> list[tuple[Pubkey, AccountImage]]:
+        """Read the accounts of ``program`` whose data hold ``sample`` at byte ``at``, in any order.
+
+        Many nodes refuse this for some programs: Refused.
+        """
+        matching = {"memcmp": {"offset": at, "bytes": _base64(sample), "encoding": "base64"}}
+        options = {"encoding": "base64", "commitment": "confirmed", "filters": [matching]}
+
+        def parse(result: Any) -> list[tuple[Pubkey, AccountImage]]:
+            found = [(Pubkey.from_string(one["pubkey"]), one["account"]) for one in result]
+            images = [(key, self._image(key, account)) for key, account in found]
+            return [(key, image) for key, image in images if image is not None]
+
+        return await self._read("getProgramAccounts", [str(program), options], parse)
+
     async def signature_statuses(self, signatures: Sequence[str], search_history: bool = False) -> StatusesAt:
         """Ask what became of signatures, 256 a call; the oldest answer's slot counts."""
         slots: list[Slot] = []

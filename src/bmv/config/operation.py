@@ -44,6 +44,8 @@ class Execution(Keys):
 
     max_order_age: Duration = key("MAX_ORDER_AGE", 20_000, 2_000, 45_000)
     """A placement that would land later than this after it was made dies."""
+    lookup_tables: Literal["on", "off"] = key("LOOKUP_TABLES", "on")
+    """Keep the accounts we use in lookup tables, so that changes take fewer transactions; off closes them."""
     jito_tip: Sol = key("JITO_TIP_AMOUNT_SOL", LAMPORTS_PER_SOL // 200, 1_000, LAMPORTS_PER_SOL)
     """The most a bundle tips."""
     jito_tip_mode: Literal["floor", "fixed"] = key("JITO_TIP_MODE", "floor")

@@ -124,6 +124,8 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
     state.slot = max(state.slot, event.slot)
     state.book = event.book
     state.queue_count, state.own_pending = event.queue_count, event.own_pending
+    if event.tables is not None:
+        state.tables = event.tables
     state.market.tracker.on_trades(event.trades)
     for trade in event.trades:
         state.market.pivot.add(trade)

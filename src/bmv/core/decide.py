@@ -24,6 +24,7 @@ from bmv.events import (
     Execute,
     Prepare,
     Settle,
+    TableAction,
 )
 from bmv.model import Outcome
 
@@ -61,6 +62,7 @@ def _remember(state: State, approved: Approved) -> None:
     for action in approved.actions:
         if isinstance(action, Execute | Prepare | Settle):
             state.in_flight[action.ticket] = InFlight(action.ticket, action, action.wallet, state.now)
-        elif isinstance(action, Crank):
+        elif isinstance(action, Crank | TableAction):
             state.in_flight[action.ticket] = InFlight(action.ticket, action, None, state.now)
-            state.cranked_at = state.now
+            if isinstance(action, Crank):
+                state.cranked_at = state.now

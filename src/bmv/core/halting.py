@@ -11,7 +11,7 @@ of a frozen token account stay where they are: no instruction moves them, and th
 from bmv.core.congestion import fitting
 from bmv.core.plan import WalletPlan, cancel_of
 from bmv.core.state import Phase, State
-from bmv.events import AnyAction, Crank, Execute, Finish, Prepare, Settle
+from bmv.events import AnyAction, Crank, Execute, Finish, Prepare, Settle, TableAction
 from bmv.model import WalletView
 from bmv.units import BaseAtoms, Lamports
 
@@ -25,7 +25,7 @@ def halting(state: State) -> list[AnyAction]:
     flying = {
         flight.wallet
         for flight in state.in_flight.values()
-        if not isinstance(flight.action, Execute | Prepare)
+        if not isinstance(flight.action, Execute | Prepare | TableAction)
     }
     withdrawing = {
         cancel.order_id

@@ -22,6 +22,7 @@ from bmv.core.pricing import NO_SOL_USD, out_of_channel, reprice
 from bmv.core.rebuilding import price_fine, rebuild_if_due
 from bmv.core.replacing import numbered
 from bmv.core.state import Phase, State
+from bmv.core.tables import served, table_step
 from bmv.core.triggers import Trigger
 from bmv.events import (
     AnyAction,
@@ -67,6 +68,7 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     if standstill(state, settings):
         return [*told, *_exposed(state), *_crank(state)]
     told += opening(state, settings)
+    told += table_step(state, settings)
     # An unconfirmed jump: the old price and the target stand; limits see to it that repairs raise nothing.
     trigger = rebuild_if_due(state, settings) if _confirmed(state) else None
     views = [view for _, view in sorted(state.views.items())]
@@ -154,7 +156,7 @@ def _changes(state: State, plan: Plan) -> list[AnyAction]:
 
 def _rebuilt(state: State, plan: Plan, trigger: Trigger, settings: Settings) -> Report:
     """Tell what the new target is, and what sending the plan for it will change and cost."""
-    costs = estimate(plan, _expected_tip(state, settings))
+    costs = estimate(plan, _expected_tip(state, settings), served(state))
     waiting = state.target.waiting
     pivot, (own, traded) = state.market.capped_pivot, state.market.pivot.own_share
     fields: dict[str, str | int] = {

@@ -24,7 +24,7 @@ from bmv.core.price import PriceReading, PriceTracker
 from bmv.core.treasury import Memory
 from bmv.core.witness import Witness
 from bmv.events import Action, Execute
-from bmv.model import ForeignBook, MarketSpec, Placement, Quote, Side, WalletIndex, WalletView
+from bmv.model import ForeignBook, MarketSpec, Placement, Quote, Side, TableView, WalletIndex, WalletView
 from bmv.units import BaseAtoms, BaseLots, Bps, Lamports, MicroUsd, Millis, Slot, Ticks
 
 
@@ -51,6 +51,19 @@ class InFlight:
     sent_at: Millis
     landed: Slot | None = None
     arrived: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A long procedure: the step it is at and what that is about.
+
+    The step's action has ``ticket``; nothing more is done about it before slot ``deadline``.
+    """
+
+    step: str
+    subject: str
+    ticket: int
+    deadline: Slot
 
 
 @dataclass(slots=True)
@@ -154,7 +167,8 @@ class Guards:
 class State:
     """The engine's belief; see the module's rules.
 
-    ``stirred``: readings have shown something new since the ladder was last looked at.
+    ``stirred``: readings have shown something new since the ladder was last looked at. ``tables`` is None
+    where nobody can say which lookup tables there are. ``jobs`` are the procedures under way, by name.
     """
 
     spec: MarketSpec
@@ -181,6 +195,8 @@ class State:
     failed: dict[WalletIndex, Backoff] = field(default_factory=dict)
     guards: Guards = field(default_factory=Guards)
     witness: Witness = field(default_factory=Witness)
+    tables: tuple[TableView, ...] | None = None
+    jobs: dict[str, Job] = field(default_factory=dict)
     queue_count: int = 0
     own_pending: int = 0
     cranked_at: Millis = Millis(0)

@@ -22,7 +22,7 @@ from bmv.chain.transaction import MessageSigner, Tip, build_transaction, sign_al
 from bmv.config import Settings
 from bmv.core.limits import Approved
 from bmv.errors import OutsideError, Stale
-from bmv.events import AnyAction, BundleResolved, Crank, Execute, Prepare, Settle
+from bmv.events import AnyAction, BundleResolved, Crank, Execute, Prepare, Settle, TableAction
 from bmv.model import BundleCost, MarketSpec, Outcome
 from bmv.observe.log import get_logger
 from bmv.ports import Clock
@@ -51,6 +51,8 @@ BLOCKHASH_FRESH_MS = Millis(5_000)
 BLOCKHASH_STALE_MS = Millis(30_000)
 TIP_FRESH_MS = Millis(60_000)
 RECENT_BUNDLES = 256
+ON_CHAIN = Execute | Prepare | Crank | Settle | TableAction
+"""The actions that are carried out by bundles."""
 
 
 class Dispatcher:
@@ -91,7 +93,7 @@ class Dispatcher:
 
     def dispatch(self, approved: Approved) -> None:
         """Queue approved actions; those that change nothing on the chain are not for this."""
-        work = tuple(a for a in approved.actions if isinstance(a, Execute | Prepare | Crank | Settle))
+        work = tuple(action for action in approved.actions if isinstance(action, ON_CHAIN))
         if work:
             self._waiting.put_nowait(work)
 
@@ -142,7 +144,7 @@ class Dispatcher:
             before = crank_steps(front, payer, self._market) if own[0] is groups[0] else []
             return [*before, own_crank_step(touched, events, payer, self._market)]
 
-        return pack_bundles(groups, tip, crank_of=crank)
+        return pack_bundles(groups, tip, self._reader.tables.of_payer, crank)
 
     def _front(self) -> list[QueueEvent]:
         return self._reader.queue.unconsumed(CRANK_EVENTS) if self._reader.queue else []
@@ -161,6 +163,8 @@ class Dispatcher:
             return settle_steps(self._wallets[action.wallet], self._market)
         if isinstance(action, Prepare):
             return await self._prepare(action)
+        if isinstance(action, TableAction):
+            return self._reader.tables.steps(action)
         payer = self._wallets[self._reader.richest_in_gas()].owner
         return crank_steps(self._front(), payer, self._market)
 
@@ -280,5 +284,5 @@ class Dispatcher:
 
 
 def _ticket(action: AnyAction) -> int:
-    assert isinstance(action, Execute | Prepare | Crank | Settle)
+    assert isinstance(action, ON_CHAIN)
     return action.ticket

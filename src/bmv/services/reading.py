@@ -10,6 +10,7 @@ priced from it.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
 from solders.pubkey import Pubkey
 
 from bmv.chain.rpc import AccountImage, AccountsAt
@@ -20,6 +21,7 @@ from bmv.model import ForeignBook, LiveOrder, MarketSpec, Rival, Side, WalletInd
 from bmv.services.accounts import WalletAccounts
 from bmv.services.backfill import Gap
 from bmv.services.fills import Matches, half_of_event
+from bmv.services.tables import TableBook
 from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Slot, Ticks
 from bmv.venue.market import closed_reason
 from bmv.venue.openbook_v1.codec import decode_open_orders
@@ -64,6 +66,7 @@ class Reader:
         wallets: Sequence[WalletAccounts],
         settings: Callable[[], Settings],
         locked: Sequence[Pubkey] = (),
+        tables: TableBook | None = None,
     ) -> None:
         self._spec = spec
         self._wallets = wallets
@@ -78,12 +81,18 @@ class Reader:
         self.gap: Gap | None = None
         self._chain_time: tuple[int, Millis] | None = None
         self.market, self.event_queue = market.market, market.event_queue
-        self.keys: list[Pubkey] = [market.bids, market.asks, market.event_queue, market.market, CLOCK]
-        self.keys += [wallet.open_orders for wallet in wallets]
+        self.tables = tables or TableBook(market, wallets, None)
+        self._keys: list[Pubkey] = [market.bids, market.asks, market.event_queue, market.market, CLOCK]
+        self._keys += [wallet.open_orders for wallet in wallets]
         for wallet in wallets:
-            self.keys += [wallet.owner, wallet.base, wallet.quote]
-        self._supply_at = len(self.keys)
-        self.keys += [market.base_mint, *locked]
+            self._keys += [wallet.owner, wallet.base, wallet.quote]
+        self._supply_at = len(self._keys)
+        self._keys += [market.base_mint, *locked]
+
+    @property
+    def keys(self) -> list[Pubkey]:
+        """Return what to fetch now; lookup tables come last, and grow in number."""
+        return [*self._keys, *self.tables.keys]
 
     def read(self, at: Millis, reading: AccountsAt) -> MarketSeen:
         """Return what changed since the last reading; raise BadBytes if any account does not decode.
@@ -96,7 +105,10 @@ class Reader:
         self._read_side(Side.ASK, asks.data)
         queue = decode_event_queue(events.data)
         closed, unix_seconds = closed_reason(market.data), decode_clock(clock.data)
+        rent = self.tables.see(reading.accounts[len(self._keys) :], reading.slot)
         views = self._wallet_views(reading.accounts, queue)
+        # The first wallet has paid for the tables, and gets it back.
+        views[0] = msgspec.structs.replace(views[0], rent=views[0].rent + rent)
         told = self._told or _Told(reading.slot, queue.next_seq, ())
         halves = [half_of_event(event) for event in queue.since(told.next_seq) if event.is_fill]
         trades, fills = self.matches.told(halves, at)
@@ -118,6 +130,7 @@ class Reader:
             events_missed=self.gap.missed if self.gap else 0,
             torn=reading.newest > reading.slot,
             closed=closed,
+            tables=self.tables.news(),
         )
 
     def read_supply(self, at: Millis, reading: AccountsAt) -> SupplySeen:
@@ -125,7 +138,7 @@ class Reader:
 
         Raises BadBytes where the mint or a locked account does not decode.
         """
-        mint, *locked = reading.accounts[self._supply_at :]
+        mint, *locked = reading.accounts[self._supply_at : len(self._keys)]
         held = [decode_token_account(image.data).amount for image in locked if image is not None]
         supply = decode_mint(_present(mint, "mint").data).supply
         return SupplySeen(at=at, supply=BaseAtoms(supply), locked=BaseAtoms(sum(held)))
