@@ -64,6 +64,18 @@ def shared(world: World) -> tuple[tuple[Quote, ...], tuple[Waiting, ...]]:
     return assign(world.levels, world.views, SPEC, world.settings)
 
 
+def locked_beyond(view: WalletView, mine: list[Quote], side: Side, chosen: Settings) -> int:
+    """Return what orders that are kept as they stand spend beyond the quotes they are kept for."""
+    wanted = {quote.price: quote for quote in mine if quote.side is side}
+    total = 0
+    for there in view.orders:
+        if there.side is side and (quote := wanted.get(there.price)) is not None:
+            more = int(there.size - quote.size)
+            if 0 < more * 10_000 <= int(quote.size) * int(chosen.size_tolerance):
+                total += cost(side, there.price, BaseLots(more), SPEC)
+    return total
+
+
 @given(worlds())
 def test_quotes_and_what_waits_add_up_to_the_levels_to_the_last_lot(world: World) -> None:
     quotes, waiting = shared(world)
@@ -104,6 +116,7 @@ def test_what_is_cut_waits_only_where_the_outer_levels_of_its_wallet_are_full_or
             mine.sort(key=lambda quote: -int(quote.price) if side is Side.BID else int(quote.price))
             largest = largest_order(view, side, SPEC, world.settings)
             left = spendable(view, side, SPEC) - sum(cost(side, q.price, q.size, SPEC) for q in mine)
+            left -= locked_beyond(view, mine, side, world.settings)
             carried = 0
             for quote in mine:
                 lot = cost(side, quote.price, BaseLots(1), SPEC)
@@ -157,6 +170,7 @@ def test_nothing_waits_whole_while_a_wallet_has_a_seat_and_money_for_a_lot_of_it
             mine = [quote for quote in quotes if quote.wallet == view.wallet]
             spent = sum(cost(q.side, q.price, q.size, SPEC) for q in mine if q.side is level.side)
             left = spendable(view, level.side, SPEC) - spent
+            left -= locked_beyond(view, mine, level.side, world.settings)
             largest = largest_order(view, level.side, SPEC, world.settings)
             full = len(mine) >= world.settings.orders_per_wallet
             assert full or min(left, largest) < cost(level.side, level.price, BaseLots(1), SPEC)
@@ -257,3 +271,12 @@ def test_costs_are_in_lamports_for_bids_and_lots_for_asks() -> None:
     assert spendable(wallet(0, lots=9), Side.ASK, SPEC) == 9
     assert spendable(wallet(0, sol=9), Side.BID, SPEC) == 9
     assert BASE_LOT > 1
+
+
+def test_what_a_kept_order_locks_beyond_its_quote_is_not_given_away() -> None:
+    # Wallet 0's order is larger than wanted, within the tolerance: 200 of its lots pay for nothing else.
+    views = [wallet(0, lots=2_000, orders=[order(0, Side.ASK, 10_020, 1_200)]), wallet(1, lots=10_000)]
+    asks = [level for level in ladder(0, 2) if level.side is Side.ASK]
+    quotes, _ = assign(asks, views, SPEC, settings(MAX_ORDER_PCT_OF_WALLET=100))
+    sizes = {(quote.wallet, int(quote.price)): int(quote.size) for quote in quotes}
+    assert sizes == {(0, 10_010): 800, (0, 10_020): 1_000}

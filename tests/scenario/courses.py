@@ -10,6 +10,7 @@ from functools import cache
 
 from tests.scenario.judging import judge
 from tests.scenario.playing import BESIDE, SOLE, Scenario, Seen, along, play
+from tests.scenario.purse import Purse
 
 START = 0.012
 NOISE = 0.005
@@ -34,10 +35,14 @@ def long(course: str, company: str) -> Scenario:
 
 
 @cache
-def short(course: str, company: str) -> Seen:
-    """Play two hours and a half of it on few levels, the fall at eight times its pace; once for all tests."""
-    path = along(SHORT[course], noise=NOISE)
-    return play(Scenario(path, SHORT[course][-1][0], COMPANY[company], levels=40, wallets=2))
+def short(course: str, company: str) -> tuple[Seen, Purse]:
+    """Play two hours and a half of it on few levels, the fall at eight times its pace; once for all tests.
+
+    A treasury with USDC stands beside it, at a price of SOL that does not move.
+    """
+    path, purse = along(SHORT[course], noise=NOISE), Purse()
+    scenario = Scenario(path, SHORT[course][-1][0], COMPANY[company], levels=40, wallets=2)
+    return play(scenario, purse.hear, purse.run), purse
 
 
 def main(chosen: list[str]) -> None:

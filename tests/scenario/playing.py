@@ -9,7 +9,7 @@ Rules of this file
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
@@ -35,6 +35,7 @@ BESIDE = CrowdOptions()
 SEED_DAILY_VOLUME = Decimal(20_000)
 """Tokens a day: about what the crowd trades."""
 Heard = Callable[[AnyAction, Assembly], None]
+Beside = Callable[[World, Assembly], Coroutine[Any, Any, None]]
 SETTLING_MINUTES = 10
 """Until the first ladder stands."""
 
@@ -97,6 +98,7 @@ class Sample:
     orders: int
     bid_worth: int
     spread_bps: int
+    density: int
     built_at: int
     """When both sides of the target were last computed."""
 
@@ -136,17 +138,19 @@ class Seen:
         return [report.fields for _, report in self.reports if report.name == name]
 
 
-def play(scenario: Scenario, hear: Heard | None = None) -> Seen:
-    """Play a scenario from start to drained end; ``hear`` is told every action that was approved."""
+def play(scenario: Scenario, hear: Heard | None = None, beside: Beside | None = None) -> Seen:
+    """Play a scenario from start to drained end; ``hear`` gets each action, ``beside`` runs along."""
     seen = Seen(scenario)
 
     @contextlib.asynccontextmanager
     async def shown(world: World, assembly: Assembly) -> AsyncIterator[None]:
         seen.spec = assembly.spec
         _listen(assembly, seen, hear)
-        watching = asyncio.create_task(_watch(world, assembly, seen))
+        tasks = [asyncio.ensure_future(_watch(world, assembly, seen))]
+        tasks += [asyncio.ensure_future(beside(world, assembly))] if beside is not None else []
         yield
-        watching.cancel()
+        for task in tasks:
+            task.cancel()
 
     seed = {"seed_price": scenario.path.prices[0], "seed_daily_volume": SEED_DAILY_VOLUME}
     settings = load(None, {}).model_copy(update={"grid_levels": scenario.levels, **seed, **scenario.settings})
@@ -228,6 +232,7 @@ def _sample(world: World, assembly: Assembly, state: State) -> Sample:
         orders=own,
         bid_worth=worth,
         spread_bps=int(market.presence.spread_bps(state.now, assembly.engine.settings)),
+        density=int(market.density or 0),
         built_at=int(state.target.built_at),
     )
 

@@ -6,6 +6,8 @@ Invariants
 - No order is larger than MAX_ORDER_%_OF_WALLET of its wallet's balance of the asset it spends, or worth more
   than MAX_ORDER_SOL; no wallet's side is worth more than MAX_WALLET_EXPOSURE_SOL.
 - What a limit cuts off a level goes to the next levels of the same wallet, outwards; the rest waits.
+- An order that stands larger than wanted, and is kept, counts with what it really locks: else its wallet
+  would be given levels that it cannot pay for.
 - Quotes and what waits add up to the levels asked for, to the lamport (bids) or lot (asks).
 - Seats are shared from the inside outwards, both sides alike: where they run short there is still a market.
 """
@@ -18,6 +20,7 @@ import msgspec
 
 from bmv.config import Settings
 from bmv.core.decay import BPS
+from bmv.core.plan import close_enough
 from bmv.model import Clip, Level, MarketSpec, Placement, Quote, Side, WalletIndex, WalletView
 from bmv.units import BaseLots, Ticks, atoms_to_lots
 
@@ -151,6 +154,13 @@ class _Sharing:
             for order in view.orders
             if order.side is side
         }
+        self._live = {
+            (view.wallet, order.price): order.size
+            for view in views
+            for order in view.orders
+            if order.side is side
+        }
+        self._settings = settings
         self._turn = 0
         self._richest: list[tuple[int, WalletIndex, _Purse]] | None = None
 
@@ -213,7 +223,7 @@ class _Sharing:
             self._cut.pop(level.price, None)
             return False
         self.quotes[level.price] = Quote(purse.wallet, level.side, level.point, level.price, size, why)
-        purse.left -= spent
+        purse.left = max(0, purse.left - spent - one_lot * self._surplus(purse.wallet, level.price, size))
         purse.quota -= spent
         purse.worth -= exposed
         self._seats[purse.wallet] -= 1
@@ -225,6 +235,11 @@ class _Sharing:
         fits = min(int(size), purse.reach // one_lot, exposed)
         clip = Clip.FUNDS if purse.left < purse.largest else Clip.LARGEST_ORDER
         return BaseLots(fits), Clip.EXPOSURE if fits == exposed else clip
+
+    def _surplus(self, wallet: WalletIndex, price: Ticks, size: BaseLots) -> int:
+        """Return the lots that an order locks beyond the size wanted of it, where it will be kept."""
+        there = self._live.get((wallet, price), size)
+        return int(there - size) if there > size and close_enough(there, size, self._settings) else 0
 
     def pass_on(self) -> None:
         """Give what was cut to the next levels of the same wallet that have room; the rest waits."""

@@ -122,7 +122,7 @@ def _diff_wallet(
         there = live.get((quote.side, quote.price))
         if doubles and there is not None:
             there = _nearest_in_size(quote, doubles)
-        if there is not None and _close_enough(there.size, quote.size, settings):
+        if there is not None and close_enough(there.size, quote.size, settings):
             plan.kept += 1
             kept.add(there.order_id)
         else:
@@ -173,7 +173,8 @@ def _nearest_in_size(quote: Quote, orders: Sequence[LiveOrder]) -> LiveOrder:
     return min(there, key=lambda order: (abs(int(order.size - quote.size)), order.order_id))
 
 
-def _close_enough(have: BaseLots, want: BaseLots, settings: Settings) -> bool:
+def close_enough(have: BaseLots, want: BaseLots, settings: Settings) -> bool:
+    """Say whether an order of the size ``have`` is kept where ``want`` is wanted."""
     return have == want or int(abs(have - want)) * BPS <= int(want) * int(settings.size_tolerance)
 
 
