@@ -81,7 +81,10 @@ def price_fine(state: State) -> int:
 def _levels(state: State, settings: Settings, trigger: Trigger) -> list[Level]:
     """Return what is wanted: what the trigger concerns built anew, the rest as it is."""
     if trigger.sides == BOTH and not trigger.inner:
-        state.market.density = dense_step(state, settings)
+        density = dense_step(state, settings)
+        if density != state.market.density:
+            state.market.density = density
+            drop_unfit_lattices(state, settings)
     levels: list[Level] = []
     for side in Side:
         old = [Level(q.side, q.point, q.price, q.size, q.why) for q in state.target.quotes if q.side is side]
@@ -161,6 +164,13 @@ def fresh_lattice(state: State, settings: Settings, side: Side) -> Lattice:
     density = state.market.density or settings.buy_density
     points = 2 * shares(grid_levels(state, settings), density, settings)[side]
     return Lattice.anchored(side, anchor, width, points, band)
+
+
+def drop_unfit_lattices(state: State, settings: Settings) -> None:
+    """Forget the lattices whose ratio is no longer the right one; those that still fit stay."""
+    for side, lattice in list(state.market.lattices.items()):
+        if fresh_lattice(state, settings, side).step != lattice.step:
+            del state.market.lattices[side]
 
 
 def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:

@@ -8,7 +8,7 @@ Rules of this file
 """
 
 from bmv.config import Settings
-from bmv.core.rebuilding import fresh_lattice
+from bmv.core.rebuilding import drop_unfit_lattices
 from bmv.core.state import State
 from bmv.events import AnyAction, AnyEvent, ConfigChanged, Report
 
@@ -22,9 +22,7 @@ def reconfigure(state: State, event: ConfigChanged, settings: Settings) -> list[
     """Bring belief in line with ``settings``, the new ones; return what people should be told."""
     if event.changed:
         market = state.market
-        for side, lattice in list(market.lattices.items()):
-            if fresh_lattice(state, settings, side).step != lattice.step:
-                del market.lattices[side]
+        drop_unfit_lattices(state, settings)
         market.weights.clear()
         state.signal = "other settings"
     fields: dict[str, str | int] = {"changed": ", ".join(event.changed) or "nothing"}
