@@ -121,6 +121,7 @@ def test_a_step_of_the_density_rebuilds_at_once_and_what_is_less_than_a_step_doe
     assert state.market.density == Bps(40_000)
     assert state.target.built_at == later(30_000)
     after = standing(state)
-    # Twice as dense in comparison: the orders of the BUY zone stay, every second ask goes.
-    assert after[Side.BID] == before[Side.BID]
-    assert after[Side.ASK] <= before[Side.ASK] // 2 + 1
+    # The lattices are laid anew for the new shares: as many levels as an engine that starts now would have.
+    assert after == standing(quoting_with(60, 64))
+    assert after[Side.BID] > before[Side.BID]
+    assert after[Side.ASK] < before[Side.ASK]
