@@ -140,7 +140,7 @@ def test_the_journal_played_into_a_fresh_decide_gives_the_same_bytes(watched: Wa
             replayed.append(b'{"event":' + write(event) + b"}")
             state, approved = decide(state, event, settings)
             replayed += [b'{"action":' + write(action) + b"}" for action in approved.actions]
-    assert replayed == lines
+    assert replayed == [line for line in lines if not line.startswith(b'{"bundle":')]
     assert len(replayed) > 500
 
 

@@ -144,7 +144,7 @@ class Living:
             clock=self.clock,
             rng=random.Random(1),
             emit=emit,
-            on_sent=lambda: None,
+            on_sending=lambda _: None,
         )
 
     def send(self, dispatcher: Dispatcher, *actions: AnyAction) -> None:

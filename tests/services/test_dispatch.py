@@ -1,13 +1,17 @@
 """Dispatch through real clients into the simulated chain, whatever fails on the way."""
 
 import asyncio
+import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from bmv.chain.transaction import signature
 from bmv.errors import InvariantBroken
 from bmv.events import AnyAction, BundleResolved, Crank, Execute, Prepare, Settle
 from bmv.model import Cancel, Outcome, Side
+from bmv.observe.journal import Journal
 from bmv.sandbox.clock import LoopClock
 from bmv.services import dispatch
 from bmv.services.building import settle_steps
@@ -222,5 +226,26 @@ def test_settling_names_the_wallets_own_accounts() -> None:
                 keys = [meta.pubkey for meta in step.instruction.accounts]
                 assert {wallet.owner, wallet.open_orders, wallet.base, wallet.quote} <= set(keys)
                 assert step.payer == wallet.owner
+
+    virtually(scenario)
+
+
+def test_every_bundle_is_in_the_journal_before_it_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, Journal(path)) as it:
+            really, known = it.assembly.dispatcher._block_engine.send_bundle, []
+
+            async def sent(raws: list[bytes]) -> object:
+                lines = [json.loads(line) for line in path.read_text().splitlines()]
+                written = [line["bundle"] for line in lines if "bundle" in line]
+                known.append([signature(raw) for raw in raws] in [one["signatures"] for one in written])
+                return await really(raws)
+
+            it.assembly.dispatcher._block_engine.send_bundle = sent  # type: ignore[assignment, method-assign]
+            assert await it.run_engine(120)
+            assert len(known) > 2
+            assert all(known)
 
     virtually(scenario)

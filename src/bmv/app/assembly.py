@@ -123,7 +123,7 @@ async def assemble(
         clock=clock,
         rng=random.Random(f"{seed} tips"),
         emit=engine.emit,
-        on_sent=record.sent,
+        on_sending=engine.sending,
     )
     return Assembly(engine, feed, dispatcher, spec, market, wallets)
 

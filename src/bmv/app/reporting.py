@@ -11,6 +11,7 @@ from bmv.core.capacity import grid_levels
 from bmv.core.decay import FINE
 from bmv.core.ledger import Part
 from bmv.model import MarketSpec, Side
+from bmv.services.record import Record
 from bmv.units import LAMPORTS_PER_SOL, Lamports, Ticks
 
 
@@ -82,6 +83,7 @@ def counts(assembly: Assembly, samples: Samples) -> dict[str, Any]:
             "tips": sol(-parts.get(Part.TIPS, Lamports(0))),
             "fees": sol(-parts.get(Part.NETWORK_FEES, Lamports(0))),
         },
+        "execution": execution(record),
         "fills": record.fills,
         "takers": len(record.counterparties),
         "volume_sol": sol(record.volume),
@@ -90,6 +92,22 @@ def counts(assembly: Assembly, samples: Samples) -> dict[str, Any]:
             "share_within_2pct": samples.share(samples.price_hits),
             "quotes_within_5pct": samples.share(samples.quote_hits),
             "hours": samples.hours,
+        },
+    }
+
+
+def execution(record: Record) -> dict[str, Any]:
+    """Return how well bundles landed, and what rebuilds and orders cost."""
+    seen = record.execution
+    cost = seen.tips + seen.fees
+    return {
+        "landed_share": seen.landed_share(),
+        "latency_ms": {"median": seen.latency_ms(50), "p95": seen.latency_ms(95)},
+        "orders_landed": seen.orders_landed,
+        "sol_per_landed_order": sol(cost // seen.orders_landed) if seen.orders_landed else None,
+        "sol_per_rebuild": {
+            "tips": sol(seen.rebuild_tips // seen.rebuilds) if seen.rebuilds else None,
+            "fees": sol(seen.rebuild_fees // seen.rebuilds) if seen.rebuilds else None,
         },
     }
 

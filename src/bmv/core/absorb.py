@@ -10,6 +10,7 @@ from bmv.config import DAY_MS, Settings
 from bmv.core.capacity import capacity
 from bmv.core.congestion import tell_queue, tell_slots
 from bmv.core.failures import CRANK, Backoff
+from bmv.core.landing import never_lands
 from bmv.core.limits import gas_reserve
 from bmv.core.state import InFlight, Phase, State, Supply, Treasury
 from bmv.core.witness import on_found, on_reading, short_orders
@@ -321,6 +322,7 @@ def _resolve(state: State, event: BundleResolved, settings: Settings) -> list[An
     flights: list[InFlight] = [state.in_flight[t] for t in event.tickets if t in state.in_flight]
     if event.outcome is not Outcome.LANDED:
         return _not_landed(state, event, flights, settings)
+    state.never_landed = 0
     reports = _spend(state, event, settings)
     if state.guards.failures.pause is not None:
         reports.append(Report("CYCLES_LAND_AGAIN", {"after": state.guards.failures.cycles}))
@@ -344,7 +346,7 @@ def _not_landed(
     failures, others = state.guards.failures, len(state.views) - len(state.guards.aside) - 1
     paused = False
     fields: dict[str, str | int] = {"bundle": event.bundle_id, "reason": event.reason}
-    reports: list[AnyAction] = [Report(f"BUNDLE_{event.outcome.name}", fields)]
+    reports: list[AnyAction] = [Report(f"BUNDLE_{event.outcome.name}", fields), *never_lands(state, event)]
     for number, flight in enumerate(flights):
         del state.in_flight[flight.ticket]
         owner = CRANK if flight.wallet is None else flight.wallet

@@ -169,6 +169,7 @@ class State:
 
     ``stirred``: readings have shown something new since the ladder was last looked at. ``tables`` is None
     where nobody can say which lookup tables there are. ``jobs`` are the procedures under way, by name.
+    ``never_landed`` counts the bundles taken by the block engine in a row of which the chain knows nothing.
     """
 
     spec: MarketSpec
@@ -197,6 +198,7 @@ class State:
     witness: Witness = field(default_factory=Witness)
     tables: tuple[TableView, ...] | None = None
     jobs: dict[str, Job] = field(default_factory=dict)
+    never_landed: int = 0
     queue_count: int = 0
     own_pending: int = 0
     cranked_at: Millis = Millis(0)

@@ -1,5 +1,7 @@
 """The journal: every event that came in and every action that went out, in order, one JSON line each.
 
+Between them stand the bundles, each written before it is sent: what to look for on the chain after a crash.
+
 Same events in, same actions out: the file is the bug report and the audit. ``digest`` covers the actions
 only, so two runs that did the same things agree even if their notifications arrived in another rhythm.
 """
@@ -40,6 +42,12 @@ class Journal:
         self._digest.update(line + b"\n")
         if self._file:
             self._file.write(b'{"action":' + line + b"}\n")
+
+    def bundle(self, bundle: Mapping[str, object]) -> None:
+        """Append a bundle that is about to be sent, and hand it to the operating system."""
+        if self._file:
+            self._file.write(b'{"bundle":' + _encode(bundle) + b"}\n")
+            self._file.flush()
 
     def flush(self) -> None:
         """Hand what was written to the operating system."""

@@ -56,7 +56,7 @@ ON_CHAIN = Execute | Prepare | Crank | Settle | TableAction
 
 
 class Dispatcher:
-    """Send approved actions as bundles; ``emit`` gets their outcomes, ``on_sent`` hears of each bundle.
+    """Send approved actions as bundles; ``on_sending`` hears of each before, ``emit`` gets their outcomes.
 
     ``settings`` returns those that hold now.
     """
@@ -75,12 +75,12 @@ class Dispatcher:
         clock: Clock,
         rng: random.Random,
         emit: Callable[[BundleResolved], None],
-        on_sent: Callable[[], None],
+        on_sending: Callable[[Sent], None],
     ) -> None:
         self._rpc, self._block_engine, self._signer = rpc, block_engine, signer
         self._spec, self._market, self._wallets = spec, market, wallets
         self._reader, self._settings, self._clock, self._rng = reader, settings, clock, rng
-        self._on_sent = on_sent
+        self._on_sending = on_sending
         self._outcomes = Outcomes(rpc, clock, emit, self._send_again)
         self._waiting: asyncio.Queue[tuple[AnyAction, ...]] = asyncio.Queue()
         self._owed: list[int] = []
@@ -182,7 +182,7 @@ class Dispatcher:
                 self._never_sent(ticket, "the bundles before it took too long")
             return
         sent.sent_at = self._clock.now()
-        self._on_sent()
+        self._on_sending(sent)
         self._owed = [ticket for ticket in self._owed if ticket not in sent.tickets]
         with contextlib.ExitStack() as unless_refused:
             # However sending ends, but for a refusal: only the chain knows what became of it.

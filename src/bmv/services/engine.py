@@ -23,6 +23,7 @@ from bmv.observe.log import get_logger
 from bmv.ports import Clock
 from bmv.services.dispatch import Dispatcher
 from bmv.services.feed import Feed
+from bmv.services.outcomes import Sent
 from bmv.services.record import Record
 from bmv.services.reload import Reload
 
@@ -53,6 +54,20 @@ class Engine:
         else:
             self._inbox.append(event)
         self._arrived.set()
+
+    def sending(self, sent: Sent) -> None:
+        """Journal a bundle, and count it; to be called before it is sent."""
+        fields = {
+            "id": sent.bundle_id,
+            "tickets": sent.tickets,
+            "signatures": sent.signatures,
+            "last_valid": int(sent.last_valid),
+            "tip": int(sent.cost.tip),
+            "fees": int(sent.cost.fees),
+            "at": int(sent.sent_at),
+        }
+        self._journalled(partial(self._journal.bundle, fields))
+        self.record.sent()
 
     def halt(self, reason: str) -> None:
         """Ask the engine to cancel everything, verify and end."""

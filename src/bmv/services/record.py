@@ -12,6 +12,7 @@ from bmv.core.state import State
 from bmv.errors import OutsideError
 from bmv.events import AnyAction, AnyEvent, BundleResolved, EventsFound, Execute, MarketSeen, Report
 from bmv.model import Fill, MarketSpec, Outcome, Trade, WalletView
+from bmv.services.execution import Execution
 from bmv.units import BaseLots, Lamports, Millis, Ticks, atoms_to_lots, notional
 
 RECENT_FILLS = 50
@@ -45,6 +46,7 @@ class Record:
         self.recent_events: deque[tuple[Millis, Report]] = deque(maxlen=RECENT_EVENTS)
         self._start: list[WalletView] | None = None
         self._early: list[BundleResolved] = []
+        self.execution = Execution()
 
     def sent(self) -> None:
         """Count a bundle that was sent."""
@@ -52,6 +54,7 @@ class Record:
 
     def saw(self, event: AnyEvent, state: State) -> None:
         """Record an event; ``state`` is the belief after it."""
+        self.execution.decided()
         if isinstance(event, BundleResolved):
             self._resolved(event)
         elif isinstance(event, MarketSeen):
@@ -63,6 +66,7 @@ class Record:
 
     def did(self, action: AnyAction, at: Millis) -> None:
         """Record an action that was approved."""
+        self.execution.did(action, at)
         if isinstance(action, Execute):
             self.orders["placed"] += len(action.places)
             self.orders["cancelled"] += len(action.cancels)
@@ -91,6 +95,7 @@ class Record:
         unsent = event.outcome is Outcome.FAILED and event.bundle_id.startswith("unsent")
         if not unsent:
             self.bundles[event.outcome.value] += 1
+            self.execution.resolved(event)
         if event.outcome is not Outcome.LANDED:
             return
         if self.ledger is None:
