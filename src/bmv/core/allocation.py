@@ -148,18 +148,13 @@ class _Sharing:
             place.price: purses[place.wallet]
             for place in flying
             if place.side is side and place.wallet in purses
-        } | {
-            order.price: purse
-            for view, purse in zip(views, self._ring, strict=True)
-            for order in view.orders
-            if order.side is side
         }
-        self._live = {
-            (view.wallet, order.price): order.size
-            for view in views
-            for order in view.orders
-            if order.side is side
-        }
+        self._live: dict[tuple[WalletIndex, Ticks], BaseLots] = {}
+        for view, purse in zip(views, self._ring, strict=True):
+            for order in view.orders:
+                if order.side is side:
+                    self._standing[order.price] = purse
+                    self._live[purse.wallet, order.price] = order.size
         self._settings = settings
         self._turn = 0
         self._richest: list[tuple[int, WalletIndex, _Purse]] | None = None
@@ -223,7 +218,9 @@ class _Sharing:
             self._cut.pop(level.price, None)
             return False
         self.quotes[level.price] = Quote(purse.wallet, level.side, level.point, level.price, size, why)
-        purse.left = max(0, purse.left - spent - one_lot * self._surplus(purse.wallet, level.price, size))
+        there = self._live.get((purse.wallet, level.price))
+        locked = one_lot * self._surplus(purse.wallet, level.price, size) if there and there > size else 0
+        purse.left = max(0, purse.left - spent - locked)
         purse.quota -= spent
         purse.worth -= exposed
         self._seats[purse.wallet] -= 1
