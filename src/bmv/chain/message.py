@@ -51,6 +51,21 @@ def split(instruction: Instruction) -> tuple[Shape, bytes]:
     return raw[:data_at], raw[data_at:]
 
 
+@lru_cache(maxsize=4096)
+def _read_shape(
+    shape: Shape,
+) -> tuple[bytes, tuple[bytes, ...], tuple[tuple[bytes, int], ...], int, int]:
+    """Return program, account keys, what is asked of each, length of the data, and bytes in a message."""
+    metas_end = len(shape) - 8
+    asked = tuple(
+        (shape[at : at + 32], shape[at + 32] << 1 | shape[at + 33])
+        for at in range(_METAS_AT, metas_end, _META_BYTES)
+    )
+    data_length = int.from_bytes(shape[metas_end:], "little")
+    size = 1 + len(short_length(len(asked))) + len(asked) + len(short_length(data_length)) + data_length
+    return shape[:32], tuple(key for key, _ in asked), asked, data_length, size
+
+
 class AddressTable:
     """A lookup table on the chain: its key, and the index of each address it holds."""
 
@@ -76,29 +91,29 @@ NO_TABLES: tuple[AddressTable, ...] = ()
 class KeyRoles:
     """The union of what a group of instructions asks of each account; grows one shape at a time."""
 
-    __slots__ = ("_invoked", "_payer", "_roles")
+    __slots__ = ("_invoked", "_payer", "_roles", "_size")
 
     def __init__(self, payer: bytes) -> None:
         self._payer = payer
         self._roles = {payer: _SIGNER | _WRITABLE}
-        self._invoked: list[tuple[bytes, list[bytes], int]] = []
+        self._invoked: list[tuple[bytes, Sequence[bytes], int]] = []
+        self._size = 0
 
     def copy(self) -> "KeyRoles":
         """Return another one that begins with the same instructions."""
         same = KeyRoles(self._payer)
-        same._roles, same._invoked = self._roles.copy(), self._invoked.copy()
+        same._roles, same._invoked, same._size = self._roles.copy(), self._invoked.copy(), self._size
         return same
 
     def add(self, shape: Shape) -> None:
         """Take in the accounts of one more instruction."""
-        roles, keys = self._roles, []
-        roles.setdefault(shape[:32], 0)
-        metas_end = len(shape) - 8
-        for at in range(_METAS_AT, metas_end, _META_BYTES):
-            key = shape[at : at + 32]
-            keys.append(key)
-            roles[key] = roles.get(key, 0) | shape[at + 32] << 1 | shape[at + 33]
-        self._invoked.append((shape[:32], keys, int.from_bytes(shape[metas_end:], "little")))
+        program, keys, asked, data_length, size = _read_shape(shape)
+        roles = self._roles
+        roles.setdefault(program, 0)
+        for key, role in asked:
+            roles[key] = roles.get(key, 0) | role
+        self._invoked.append((program, keys, data_length))
+        self._size += size
 
     @property
     def instructions(self) -> int:
@@ -117,14 +132,21 @@ class KeyRoles:
 
     def message_size(self, tables: Sequence[AddressTable] = NO_TABLES) -> int:
         """Return the size in bytes of the message these instructions compile to."""
-        looked_up = self._looked_up(tables)
-        keys = len(self._roles) - sum(len(found) for one in looked_up for found in one[1:])
+        keys = len(self._roles)
+        lookups = 1
+        if tables:
+            called = {program for program, _, _ in self._invoked}
+            free = [key for key, role in self._roles.items() if role < _SIGNER and key not in called]
+            for table in tables:
+                here = [key for key in free if key in table.index]
+                if here:
+                    written = sum(self._roles[key] & _WRITABLE for key in here)
+                    lengths = len(short_length(written)) + len(short_length(len(here) - written))
+                    lookups += 32 + lengths + len(here)
+                    keys -= len(here)
+                    free = [key for key in free if key not in table.index]
         size = 4 + len(short_length(keys)) + 32 * keys + 32 + len(short_length(len(self._invoked)))
-        size += len(_lookups(looked_up))
-        for _, accounts, data_length in self._invoked:
-            size += 1 + len(short_length(len(accounts))) + len(accounts)
-            size += len(short_length(data_length)) + data_length
-        return size
+        return size + self._size + lookups
 
     def compile(self, tables: Sequence[AddressTable] = NO_TABLES) -> tuple[bytes, list[bytes], bytes]:
         """Return the message up to the blockhash, what stands before each instruction's data, and its end."""

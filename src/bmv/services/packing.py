@@ -66,8 +66,9 @@ class Draft:
             if missing > 0:
                 count -= -(-missing // ORDER_BYTES)
                 step = rest.first(max(count, 1))
-            if count < 1 or not self._takes(step):
+            if count < 1 or self.units + step.units > MAX_UNITS:
                 return rest
+            self._add(step)
             rest = rest.after(count)
         return None
 
