@@ -348,8 +348,17 @@ class Chaos:
         return self.rng.choices([do for do, _ in weights], [weight for _, weight in weights])[0]
 
 
-def run_chaos(program: bytes, seed: int, steps: int, habits: Habits) -> dict[Outcome, int]:
-    """Run at least ``steps`` random steps through both programs; return how often what came out."""
+def run_chaos(
+    program: bytes,
+    seed: int,
+    steps: int,
+    habits: Habits,
+    note: Callable[[Chaos, Step, Outcome], None] | None = None,
+) -> dict[Outcome, int]:
+    """Run at least ``steps`` random steps through both programs; return how often what came out.
+
+    ``note`` hears of every step after the first, which makes the market.
+    """
     arena = Arena(program, Random(seed))
     chaos = Chaos(arena, habits).open()
     outcomes: dict[Outcome, int] = {OK: 1}
@@ -357,4 +366,6 @@ def run_chaos(program: bytes, seed: int, steps: int, habits: Habits) -> dict[Out
         for step in chaos.steps():
             outcome = arena.run(step)
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
+            if note:
+                note(chaos, step, outcome)
     return outcomes

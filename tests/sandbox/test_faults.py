@@ -229,3 +229,68 @@ def test_a_broken_connection_ends_the_subscription() -> None:
         assert await hear(world, client, 2) == ["cut off"]
 
     suffer(always("ws_disconnected"), scenario)
+
+
+def test_a_bundle_that_is_refused_lands_all_the_same() -> None:
+    async def scenario(world: World, client: Client) -> None:
+        raw = world.sign([pay(world.alice, world.bob.pubkey(), SOL), tip(world.alice)])
+        answer = await client.jito("sendBundle", [b64(raw)], {"encoding": "base64"})
+        assert answer["message"] == "Bundle simulation failed"
+        world.pass_slots(5)
+        assert world.lamports(world.bob) == 101 * SOL
+
+    suffer(always("jito_refused"), scenario)
+
+
+def test_a_late_bundle_lands_before_its_blockhash_expires_and_not_at_once() -> None:
+    async def scenario(world: World, client: Client) -> None:
+        waited = []
+        for number in range(12):
+            raw = world.sign([pay(world.alice, world.bob.pubkey(), SOL), tip(world.alice, 1_000 + number)])
+            before = world.lamports(world.bob)
+            await client.jito("sendBundle", [b64(raw)], {"encoding": "base64"})
+            slots = 0
+            while world.lamports(world.bob) == before and slots < 170:
+                world.pass_slots()
+                slots += 1
+            waited.append(slots)
+        assert max(waited) < 170
+        assert max(waited) > 100
+        assert len(set(waited)) > 6
+
+    suffer(always("bundle_late"), scenario)
+
+
+@pytest.mark.parametrize("kind", ["jito_garbled", "rpc_garbled"])
+def test_a_garbled_answer_is_half_of_one_or_html(kind: str) -> None:
+    async def scenario(world: World, client: Client) -> None:
+        path = "/" if kind.startswith("rpc") else "/api/v1/bundles"
+        bodies = []
+        for number in range(2):
+            raw = world.sign([pay(world.alice, world.bob.pubkey(), SOL), tip(world.alice, 1_000 + number)])
+            params: list[Any] = [[b64(raw)], {"encoding": "base64"}] if kind.startswith("jito") else []
+            method = "getSlot" if kind.startswith("rpc") else "sendBundle"
+            body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            async with client.session.post(client.server.http_url + path, json=body) as response:
+                bodies.append(await response.text())
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(bodies[0])
+        assert bodies[1].startswith("<html>")
+
+    suffer(always(kind), scenario)
+
+
+def test_faults_end_when_the_plan_says_so(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text("ws_lost = 1.0\nuntil_s = 60\n")
+    faults = Faults.load(str(plan), 1)
+    seconds = 0.0
+    faults.elapsed_s = lambda: seconds
+    assert faults.strikes("ws_lost")
+    seconds = 59.9
+    assert faults.strikes("ws_lost")
+    seconds = 60.0
+    assert not faults.strikes("ws_lost")
+    plan.write_text("until_s = -1\n")
+    with pytest.raises(BadInput, match="until_s"):
+        Faults.load(str(plan), 1)

@@ -81,6 +81,7 @@ class World:
             options=options.crowd,
         )
         self.faults = Faults.load(options.faults, options.seed)
+        self.faults.elapsed_s = lambda: (int(clock.now()) - start_ms) / 1000
         notify = SLOT_MS if idle_slots_told else QUIET_SLOT_NOTIFY_MS
         self.server = SandboxServer(self.chain, self.faults, slot_notify_ms=notify)
         self._driver: asyncio.Task[None] | None = None

@@ -32,6 +32,7 @@ from bmv.events import (
     Report,
     Settle,
     SupplySeen,
+    TableAction,
     Tick,
     TreasurySeen,
 )
@@ -43,8 +44,8 @@ EVICTED_MEMORY_MS = Millis(DAY_MS)
 """So long an eviction counts as one more of the same: who floods the book again and again costs little."""
 FLOOD_LEVELS = 8
 """So many evicted levels of one side at once are a flood of the book, not bad luck."""
-_ORDERLY = (Execute, Crank, Settle)
-"""What moves a wallet's funds about and neither adds nor takes any."""
+_ORDERLY = Execute | Crank | Settle | TableAction
+"""What moves a wallet's tokens and wrapped SOL about and neither adds nor takes any."""
 
 
 def absorb(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]:

@@ -62,6 +62,14 @@ class SlotClock:
         born = self._issued.get(blockhash)
         return born is not None and self.height(slot) <= self.height(born) + MAX_AGE_BLOCKS
 
+    def slots_left(self, blockhash: str, slot: int) -> int:
+        """Return for how many slots after ``slot`` a transaction with ``blockhash`` may still land."""
+        born = self._issued.get(blockhash, slot - MAX_AGE_BLOCKS)
+        last = born + MAX_AGE_BLOCKS
+        while self.height(last + 1) <= self.height(born) + MAX_AGE_BLOCKS:
+            last += 1
+        return max(0, last - slot)
+
     def _forget(self, slot: int) -> None:
         while self._issued:
             oldest = next(iter(self._issued))

@@ -136,13 +136,18 @@ class Chain:
             self._enqueue(1, (tx,), None)
         return tx.signature
 
-    def submit_bundle(self, raws: list[bytes]) -> str:
-        """Queue a bundle and return its id; raises ``Rejected`` as ``check_bundle`` does."""
+    def submit_bundle(self, raws: list[bytes], *, late: bool = False) -> str:
+        """Queue a bundle and return its id; raises ``Rejected`` as ``check_bundle`` does.
+
+        ``late``: it waits until any slot up to the last its blockhash allows.
+        """
         bundle = self.check_bundle(raws)
         known = self.bundles.get(bundle.id)
         if known is None or known.state == "Failed":
             self._remember(bundle)
-            self._enqueue(self._delay.randint(1, MAX_BUNDLE_DELAY_SLOTS), bundle.transactions, bundle)
+            longest = self.clock.slots_left(bundle.transactions[0].blockhash, self.slot) if late else 0
+            delay = self._delay.randint(1, max(MAX_BUNDLE_DELAY_SLOTS, longest))
+            self._enqueue(delay, bundle.transactions, bundle)
         return bundle.id
 
     def check_bundle(self, raws: list[bytes]) -> Bundle:

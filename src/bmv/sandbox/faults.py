@@ -6,22 +6,28 @@ Rules
   reordered notification pass unnoticed.
 - Each kind draws from its own generator, so one kind's rate does not move another's strikes.
 - A plan is ``none``, ``standard``, or a TOML or JSON file of rates; what a file does not name stays 0.
+- With ``until_s`` in it a plan ends so many seconds after the start: from then on nothing strikes.
 """
 
 import json
 import random
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bmv.errors import BadInput
 
 RATES = {
     "bundle_dropped": "per bundle: an id is answered, nobody ever sees the bundle",
-    "jito_unreachable": "per bundle: it is taken, and the connection closes without an answer",
+    "bundle_late": "per bundle: it lands late, at a slot drawn up to the last its blockhash allows",
+    "jito_unreachable": "per bundle: it is taken, and the connection closes without an answer; each fourth"
+    " time it is not taken, and 503 with HTML is answered",
+    "jito_refused": "per bundle: it is taken and lands, and is answered with an error as if it were refused",
+    "jito_garbled": "per bundle: it is taken, and the answer is cut off, or HTML",
     "jito_rate_limited": "per request: 429 with the Block Engine's own body, or HTML",
     "rpc_rate_limited": "per request: 429",
     "rpc_unreachable": "per request: 503 with HTML",
+    "rpc_garbled": "per request: 200 with an answer that is cut off, or HTML",
     "rpc_stale": "per read: answered from lag_slots earlier",
     "ws_lost": "per notification: never sent",
     "ws_reordered": "per notification: sent after the next one",
@@ -45,9 +51,16 @@ STANDARD = {
 class Faults:
     """Decide, fault by fault, whether it strikes now; ``injected`` counts strikes by kind."""
 
-    def __init__(self, rates: Mapping[str, float], seed: int, lag_slots: int = DEFAULT_LAG_SLOTS) -> None:
+    def __init__(
+        self,
+        rates: Mapping[str, float],
+        seed: int,
+        lag_slots: int = DEFAULT_LAG_SLOTS,
+        until_s: int | None = None,
+    ) -> None:
         self.rates = dict(rates)
-        self.lag_slots = lag_slots
+        self.lag_slots, self.until_s = lag_slots, until_s
+        self.elapsed_s: Callable[[], float] = _no_time
         self.injected: dict[str, int] = dict.fromkeys(RATES, 0)
         self._draws = {kind: random.Random(f"{seed} {kind}") for kind in RATES}
 
@@ -63,15 +76,26 @@ class Faults:
         low, high = LAG_SLOTS_RANGE
         if type(lag_slots) is not int or not low <= lag_slots <= high:
             raise BadInput("lag_slots", lag_slots, f"a whole number from {low} to {high}", plan)
-        return cls({kind: _rate(kind, value, plan) for kind, value in settings.items()}, seed, lag_slots)
+        until_s = settings.pop("until_s", None)
+        if until_s is not None and (type(until_s) is not int or until_s < 0):
+            raise BadInput("until_s", until_s, "a whole number of seconds, 0 or more", plan)
+        rates = {kind: _rate(kind, value, plan) for kind, value in settings.items()}
+        return cls(rates, seed, lag_slots, until_s)
 
     def strikes(self, kind: str) -> bool:
         """Say whether ``kind`` happens on this occasion, and count it when it does."""
         rate = self.rates.get(kind, 0)
+        if self.until_s is not None and self.elapsed_s() >= self.until_s:
+            return False
         if not rate or self._draws[kind].random() >= rate:
             return False
         self.injected[kind] += 1
         return True
+
+
+def _no_time() -> float:
+    """Stand in for the clock of a world that has none."""
+    return 0.0
 
 
 def _read(path: Path) -> dict[str, object]:
@@ -88,7 +112,7 @@ def _read(path: Path) -> dict[str, object]:
 
 def _rate(kind: str, value: object, source: str) -> float:
     if kind not in RATES:
-        raise BadInput(kind, value, f"known names are {', '.join(RATES)}, lag_slots", source)
+        raise BadInput(kind, value, f"known names are {', '.join(RATES)}, lag_slots, until_s", source)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise BadInput(kind, value, "a probability from 0 to 1", source)
     return float(value)

@@ -16,7 +16,7 @@ from solders.pubkey import Pubkey
 from bmv.sandbox.chain import Bundle, Chain, bundle_id
 from bmv.sandbox.faults import Faults
 from bmv.sandbox.genesis import TIP_ACCOUNTS
-from bmv.sandbox.rpc_front import Answer
+from bmv.sandbox.rpc_front import UNAVAILABLE, Answer, garbled
 from bmv.sandbox.rpc_transactions import confirmation_status
 from bmv.sandbox.transaction import Rejected, parse
 from bmv.sandbox.wire import (
@@ -33,6 +33,8 @@ from bmv.sandbox.wire import (
 )
 
 MAX_STATUS_IDS = 5
+OUTAGE_EVERY = 4
+"""Each so many times that the service cannot be reached, it does not take the bundle either."""
 LAMPORTS_PER_SOL = 1_000_000_000
 CONGESTED = RpcError(-32097, "Network congested. Endpoint is globally rate limited.")
 TOO_MANY = b"<html>Too Many Requests</html>"
@@ -57,7 +59,7 @@ class JitoFront:
 
     def __init__(self, chain: Chain, faults: Faults) -> None:
         self._chain, self._faults = chain, faults
-        self._lost = False
+        self._lost = self._away = self._cut = False
         self._methods: dict[str, Method] = {
             "sendBundle": self._send_bundle,
             "getTipAccounts": lambda _: [str(Pubkey(key)) for key in TIP_ACCOUNTS],
@@ -119,7 +121,7 @@ class JitoFront:
     def _answer(self, body: bytes, methods: dict[str, Method]) -> BundleAnswer:
         """Run one request; a refusal is HTTP 400 and carries ``data: null``."""
         self._chain.run_due()
-        self._lost = False
+        self._lost = self._away = self._cut = False
         try:
             answer = call(orjson.loads(body), methods)
         except orjson.JSONDecodeError:
@@ -127,7 +129,13 @@ class JitoFront:
         status = 400 if "error" in answer else 200
         if status == 400:
             answer["error"].setdefault("data", None)
-        return BundleAnswer(status, "application/json", orjson.dumps(answer), lost=self._lost)
+        if self._away:
+            return BundleAnswer(*UNAVAILABLE)
+        body = orjson.dumps(answer)
+        if self._cut:
+            status, kind, body = garbled(body, self._faults.injected["jito_garbled"])
+            return BundleAnswer(status, kind, body)
+        return BundleAnswer(status, "application/json", body, lost=self._lost)
 
     def _send_bundle(self, params: list[Json]) -> Json:
         texts, encoding = argument(params, 0, list), config(params, 1).get("encoding")
@@ -140,8 +148,15 @@ class JitoFront:
     def _submit(self, raws: list[bytes]) -> str:
         if self._faults.strikes("bundle_dropped"):
             return self._chain.check_bundle(raws).id
-        taken = self._chain.submit_bundle(raws)
-        self._lost = self._faults.strikes("jito_unreachable")
+        if self._faults.strikes("jito_unreachable"):
+            self._lost = self._faults.injected["jito_unreachable"] % OUTAGE_EVERY != 0
+            self._away = not self._lost
+        if self._away:
+            return self._chain.check_bundle(raws).id
+        taken = self._chain.submit_bundle(raws, late=self._faults.strikes("bundle_late"))
+        self._cut = self._faults.strikes("jito_garbled")
+        if self._faults.strikes("jito_refused"):
+            raise RpcError(INVALID_PARAMS, "Bundle simulation failed")
         return taken
 
     def _known(self, params: list[Json]) -> list[tuple[str, Bundle | None]]:

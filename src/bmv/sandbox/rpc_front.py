@@ -35,6 +35,13 @@ Answer = tuple[int, str, bytes]
 """HTTP status, content type, body."""
 
 
+def garbled(body: bytes, number: int) -> Answer:
+    """Return a broken answer: by turns ``body`` cut off in the middle, and HTML."""
+    if number % 2:
+        return 200, "application/json", body[: len(body) // 2]
+    return 200, "text/html", b"<html><body>It works!</body></html>"
+
+
 class RpcFront:
     """Answer JSON-RPC requests about one chain."""
 
@@ -72,7 +79,10 @@ class RpcFront:
             answers: Json = [call(one, self._methods) for one in request]
         else:
             answers = call(request, self._methods)
-        return 200, "application/json", orjson.dumps(answers)
+        body = orjson.dumps(answers)
+        if self._faults.strikes("rpc_garbled"):
+            return garbled(body, self._faults.injected["rpc_garbled"])
+        return 200, "application/json", body
 
     def _epoch_info(self, params: list[Json]) -> Json:
         commitment = commitment_of(config(params, 0))

@@ -15,13 +15,14 @@ from itertools import islice
 
 from solders.pubkey import Pubkey
 
+from bmv.chain.http import NotSent
 from bmv.chain.jito import TIP_ACCOUNTS, BlockEngine, bundle_id
 from bmv.chain.message import TemplateCache
 from bmv.chain.rpc import Blockhash, Rpc
 from bmv.chain.transaction import MessageSigner, Tip, build_transaction, sign_all, signature
 from bmv.config import Settings
 from bmv.core.limits import Approved
-from bmv.errors import OutsideError, Stale
+from bmv.errors import OutsideError, RateLimited, Stale
 from bmv.events import AnyAction, BundleResolved, Crank, Execute, Prepare, Settle, TableAction
 from bmv.model import BundleCost, MarketSpec, Outcome
 from bmv.observe.log import get_logger
@@ -184,14 +185,16 @@ class Dispatcher:
         sent.sent_at = self._clock.now()
         self._on_sending(sent)
         self._owed = [ticket for ticket in self._owed if ticket not in sent.tickets]
-        with contextlib.ExitStack() as unless_refused:
-            # However sending ends, but for a refusal: only the chain knows what became of it.
-            unless_refused.callback(self._outcomes.watch, sent)
+        with contextlib.ExitStack() as unless_unseen:
+            # However sending ends: where anybody may have seen it, only the chain knows what became of it.
+            unless_unseen.callback(self._outcomes.watch, sent)
             try:
                 await self._block_engine.send_bundle(sent.raws)
-            except OutsideError as error:
-                unless_refused.pop_all()
+            except (RateLimited, NotSent) as error:
+                unless_unseen.pop_all()
                 self._outcomes.resolve(sent, Outcome.FAILED, str(error))
+            except OutsideError as error:
+                self._log.warning("bundle_refused", bundle=sent.bundle_id, reason=str(error))
 
     async def _signed(self, bundles: Sequence[BundleDraft], tip: Tip) -> list[Sent]:
         """Return bundles never sent before; raise Stale where there is no other blockhash for them."""

@@ -1,0 +1,157 @@
+"""Every way the outside can fail, seeded: soon after it heals the book is as wanted, nothing lost or doubled.
+
+T0 is the end of the faults. By T0 + 10 slots every wallet without an undecided bundle stands as wanted; by
+the expiry of the last undecided placement + 10 slots all do.
+"""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from bmv.app import reporting
+from bmv.app.truth import standing_orders
+from bmv.core.state import State
+from bmv.events import Execute
+from bmv.model import Side
+from bmv.sandbox.chain import Chain
+from bmv.sandbox.clock import LoopClock
+from bmv.sandbox.people.crowd import CrowdOptions
+from bmv.venue.openbook_v1.logs import FillLog, decode_log
+from tests.services.living_world import Living, living, settings_with, virtually
+
+SLOT_S = 0.4
+SLOTS_TO_HEAL = 10
+FAULTS_AT_S, QUIET_S = 120, 8
+HALF_AN_HOUR_S, SHORT_S, LONG_S = 1_800, 150, 7_200
+BUSY = CrowdOptions(arrivals_per_day=14_400)
+EVERYWHERE = {
+    "jito_unreachable": 0.2, "jito_rate_limited": 0.2, "jito_garbled": 0.2, "jito_refused": 0.2,
+    "rpc_unreachable": 0.2, "rpc_rate_limited": 0.2, "rpc_garbled": 0.2,
+    "ws_lost": 0.2, "ws_disconnected": 0.02,
+}  # fmt: skip
+LASTS_S = {"accepted, then never": SHORT_S, "every endpoint answers 429, 5xx, HTML or half": LONG_S}
+"""Where nothing lands for long, the engine pauses on purpose; where everything is slow, little is sent."""
+SCENARIOS: dict[str, dict[str, float]] = {
+    "30 % of bundles dropped": {"bundle_dropped": 0.3},
+    "landed but reported failed": {"jito_refused": 1.0},
+    "accepted, then never": {"bundle_dropped": 1.0},
+    "late landing": {"bundle_late": 0.7},
+    "reordered and lost notifications": {"ws_reordered": 0.5, "ws_lost": 0.5},
+    "a lagging node": {"rpc_stale": 0.5},
+    "every endpoint answers 429, 5xx, HTML or half": EVERYWHERE,
+    "all at once": EVERYWHERE
+    | {"bundle_dropped": 0.2, "bundle_late": 0.2, "rpc_stale": 0.2, "ws_reordered": 0.2},
+}
+
+
+def wanted(state: State) -> dict[int, Counter[tuple[Side, int]]]:
+    """Return what each wallet should hold: the target, less what waits after an eviction."""
+    resting = {key for key, rest in state.evicted.items() if rest.until > state.now}
+    quotes: dict[int, Counter[tuple[Side, int]]] = {wallet: Counter() for wallet in state.views}
+    for quote in state.target.quotes:
+        if (quote.side, quote.price) not in resting:
+            quotes[quote.wallet][quote.side, int(quote.price)] += 1
+    return quotes
+
+
+def standing(it: Living) -> dict[int, Counter[tuple[Side, int]]]:
+    """Return what each wallet really holds on the simulated chain."""
+    found: dict[int, Counter[tuple[Side, int]]] = {
+        wallet: Counter() for wallet in range(len(it.assembly.wallets))
+    }
+    for order in standing_orders(it.world.chain, it.assembly.market, it.assembly.wallets):
+        if order.wallet is not None:
+            found[order.wallet][order.side, order.price] += 1
+    return found
+
+
+def amiss(it: Living, wallets: set[int]) -> dict[int, tuple[object, object]]:
+    """Return, for those wallets that do not stand as wanted, what is missing and what is too much."""
+    want, have = wanted(it.assembly.engine.state), standing(it)
+    return {
+        wallet: (dict(want[wallet] - have[wallet]), dict(have[wallet] - want[wallet]))
+        for wallet in sorted(wallets)
+        if want[wallet] != have[wallet]
+    }
+
+
+def undecided(it: Living) -> set[int]:
+    """Return the wallets whose last change nobody knows the end of."""
+    flights = it.assembly.engine.state.in_flight.values()
+    return {flight.wallet for flight in flights if flight.wallet is not None and flight.landed is None}
+
+
+def last_expiry_s(it: Living, chain: Chain) -> float:
+    """Return in how many seconds no bundle of those still watched can land any more."""
+    watched = it.assembly.dispatcher._outcomes._pending.values()
+    last = max((int(sent.last_valid) for sent in watched), default=0)
+    slot = chain.slot
+    while chain.clock.height(slot) <= last:
+        slot += 1
+    return max(0, slot - chain.slot) * SLOT_S
+
+
+def own_fills(it: Living) -> int:
+    """Count the fills of ours that cranks logged on the chain."""
+    ours = {str(wallet.open_orders) for wallet in it.assembly.wallets}
+    logs = [line for landed in it.world.chain.ledger.since(0) for line in landed.outcome.logs]
+    records = [record for record in map(decode_log, logs) if isinstance(record, FillLog)]
+    return sum(str(record.open_orders) in ours for record in records)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_soon_after_the_faults_everything_stands_as_wanted(name: str) -> None:
+    async def scenario(clock: LoopClock) -> None:
+        seed = list(SCENARIOS).index(name) + 3
+        async with living(
+            clock, settings=settings_with(grid_levels=48), seed=seed, wallets=4, crowd=BUSY
+        ) as it:
+            engine = it.assembly.engine
+            running = asyncio.create_task(engine.run(it.assembly.feed, it.assembly.dispatcher))
+            try:
+                await suffer(it, SCENARIOS[name], LASTS_S.get(name, HALF_AN_HOUR_S))
+                await check_healing(it)
+                engine.halt("the test is over")
+                assert (await running).clean
+            finally:
+                running.cancel()
+            check_end(it, name)
+
+    virtually(scenario)
+
+
+async def suffer(it: Living, rates: dict[str, float], seconds: int) -> None:
+    """Let the faults strike for a while; shortly before they end nobody else acts any more."""
+    await asyncio.sleep(FAULTS_AT_S)
+    it.world.faults.rates.update(rates)
+    await asyncio.sleep(seconds - QUIET_S)
+    crowd = it.world._driver
+    assert crowd is not None
+    crowd.cancel()
+    await asyncio.sleep(QUIET_S)
+    it.world.faults.rates.clear()
+
+
+async def check_healing(it: Living) -> None:
+    """Check both deadlines after the faults have ended now."""
+    everybody = set(range(len(it.assembly.wallets)))
+    in_doubt = undecided(it)
+    expiry = last_expiry_s(it, it.world.chain)
+    await asyncio.sleep(SLOTS_TO_HEAL * SLOT_S)
+    assert amiss(it, everybody - in_doubt - undecided(it)) == {}
+    await asyncio.sleep(expiry)
+    assert amiss(it, everybody) == {}
+    assert undecided(it) == set()
+
+
+def check_end(it: Living, name: str) -> None:
+    """Check what must hold after the engine has ended: books, fills, and that the faults did strike."""
+    engine = it.assembly.engine
+    assert {kind for kind in SCENARIOS[name] if not it.world.faults.injected[kind]} == set()
+    assert own_fills(it) == engine.record.fills > 0
+    assert engine.record.self_trades == 0
+    assert reporting.after_drain(it.world, it.assembly) == {"orders_live": 0, "locked": 0}
+    assert reporting.chain_residual(it.world) == {"lamports": 0, "tokens": 0}
+    assert reporting.books(it.assembly)["identity_residual_lamports"] == 0
+    assert not any(isinstance(flight.action, Execute) for flight in engine.state.in_flight.values())
