@@ -184,7 +184,7 @@ def test_a_defect_on_the_way_answers_the_tickets_and_is_not_hidden(monkeypatch: 
         async with living(clock, crowd=NOBODY) as it:
             desk = Desk(it)
             await desk.prepare()
-            monkeypatch.setattr(dispatch, "pack_bundles", too_large)
+            monkeypatch.setattr(dispatch, "Packing", too_large)
             desk.send(Settle(7, 0), Settle(8, 1))
             with pytest.raises(ExceptionGroup) as caught:
                 await desk.task
@@ -247,5 +247,37 @@ def test_every_bundle_is_in_the_journal_before_it_is_sent(tmp_path: Path) -> Non
             assert await it.run_engine(120)
             assert len(known) > 2
             assert all(known)
+
+    virtually(scenario)
+
+
+def test_the_loop_goes_on_between_the_groups_and_bundles_of_a_large_plan() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            desk = Desk(it)
+            await desk.prepare()
+            turns, counting = 0, True
+
+            async def count() -> None:
+                nonlocal turns
+                while counting:
+                    turns += 1
+                    await asyncio.sleep(0)
+
+            really, before = desk.dispatcher._block_engine.send_bundle, []
+
+            async def sent(raws: list[bytes]) -> object:
+                nonlocal counting
+                counting = False
+                before.append(turns)
+                return await really(raws)
+
+            desk.dispatcher._block_engine.send_bundle = sent  # type: ignore[assignment, method-assign]
+            desk.send(*(Settle(ticket, ticket % 2) for ticket in range(100, 140)))
+            await count()
+            await asyncio.sleep(60)
+            # Once after each of 40 groups as it is built, and again as it is packed; and after each bundle.
+            assert before[0] >= 80 + len(before)
+            assert set(desk.outcomes()) == set(range(100, 140))
 
     virtually(scenario)

@@ -16,7 +16,7 @@ from bmv.observe.journal import Journal
 from bmv.sandbox.clock import LoopClock
 from bmv.sandbox.people.crowd import CrowdOptions
 from bmv.services import dispatch, engine
-from bmv.services.packing import pack_bundles
+from bmv.services.packing import Packing
 from bmv.units import Millis, Slot
 from bmv.venue.openbook_v1.queues import decode_event_queue
 from tests.services.living_world import Living, living, virtually
@@ -57,7 +57,7 @@ def reader_fails(it: Living, patch: pytest.MonkeyPatch) -> None:
 
 
 def packing_fails(_: Living, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(dispatch, "pack_bundles", failing(1, pack_bundles, AssertionError("a bug")))
+    patch.setattr(dispatch, "Packing", failing(1, Packing, AssertionError("a bug")))
 
 
 def outcomes_fail(it: Living, patch: pytest.MonkeyPatch) -> None:

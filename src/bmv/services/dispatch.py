@@ -10,8 +10,7 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Awaitable, Callable, Sequence
 
 from solders.pubkey import Pubkey
 
@@ -39,7 +38,7 @@ from bmv.services.building import (
     settle_steps,
 )
 from bmv.services.outcomes import Outcomes, Sent
-from bmv.services.packing import BundleDraft, Group, pack_bundles
+from bmv.services.packing import BundleDraft, Group, Packing
 from bmv.services.reading import Reader
 from bmv.units import BlockHeight, Lamports, Millis
 from bmv.venue.openbook_v1.instructions import MarketKeys
@@ -114,7 +113,7 @@ class Dispatcher:
     async def _send_all(self, actions: Sequence[AnyAction]) -> None:
         tip: Tip = (self._rng.choice(TIP_ACCOUNTS), await self._tip_lamports())
         try:
-            groups = [await self._group(action) for action in actions]
+            groups = [await _in_turn(self._group(action)) for action in actions]
         except OutsideError as error:
             for action in actions:
                 self._never_sent(_ticket(action), str(error))
@@ -122,7 +121,7 @@ class Dispatcher:
         for group in groups:
             if not group.work:
                 self._never_sent(group.ticket, "nothing to do")
-        bundles = self._packed([group for group in groups if group.work], tip)
+        bundles = await self._packed([group for group in groups if group.work], tip)
         try:
             signed = await self._signed(bundles, tip)
         except OutsideError as error:
@@ -133,7 +132,7 @@ class Dispatcher:
         for sent in signed:
             await self._send(sent)
 
-    def _packed(self, groups: Sequence[Group], tip: Tip) -> list[BundleDraft]:
+    async def _packed(self, groups: Sequence[Group], tip: Tip) -> list[BundleDraft]:
         """Pack groups; each bundle cranks its own events, the first also what stands before them."""
         front = self._front()
 
@@ -145,7 +144,11 @@ class Dispatcher:
             before = crank_steps(front, payer, self._market) if own[0] is groups[0] else []
             return [*before, own_crank_step(touched, events, payer, self._market)]
 
-        return pack_bundles(groups, tip, self._reader.tables.of_payer, crank)
+        packing = Packing(tip, self._reader.tables.of_payer, crank)
+        for group in groups:
+            packing.add(group)
+            await asyncio.sleep(0)
+        return packing.ended()
 
     def _front(self) -> list[QueueEvent]:
         return self._reader.queue.unconsumed(CRANK_EVENTS) if self._reader.queue else []
@@ -200,10 +203,10 @@ class Dispatcher:
         """Return bundles never sent before; raise Stale where there is no other blockhash for them."""
         if not bundles:
             return []
-        signed = self._sign(bundles, tip, await self._fresh_blockhash())
+        signed = await self._sign(bundles, tip, await self._fresh_blockhash())
         if self._repeats(signed):
             self._blockhash = None
-            signed = self._sign(bundles, tip, await self._fresh_blockhash())
+            signed = await self._sign(bundles, tip, await self._fresh_blockhash())
         if self._repeats(signed):
             raise Stale("rpc", "no new blockhash to send the same change again")
         self._recent.extend(sent.bundle_id for sent in signed)
@@ -212,9 +215,16 @@ class Dispatcher:
     def _repeats(self, signed: Sequence[Sent]) -> bool:
         return any(sent.bundle_id in self._recent for sent in signed)
 
-    def _sign(self, bundles: Sequence[BundleDraft], tip: Tip, blockhash: Blockhash) -> list[Sent]:
-        """Build and sign a whole plan: signing is what costs, and many signatures are shared by threads."""
-        messages = (
+    async def _sign(self, bundles: Sequence[BundleDraft], tip: Tip, blockhash: Blockhash) -> list[Sent]:
+        """Build and sign a whole plan, bundle by bundle: between them the loop goes on."""
+        signed = []
+        for bundle in bundles:
+            signed.append(self._sign_one(bundle, tip, blockhash))
+            await asyncio.sleep(0)
+        return signed
+
+    def _sign_one(self, bundle: BundleDraft, tip: Tip, blockhash: Blockhash) -> Sent:
+        messages = [
             build_transaction(
                 draft.payer,
                 draft.instructions,
@@ -224,15 +234,9 @@ class Dispatcher:
                 tables=draft.tables,
                 templates=self._templates,
             )
-            for bundle in bundles
             for draft in bundle.drafts
-        )
-        raws = iter(sign_all(messages, self._signer))
-        return [
-            self._sent(bundle, list(islice(raws, len(bundle.drafts))), tip, blockhash) for bundle in bundles
         ]
-
-    def _sent(self, bundle: BundleDraft, raws: list[bytes], tip: Tip, blockhash: Blockhash) -> Sent:
+        raws = sign_all(messages, self._signer)
         signatures = [signature(raw) for raw in raws]
         fees = Lamports(LAMPORTS_PER_SIGNATURE * sum(raw[0] for raw in raws))
         return Sent(
@@ -284,6 +288,13 @@ class Dispatcher:
         self._owed.remove(ticket)
         sent = Sent(f"unsent-{ticket}", (ticket,), [], [], BlockHeight(0), BundleCost(), self._clock.now())
         self._outcomes.resolve(sent, Outcome.FAILED, reason)
+
+
+async def _in_turn(group: Awaitable[Group]) -> Group:
+    """Let everything else have its turn after each group."""
+    made = await group
+    await asyncio.sleep(0)
+    return made
 
 
 def _ticket(action: AnyAction) -> int:

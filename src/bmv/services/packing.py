@@ -140,26 +140,48 @@ def pack_transactions(work: Sequence[Work], tables_of: TablesOf) -> list[Draft]:
     return drafts
 
 
-def pack_bundles(
-    groups: Sequence[Group], tip: Tip, tables_of: TablesOf = no_tables, crank_of: CrankOf = no_crank
-) -> list[BundleDraft]:
+class Packing:
     """Put groups into bundles of at most five transactions, in order; a group is never split.
 
     Raises InvariantBroken for a group that needs more than one bundle: the plan bounds a wallet's change.
     """
-    bundles: list[BundleDraft] = []
-    for group in groups:
-        drafts = pack_transactions(group.work, tables_of)
-        if not bundles or len(bundles[-1].drafts) + len(drafts) >= MAX_BUNDLE:
-            bundles.append(BundleDraft())
-        bundles[-1].groups.append(group)
-        bundles[-1].drafts += drafts
-    for bundle in bundles:
-        _end(bundle, tip, tables_of, crank_of)
+
+    def __init__(self, tip: Tip, tables_of: TablesOf = no_tables, crank_of: CrankOf = no_crank) -> None:
+        self._tip, self._tables_of, self._crank_of = tip, tables_of, crank_of
+        self._bundles: list[BundleDraft] = []
+
+    def add(self, group: Group) -> None:
+        """Take in one more group; the bundle before is ended where it has no room for it."""
+        drafts = pack_transactions(group.work, self._tables_of)
+        if not self._bundles or len(self._bundles[-1].drafts) + len(drafts) >= MAX_BUNDLE:
+            self._end_last()
+            self._bundles.append(BundleDraft())
+        self._bundles[-1].groups.append(group)
+        self._bundles[-1].drafts += drafts
+
+    def ended(self) -> list[BundleDraft]:
+        """End the last bundle too, and return all."""
+        self._end_last()
+        return self._bundles
+
+    def _end_last(self) -> None:
+        if not self._bundles:
+            return
+        bundle = self._bundles[-1]
+        _end(bundle, self._tip, self._tables_of, self._crank_of)
         if len(bundle.drafts) > MAX_BUNDLE:
             needs = f"needs {len(bundle.drafts)} transactions; a bundle takes {MAX_BUNDLE}"
             raise InvariantBroken(f"ticket {bundle.tickets[0]} {needs}")
-    return bundles
+
+
+def pack_bundles(
+    groups: Sequence[Group], tip: Tip, tables_of: TablesOf = no_tables, crank_of: CrankOf = no_crank
+) -> list[BundleDraft]:
+    """Pack groups at one go, as ``Packing`` does."""
+    packing = Packing(tip, tables_of, crank_of)
+    for group in groups:
+        packing.add(group)
+    return packing.ended()
 
 
 def _end(bundle: BundleDraft, tip: Tip, tables_of: TablesOf, crank_of: CrankOf) -> None:
