@@ -273,7 +273,8 @@ def test_the_loop_goes_on_between_the_groups_and_bundles_of_a_large_plan() -> No
                 return await really(raws)
 
             desk.dispatcher._block_engine.send_bundle = sent  # type: ignore[assignment, method-assign]
-            desk.send(*(Settle(ticket, ticket % 2) for ticket in range(100, 140)))
+            for_nobody = [Cancel(n % 2, Side.BID, Ticks(5), 5 << 64 | n, n + 1) for n in range(40)]
+            desk.send(*(Execute(100 + n, n % 2, (one,), ()) for n, one in enumerate(for_nobody)))
             await count()
             await asyncio.sleep(60)
             # Once after each of 40 groups as it is built, and again as it is packed; and after each bundle.
