@@ -8,7 +8,7 @@ import json
 import sys
 from functools import cache
 
-from tests.scenario.judging import judge
+from tests.scenario.judging import books, judge
 from tests.scenario.playing import BESIDE, SOLE, Scenario, Seen, along, play
 from tests.scenario.purse import Purse
 
@@ -19,7 +19,7 @@ COMPANY = {"sole": SOLE, "beside": BESIDE}
 LONG: dict[str, Corners] = {
     "rise to 3x in a day": ((0, START), (24, START * 3)),
     "fall of 60 % in a week": ((0, START), (168, START * 0.4)),
-    "bleed of 3 % a day": ((0, START), (240, START * 0.97**10)),
+    "bleed of 3 % a day for five days": ((0, START), (120, START * 0.97**5)),
 }
 SHORT: dict[str, Corners] = {
     "rise": ((0, START), (2.5, START * 1.12)),
@@ -50,8 +50,9 @@ def main(chosen: list[str]) -> None:
     for course in LONG:
         for company in COMPANY:
             if all(course.startswith(word) or company == word for word in chosen):
-                verdict = judge(play(long(course, company)))
-                print(json.dumps({"course": course, "maker": company, **verdict.row()}), flush=True)
+                seen = play(long(course, company))
+                row = {"course": course, "maker": company, **judge(seen).row(), **books(seen)}
+                print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

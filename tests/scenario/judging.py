@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 
 from bmv.model import Side
-from bmv.units import notional
+from bmv.units import LAMPORTS_PER_SOL, notional
 from tests.scenario.playing import DAY_MS, MINUTE_MS, Sample, Seen
 
 NEAR = 0.05
@@ -52,6 +52,22 @@ def judge(seen: Seen) -> Verdict:
         excess_bps=10_000 * seen.mean(_excess),
         fills=len(seen.fills),
     )
+
+
+def books(seen: Seen) -> dict[str, float]:
+    """Return in SOL: equity at start and end, what the start's holdings would be worth, spread, and costs."""
+    report, first, last = seen.report, seen.samples[0], seen.samples[-1]
+    assert seen.spec is not None
+    started = float(report["equity_start_sol"])
+    moved = first.base * (last.price - first.price) * seen.spec.quote_lot_size / LAMPORTS_PER_SOL
+    parts = report["pnl_parts_lamports"]
+    return {
+        "equity_start": round(started, 1),
+        "equity_end": round(float(report["at_end"]["equity_sol"]), 1),
+        "held_end": round(started + moved, 1),
+        "spread": round((parts["spread"] + parts["rebates"]) / LAMPORTS_PER_SOL, 2),
+        "costs": round(-(parts["network_fees"] + parts["tips"]) / LAMPORTS_PER_SOL, 3),
+    }
 
 
 def net_paid(seen: Seen) -> list[tuple[int, int]]:
