@@ -25,6 +25,7 @@ STEPS, STEP_MS = 10, 720_000
 INERTIA = {"inert": DAY_MS, "sliding": MINUTE_MS}
 SETTINGS = {
     "pivot_mode": "pure",
+    "target_control": 0,
     "inside_spread": 300,
     "min_spread": 300,
     "rebalance_threshold": 50,
