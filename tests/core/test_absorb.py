@@ -305,7 +305,8 @@ def test_cycles_that_come_to_nothing_pause_and_what_lands_ends_the_pause() -> No
         state.now = later(number * 10_000)
         sent(state)
         names.append(told(state, resolved(Outcome.EXPIRED, at=int(state.now)), chosen))
-    assert names == [["BUNDLE_EXPIRED"], ["BUNDLE_EXPIRED", "CYCLES_FAILED"], ["BUNDLE_EXPIRED"]]
+    expired, never = "BUNDLE_EXPIRED", "BUNDLE_NEVER_LANDS"
+    assert names == [[expired], [expired, "CYCLES_FAILED"], [expired, never]]
     assert standstill(state, chosen) == "nothing that was sent lately has landed"
     sent(state)
     assert told(state, resolved(Outcome.LANDED, 101, at=int(state.now)), chosen) == ["CYCLES_LAND_AGAIN"]

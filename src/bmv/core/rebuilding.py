@@ -12,7 +12,7 @@ import msgspec
 from bmv.config import Settings
 from bmv.core import penny
 from bmv.core.allocation import assign, cost
-from bmv.core.capacity import capacity, grid_levels
+from bmv.core.capacity import capacity, grid_levels, room
 from bmv.core.decay import BPS
 from bmv.core.exposure import ask_cap, bid_cap, value
 from bmv.core.funding import proposals
@@ -161,9 +161,14 @@ def fresh_lattice(state: State, settings: Settings, side: Side) -> Lattice:
     width = settings.buy_channel_width if bid else settings.sell_channel_width
     # Pivot mode has zones of the bare width, follow mode wider ones.
     band = settings.anchor_band if settings.channel_mode == "follow" else Bps(0)
+    return Lattice.anchored(side, anchor, width, 2 * _most_levels(state, settings, side), band)
+
+
+def _most_levels(state: State, settings: Settings, side: Side) -> int:
+    """Return a side's share of GRID_LEVELS at the density in force, at most what the book has room for."""
     density = state.market.density or settings.buy_density
-    points = 2 * shares(grid_levels(state, settings), density, settings)[side]
-    return Lattice.anchored(side, anchor, width, points, band)
+    share = shares(grid_levels(state, settings), density, settings)[side]
+    return min(share, room(side, state.spec, settings))
 
 
 def drop_unfit_lattices(state: State, settings: Settings) -> None:
@@ -176,18 +181,16 @@ def drop_unfit_lattices(state: State, settings: Settings) -> None:
 def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
     market, bid = state.market, side is Side.BID
     assert market.channel is not None
-    levels = grid_levels(state, settings)
-    counts = shares(levels, market.density or settings.buy_density, settings)
     if side not in market.lattices:
         market.lattices[side] = fresh_lattice(state, settings, side)
     low, high = market.channel.borders(side)
     budget, clip = _budget(state, settings, side)
-    room = max(0, capacity(side, state, settings))
+    free = max(0, capacity(side, state, settings))
     zone = Zone(
         lattice=market.lattices[side],
         low_fine=low,
         high_fine=high,
-        levels=counts[side],
+        levels=_most_levels(state, settings, side),
         budget=budget,
         price_fine=price_fine(state),
         opposite=state.book.best_ask if bid else state.book.best_bid,
@@ -199,10 +202,10 @@ def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
         binding=market.channel.binding,
     )
     ladder = build_side(zone, market.weights.get(side))
-    return msgspec.structs.replace(ladder, levels=_marked(ladder.levels, room))
+    return msgspec.structs.replace(ladder, levels=_marked(ladder.levels, free))
 
 
-def _marked(levels: Sequence[Level], room: int) -> tuple[Level, ...]:
+def _marked(levels: Sequence[Level], free: int) -> tuple[Level, ...]:
     """Say of the outermost levels that others have taken their room in the book.
 
     They stay wanted, ``limits`` lets them wait: who fills and empties the book must not make us write the
@@ -210,9 +213,9 @@ def _marked(levels: Sequence[Level], room: int) -> tuple[Level, ...]:
     """
     beyond = [
         Level(level.side, level.point, level.price, level.size, level.why and level.why.cut_by(Clip.CAPACITY))
-        for level in levels[room:]
+        for level in levels[free:]
     ]
-    return (*levels[:room], *beyond)
+    return (*levels[:free], *beyond)
 
 
 def _budget(state: State, settings: Settings, side: Side) -> tuple[int, Clip]:
