@@ -87,15 +87,13 @@ def _inside_first(levels: Sequence[Level]) -> list[Level]:
     bids = [level for level in levels if level.side is Side.BID]
     asks = [level for level in levels if level.side is Side.ASK]
     row: list[Level] = []
-    bid = ask = 0
-    while bid < len(bids) and ask < len(asks):
-        if bid * len(asks) <= ask * len(bids):
-            row.append(bids[bid])
-            bid += 1
-        else:
-            row.append(asks[ask])
-            ask += 1
-    return row + bids[bid:] + asks[ask:]
+    told = 0
+    for number, bid in enumerate(bids):
+        before = -(-number * len(asks) // len(bids))
+        row += asks[told:before]
+        row.append(bid)
+        told = before
+    return row + asks[told:]
 
 
 @dataclass(slots=True)
@@ -130,7 +128,7 @@ class _Sharing:
         flying: Sequence[Placement],
     ) -> None:
         self.quotes: dict[Ticks, Quote] = {}
-        self._side, self._seats = side, seats
+        self._side, self._bid, self._seats = side, side is Side.BID, seats
         self._cut: dict[Ticks, tuple[int, Clip]] = {}
         self._waiting: dict[Clip, list[int]] = {}
         self._quote_lot_size = spec.quote_lot_size
@@ -149,12 +147,12 @@ class _Sharing:
             for place in flying
             if place.side is side and place.wallet in purses
         }
-        self._live: dict[tuple[WalletIndex, Ticks], BaseLots] = {}
+        self._live: dict[Ticks, tuple[WalletIndex, BaseLots]] = {}
         for view, purse in zip(views, self._ring, strict=True):
             for order in view.orders:
                 if order.side is side:
                     self._standing[order.price] = purse
-                    self._live[purse.wallet, order.price] = order.size
+                    self._live[order.price] = purse.wallet, order.size
         self._settings = settings
         self._turn = 0
         self._richest: list[tuple[int, WalletIndex, _Purse]] | None = None
@@ -206,24 +204,25 @@ class _Sharing:
 
     def _give(self, level: Level, purse: _Purse) -> bool:
         """Place as much of ``level`` as funds and limits allow, the rest waits; or say no."""
-        size, why, worth = level.size, level.why, int(level.price) * self._quote_lot_size
-        one_lot = worth if level.side is Side.BID else 1
-        spent, exposed = one_lot * int(size), worth * int(size)
-        if spent > purse.reach or exposed > purse.worth or exposed > self._max_order:
+        price, size, why, seats = level.price, level.size, level.why, self._seats
+        worth = int(price) * self._quote_lot_size
+        one_lot, lots = worth if self._bid else 1, int(size)
+        spent, exposed, left = one_lot * lots, worth * lots, purse.left
+        if spent > left or spent > purse.largest or exposed > purse.worth or exposed > self._max_order:
             size, clip = self._fitting(size, purse, one_lot, worth)
-            self._cut[level.price] = one_lot * int(level.size - size), clip
+            self._cut[price] = one_lot * int(level.size - size), clip
             why = why and why.cut_by(clip)
             spent, exposed = one_lot * int(size), worth * int(size)
-        if not size or not self._seats[purse.wallet]:
-            self._cut.pop(level.price, None)
+        if not size or not seats[purse.wallet]:
+            self._cut.pop(price, None)
             return False
-        self.quotes[level.price] = Quote(purse.wallet, level.side, level.point, level.price, size, why)
-        there = self._live.get((purse.wallet, level.price))
-        locked = one_lot * self._surplus(purse.wallet, level.price, size) if there and there > size else 0
-        purse.left = max(0, purse.left - spent - locked)
+        self.quotes[price] = Quote(purse.wallet, self._side, level.point, price, size, why)
+        if price in self._live:
+            left -= one_lot * self._surplus(purse.wallet, price, size)
+        purse.left = left - spent if left > spent else 0
         purse.quota -= spent
         purse.worth -= exposed
-        self._seats[purse.wallet] -= 1
+        seats[purse.wallet] -= 1
         return True
 
     def _fitting(self, size: BaseLots, purse: _Purse, one_lot: int, worth: int) -> tuple[BaseLots, Clip]:
@@ -235,8 +234,10 @@ class _Sharing:
 
     def _surplus(self, wallet: WalletIndex, price: Ticks, size: BaseLots) -> int:
         """Return the lots that an order locks beyond the size wanted of it, where it will be kept."""
-        there = self._live.get((wallet, price), size)
-        return int(there - size) if there > size and close_enough(there, size, self._settings) else 0
+        holder, there = self._live.get(price, (wallet, size))
+        if there <= size or holder != wallet or not close_enough(there, size, self._settings):
+            return 0
+        return int(there - size)
 
     def pass_on(self) -> None:
         """Give what was cut to the next levels of the same wallet that have room; the rest waits."""

@@ -38,6 +38,8 @@ def proposals(
     settings: Settings,
 ) -> tuple[Transfer, ...]:
     """Return transfers from wallets with idle money and no seat to those with seats and no money."""
+    if not any(each.clip is Clip.FUNDS for each in waiting):
+        return ()
     taken = Counter(quote.wallet for quote in quotes)
     seats = {view.wallet: settings.orders_per_wallet - taken[view.wallet] for view in views}
     found: list[Transfer] = []

@@ -72,14 +72,11 @@ class OwnRange:
 
 def own_range(orders: Iterable[LiveOrder | Placement | Quote | Level]) -> OwnRange:
     """Return our highest bid and lowest ask among ``orders``."""
-    highest: Ticks | None = None
-    lowest: Ticks | None = None
+    prices: tuple[list[Ticks], list[Ticks]] = ([], [])
     for order in orders:
-        if order.side is Side.BID:
-            highest = order.price if highest is None or order.price > highest else highest
-        else:
-            lowest = order.price if lowest is None or order.price < lowest else lowest
-    return OwnRange(highest, lowest)
+        prices[order.side].append(order.price)
+    bids, asks = prices
+    return OwnRange(max(bids, default=None), min(asks, default=None))
 
 
 def diff(
@@ -123,10 +120,10 @@ def _diff_wallet(
         if doubles and there is not None:
             there = _nearest_in_size(quote, doubles)
         if there is not None and close_enough(there.size, quote.size, settings):
-            plan.kept += 1
             kept.add(there.order_id)
         else:
             missing.append(quote)
+    plan.kept += len(kept)
     unwanted = [order for order in view.orders if order.order_id not in kept]
     change = WalletPlan(view.wallet, [cancel_of(order) for order in unwanted[:MAX_CHANGE]])
     if missing:

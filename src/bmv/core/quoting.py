@@ -128,7 +128,7 @@ def _withdrawals(state: State, leaves: Callable[[LiveOrder], bool]) -> list[AnyA
 def _drop_passed(state: State) -> None:
     """Take out of the target what the Pivot has passed (pivot mode)."""
     zones, quotes = state.market.channel, state.target.quotes
-    if zones is not None and any(zones.passed(quote.side, quote.price) for quote in quotes):
+    if zones is not None and zones.binding and any(zones.passed(quote.side, quote.price) for quote in quotes):
         state.target.quotes = tuple(q for q in quotes if not zones.passed(q.side, q.price))
 
 
