@@ -274,9 +274,10 @@ def test_costs_are_in_lamports_for_bids_and_lots_for_asks() -> None:
 
 
 def test_what_a_kept_order_locks_beyond_its_quote_is_not_given_away() -> None:
-    # Wallet 0's order is larger than wanted, within the tolerance: 200 of its lots pay for nothing else.
+    # Wallet 0's order is larger than wanted, within the tolerance: 200 of its lots pay for nothing else,
+    # and what the first level is cut by passes on to what stands there already.
     views = [wallet(0, lots=2_000, orders=[order(0, Side.ASK, 10_020, 1_200)]), wallet(1, lots=10_000)]
     asks = [level for level in ladder(0, 2) if level.side is Side.ASK]
     quotes, _ = assign(asks, views, SPEC, settings(MAX_ORDER_PCT_OF_WALLET=100))
     sizes = {(quote.wallet, int(quote.price)): int(quote.size) for quote in quotes}
-    assert sizes == {(0, 10_010): 800, (0, 10_020): 1_000}
+    assert sizes == {(0, 10_010): 800, (0, 10_020): 1_200}

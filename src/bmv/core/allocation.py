@@ -262,14 +262,18 @@ class _Sharing:
                 self._wait(amount, Clip.EXPOSURE if wallet in exposed else clip)
 
     def _enlarge(self, quote: Quote, purse: _Purse, money: int) -> int:
-        """Add to a quote what ``money``, its wallet and the limits allow; return what that takes."""
+        """Add to a quote what ``money``, its wallet and the limits allow; return what that takes.
+
+        Where a larger order is kept for the quote, what that locks is there to be used.
+        """
         one_lot, worth = self._one_lot(quote), self._worth_of_a_lot(quote)
-        room = min(money, purse.left, purse.largest - one_lot * int(quote.size))
+        locked = self._surplus(quote.wallet, quote.price, quote.size)
+        room = min(money, purse.left + one_lot * locked, purse.largest - one_lot * int(quote.size))
         exposed = min(purse.worth, self._max_order - worth * int(quote.size))
         more = max(0, min(room // one_lot, exposed // worth))
         size = BaseLots(int(quote.size) + more)
         self.quotes[quote.price] = Quote(quote.wallet, quote.side, quote.point, quote.price, size, quote.why)
-        purse.left -= one_lot * more
+        purse.left -= one_lot * (more + self._surplus(quote.wallet, quote.price, size) - locked)
         purse.worth -= worth * more
         return one_lot * more
 
