@@ -20,7 +20,8 @@ from bmv.core.decide import decide
 from bmv.core.state import State, new_state
 from bmv.events import AnyAction, AnyEvent, BundleResolved, Execute, MarketSeen
 from bmv.model import ForeignBook, LiveOrder, MarketSpec, Outcome, Side, Trade, WalletView
-from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Slot, Ticks
+from bmv.units import BaseLots, Millis, Slot, Ticks
+from tests.bench.plan import wallet
 
 SIZES = (100, 800, 3_200)
 PER_WALLET = 32
@@ -39,7 +40,7 @@ class Desk:
 
     def __init__(self, wallets: int) -> None:
         self.state: State = new_state(SPEC, wallets, START)
-        self.views = [wallet(index) for index in range(wallets)]
+        self.views = [wallet(index, []) for index in range(wallets)]
         self.slot = 1
 
     def settle_in(self) -> None:
@@ -81,24 +82,6 @@ class Desk:
             for p in change.places
         ]
         self.views[change.wallet] = msgspec.structs.replace(view, orders=tuple(orders))
-
-
-def wallet(index: int) -> WalletView:
-    """Return a rich wallet without orders."""
-    return WalletView(
-        wallet=index,
-        gas=Lamports(10**9),
-        quote_held=Lamports(10**13),
-        quote_free=Lamports(0),
-        quote_locked=Lamports(0),
-        base_held=BaseAtoms(10**17),
-        base_free=BaseAtoms(0),
-        base_locked=BaseAtoms(0),
-        rent=Lamports(0),
-        rebates=Lamports(0),
-        order_slots=128,
-        ready=True,
-    )
 
 
 def run() -> dict[str, object]:

@@ -6,6 +6,7 @@ Rules of this file
 - ``exp2`` is exact for whole exponents and strictly monotone for all others.
 """
 
+from functools import lru_cache
 from math import isqrt
 
 from bmv.units import Millis
@@ -43,6 +44,7 @@ def exp2(log: int) -> int:
     return power << whole if whole >= 0 else power >> -whole
 
 
+@lru_cache(maxsize=256)
 def log2(numerator: int, denominator: int) -> int:
     """Return the base-2 logarithm of a positive fraction in ``1 / ONE``, rounded down (bit by bit)."""
     bits = 3 * ONE_BITS

@@ -11,7 +11,6 @@ from bmv.config import Settings
 from bmv.core.channel import channel, following
 from bmv.core.limits import standstill
 from bmv.core.pivot import SolFade
-from bmv.core.plan import own_range
 from bmv.core.prior import prior
 from bmv.core.rebuilding import price_fine
 from bmv.core.state import State
@@ -65,10 +64,12 @@ def _walk(state: State, settings: Settings) -> int:
     """
     if state.guards.stopped or standstill(state, settings):
         return 0
-    own = own_range(order for view in state.views.values() for order in view.orders)
-    if (own.highest_bid is None) == (own.lowest_ask is None):
+    bids, asks = (
+        any(order.side is side for view in state.views.values() for order in view.orders) for side in Side
+    )
+    if bids == asks:
         return 0
-    empty, away = (Side.BID, -1) if own.highest_bid is None else (Side.ASK, 1)
+    empty, away = (Side.ASK, 1) if bids else (Side.BID, -1)
     return -away if empty in state.market.closed else away
 
 
