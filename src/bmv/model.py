@@ -85,6 +85,7 @@ class Clip(StrEnum):
     EXPOSURE = "exposure cap"
     CAPACITY = "book capacity"
     PACE = "buying pace"
+    STOCK = "stock that is kept"
     FOREIGN_BOOK = "foreign book"
     RIVAL = "a rival it stands in front of"
     ZONE = "zone of the Pivot"

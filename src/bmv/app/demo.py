@@ -156,9 +156,15 @@ class _Demo:
             "errors": dict(sorted(assembly.engine.record.errors.items())),
             "faults_injected": {kind: n for kind, n in self._world.faults.injected.items() if n},
             "clean": clean,
+            "halted": self._halted(assembly),
             "wall_s": round(time.monotonic() - self._began, 1),
             "digest": self._journal.digest,
         }
+
+    def _halted(self, assembly: Assembly) -> str | None:
+        """Return why the engine halted by itself or by the page's button; None where the demo ended it."""
+        reason = assembly.engine.state.halt_reason
+        return None if reason == self._stop_reason else reason or None
 
     def _stop_on_signals(self) -> None:
         """From here on a signal asks the engine, running or about to, to cancel everything and end."""

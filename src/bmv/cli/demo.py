@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,6 +24,7 @@ from bmv.config.sources import Given, Source
 from bmv.errors import BadInput
 from bmv.services.reload import SettingsFile
 from bmv.services.showing import Showing
+from bmv.web.page import HALT_REASON
 from bmv.web.server import WebServer
 
 DEFAULT_LEVELS = 100
@@ -98,9 +99,16 @@ def demo(
         options.write_json(target, result)
     elif headless:
         typer.echo(json.dumps(result, indent=2))
-    left = result["after_drain"]["orders_live"]
+    _end(result)
+
+
+def _end(result: dict[str, Any]) -> None:
+    """Say how the run ended; exit with 3 where orders are left or the engine halted by itself."""
+    left, halted = result["after_drain"]["orders_live"], result["halted"]
     typer.echo(f"done: {result['fills']} fills, {left} orders of ours left on the chain", err=True)
-    if left or not result["clean"]:
+    if halted:
+        typer.echo(f"halted: {halted}", err=True)
+    if left or not result["clean"] or (halted and halted != HALT_REASON):
         raise typer.Exit(3)
 
 

@@ -25,6 +25,9 @@ _MOST_DIGITS = 30
 HOUR_MS, DAY_MS = _UNIT_MS["h"], _UNIT_MS["d"]
 
 
+_NUMBER = re.compile(r"[+-]?[0-9]*\.?[0-9]+([eE][+-]?[0-9]{1,9})?")
+
+
 def parse_duration(value: object, unit: str = "") -> int:
     """Return milliseconds from ``1h``, ``90s``, ``15min``; a bare number takes ``unit``; else ValueError."""
     text = (
@@ -45,6 +48,8 @@ def parse_duration(value: object, unit: str = "") -> int:
 
 def _decimal(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError("a number")
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
         raise ValueError("a number")
     try:
         number = Decimal(str(value).strip())

@@ -6,10 +6,11 @@ Rules of this file
 - FLASH_VOLUME_* is let pass, and ignored, only where FLASH_VOLUME_ENABLED is false everywhere it is said.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from bmv.config.sources import Given
+from bmv.config.sources import ENV_PREFIX, Given
 from bmv.errors import BadInput
 
 _SWITCH = "FLASH_VOLUME_ENABLED"
@@ -35,8 +36,17 @@ def without_fake_activity(given: Sequence[Given]) -> tuple[list[Given], list[str
         names = sorted({fake.spelled for fake in refused})
         places = sorted({fake.entry.place for fake in refused})
         raise BadInput(", ".join(names), "set", WHY, ", ".join(places))
-    dropped = [fake.entry for fake in fakes]
+    # A table goes only where nothing else stands in it.
+    dropped = [
+        entry for entry in given if 0 < sum(fake.entry is entry for fake in fakes) == _leaves(entry.value)
+    ]
     return [entry for entry in given if entry not in dropped], sorted({fake.spelled for fake in fakes})
+
+
+def _leaves(value: Any) -> int:
+    """Return how many values stand in ``value``: 1 where it is no table."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(map(_leaves, inner)) if inner else 1
 
 
 def _fakes(entry: Given, spelled: str, value: Any) -> Iterator[_Fake]:
@@ -44,9 +54,13 @@ def _fakes(entry: Given, spelled: str, value: Any) -> Iterator[_Fake]:
         for name, inner in value.items():
             yield from _fakes(entry, f"{spelled}.{name}", inner)
         return
-    parts = spelled.upper().replace("%", "PCT").replace("-", "_").split(".")
+    if isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
+        for inner in value:
+            yield from _fakes(entry, spelled, inner)
+        return
+    parts = [re.sub(r"[\s-]+", "_", part.strip()) for part in spelled.upper().replace("%", "PCT").split(".")]
     for start in range(len(parts)):
-        meant = "_".join(part.strip() for part in parts[start:])
+        meant = "_".join(parts[start:]).removeprefix(ENV_PREFIX)
         if f"{meant}_".startswith(("NOISE_", "FLASH_VOLUME_")):
             yield _Fake(entry, spelled, meant, value)
             return

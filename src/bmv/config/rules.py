@@ -27,6 +27,13 @@ def contradictions(settings: Settings) -> Iterator[dict[str, str]]:
                 low: f"at most {high}, {said(high, values[high])}",
                 high: f"at least {low}, {said(low, values[low])}",
             }
+    spread = "INSIDE_SPREAD_PCT"
+    for width in ("BUY_CHANNEL_WIDTH_PCT", "SELL_CHANNEL_WIDTH_PCT"):
+        if values[spread] >= values[width]:
+            yield {
+                spread: f"less than {width}, {said(width, values[width])}",
+                width: f"more than {spread}, {said(spread, values[spread])}",
+            }
     if settings.upper_usdc_max + settings.min_sol_reserve > ALL:
         together = "UPPER_USDC_RATIO_MAX_% and MIN_SOL_RESERVE_% of at most 100 % together"
         why = f"{together}, or what one rule sells another buys back"

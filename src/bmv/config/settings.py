@@ -61,6 +61,8 @@ _COLD = frozenset(
         *("DATABASE_URL", "REDIS_URL", "KEYSTORE", "LOCKED_ACCOUNTS", "WALLETS"),
     )
 )
+LATER = frozenset({"RENT_RECOVERY_TIME", "MIN_QUOTE_SOL"})
+"""Keys of the definition that no version reads yet."""
 
 
 def is_cold(name: str) -> bool:

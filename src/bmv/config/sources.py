@@ -23,10 +23,18 @@ NO_SETTINGS = frozenset({"BMV_OPENBOOK_V1_SO"})
 """Environment variables with the prefix that name something else: the compiled program, for a test."""
 
 
-_BARE_PERCENT = re.compile(r"^\s*\w*%\w*\s*=", re.MULTILINE)
-_LOOSE = re.compile(r"(?:^|\|)[\s`\"'|]*([A-Za-z][\w%-]*)[\s`\"']*[=:|][\s`\"']*([^\s`\"'|]*)", re.MULTILINE)
-"""A name and a value as files, tables and papers write them: ``A = 1``, ``A: 1``, ``| A | 1 |``."""
-_LOOSE_TABLE = re.compile(r"^\s*\[+\s*([\w.%-]+)", re.MULTILINE)
+_BARE_PERCENT = re.compile(r"^[ \t]*\w*%\w*[ \t]*=", re.MULTILINE)
+_LOOSE = re.compile(
+    r"(?:^|\|)[ \t`\"'|*+-]{0,20}(?:export[ \t]{1,9})?([A-Za-z][\w%-]{0,80})"
+    r"[ \t`\"'*]{0,40}[=:|\t][ \t`\"'*]{0,40}([^\s`\"'|*]{0,200})",
+    re.MULTILINE,
+)
+"""A name and a value as files, tables, lists and papers write them: ``A = 1``, ``- A: 1``, ``| A | 1 |``.
+
+Every repetition is bounded, so that a hostile file costs no more than its length.
+"""
+_LOOSE_TABLE = re.compile(r"^[ \t]*\[+[ \t]*([\w.%-]+)", re.MULTILINE)
+_LARGEST = 2**63
 
 
 class Source(StrEnum):
@@ -65,7 +73,7 @@ def from_file(path: Path) -> tuple[list[Given], BadInput | None]:
     a value: enough to recognise keys that must be refused.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         return [], BadInput("--config", str(path), f"a readable file ({error.strerror})", "command line")
     except UnicodeDecodeError as error:
@@ -77,7 +85,21 @@ def from_file(path: Path) -> tuple[list[Given], BadInput | None]:
         broken = BadInput("--config", str(path), f"valid TOML ({error}){quotes}", "command line")
         loose = [*_LOOSE.findall(text), *((name, "") for name in _LOOSE_TABLE.findall(text))]
         return [Given(value, name, Source.FILE, str(path)) for name, value in loose], broken
-    return [Given(value, spelled, Source.FILE, str(path)) for spelled, value in raw.items()], None
+    said = [Given(value, spelled, Source.FILE, str(path)) for spelled, value in raw.items()]
+    small = [entry for entry in said if not _too_large(entry.value)]
+    if len(small) == len(said):
+        return said, None
+    names = ", ".join(entry.spelled for entry in said if entry not in small)
+    return small, BadInput(names, "a whole number of more than 64 bits", "what TOML can say", str(path))
+
+
+def _too_large(value: Any) -> bool:
+    """Say whether a whole number somewhere in ``value`` is larger than TOML's; it could not even be shown."""
+    if isinstance(value, dict):
+        return any(map(_too_large, value.values()))
+    if isinstance(value, list):
+        return any(map(_too_large, value))
+    return isinstance(value, int) and not -_LARGEST <= value < _LARGEST
 
 
 def from_environment(environ: Mapping[str, str]) -> Iterator[Given]:

@@ -228,7 +228,8 @@ def _budget(state: State, settings: Settings, side: Side) -> tuple[int, Clip]:
         equity = sol + value(tokens, price, spec.quote_lot_size)
         above = int(sell_budget(tokens, equity, price, spec.quote_lot_size, settings.min_base_share))
         most = ask_cap(state, settings, price).planned
-        return min(above, most), Clip.EXPOSURE if most < above else Clip.NONE
+        kept = Clip.STOCK if above < int(tokens) else Clip.NONE
+        return min(above, most), Clip.EXPOSURE if most < above else kept
     cap = bid_cap(state, settings, price).planned
     # What a wallet lacks of its gas floor is not there to be bid.
     sol = max(

@@ -42,10 +42,14 @@ def read_baseline(path: Path) -> Baseline | None:
 
 
 def write_baseline(path: Path, baseline: Baseline) -> None:
-    """Write the file, whole or not at all."""
+    """Write the file, whole or not at all; raise BadInput where it cannot be written."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(msgspec.json.encode(baseline) + b"\n")
-    partial.replace(path)
+    try:
+        partial.write_bytes(msgspec.json.encode(baseline) + b"\n")
+        partial.replace(path)
+    except OSError as error:
+        allowed = f"a folder that can be written to ({error.strerror})"
+        raise BadInput("--state", str(path), allowed, "command line") from error
 
 
 def next_baseline(known: Baseline | None, market: str, at: Millis) -> Baseline:
