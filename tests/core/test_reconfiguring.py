@@ -159,11 +159,11 @@ def test_the_journalled_event_carries_all_settings() -> None:
 def other(world: World) -> Settings:
     """Return settings that differ in many ways from those a world has."""
     rng = world.rng
-    width = rng.choice([2, 15, 60])
+    width = rng.choice([5, 15, 60])
     return settings(
         CHANNEL_MODE=rng.choice(["follow", "pivot"]),
         BUY_CHANNEL_WIDTH_PCT=width,
-        SELL_CHANNEL_WIDTH_PCT=rng.choice([2, 30, 200]),
+        SELL_CHANNEL_WIDTH_PCT=rng.choice([5, 30, 200]),
         ORDERS_PER_WALLET=rng.randint(2, world.exchange.most_orders),
         GRID_LEVELS=rng.choice(["auto", 4, 40]),
         BOOK_HEADROOM=rng.choice([0, 50]),
