@@ -41,7 +41,7 @@ class PriceReading(msgspec.Struct, frozen=True):
 class PriceTracker:
     """Keep what the next reading of P needs: recent trades, the last confirmed price, a jump that waits.
 
-    After a restart ``last_fine`` is the ``confirmed_fine`` of before. It holds what traded until then, so
+    A ``last_fine`` given at the start is a price confirmed before. It holds what traded until then, so
     ``on_trades`` is to be given only later trades, in order of time.
     """
 
@@ -54,11 +54,6 @@ class PriceTracker:
         self._accepted = last_fine
         self._jump: tuple[int, int] | None = None
         self._walk = _DailyWalk()
-
-    @property
-    def confirmed_fine(self) -> int | None:
-        """Return the last confirmed price; None before there was any."""
-        return self._accepted
 
     def on_trades(self, trades: Sequence[Trade]) -> None:
         """Take note of trades, oldest first."""
