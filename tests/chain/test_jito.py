@@ -17,7 +17,8 @@ from bmv.chain.jito import TIP_ACCOUNTS, BlockEngine, Inflight, TipFloor, bundle
 from bmv.chain.message import compile_message
 from bmv.chain.transaction import sign, signature
 from bmv.errors import Garbled, OutsideError, RateLimited, Refused, Unreachable
-from bmv.keys.signer import InProcessSigner, Secret
+from bmv.keys.signer import InProcessSigner
+from bmv.secret import Secret
 from bmv.units import Slot
 from tests.chain.stage import KEY, Hurried, Reply, Stage, cut, drip, failure, hang, hang_up, raw, result
 

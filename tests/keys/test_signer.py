@@ -10,7 +10,8 @@ import pytest
 from solders.keypair import Keypair
 from solders.signature import Signature
 
-from bmv.keys.signer import InProcessSigner, Secret, UnknownKey
+from bmv.keys.signer import InProcessSigner, UnknownKey
+from bmv.secret import Secret
 
 WALLET = Keypair.from_seed(bytes(range(32)))
 SIGNER = InProcessSigner([WALLET])

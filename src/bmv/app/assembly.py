@@ -18,10 +18,11 @@ from bmv.config import Settings
 from bmv.core.capacity import check_levels
 from bmv.core.state import new_state
 from bmv.errors import BadBytes, BadInput, OutsideError
-from bmv.keys.signer import InProcessSigner, Secret
+from bmv.keys.signer import InProcessSigner
 from bmv.model import MarketSpec
 from bmv.observe.journal import Journal
 from bmv.ports import Clock
+from bmv.secret import Secret
 from bmv.services.accounts import WalletAccounts, market_keys, market_spec
 from bmv.services.baseline import BaselineKeeper
 from bmv.services.dispatch import Dispatcher

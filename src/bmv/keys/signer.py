@@ -1,11 +1,5 @@
-"""Secrets that do not show, and the signer that holds keys in this process.
+"""The signer that holds keys in this process: it answers for its own keys only and names public keys alone."""
 
-Rules of this file
-- No secret byte is reachable by printing, formatting, pickling, copying or comparing in variable time.
-- A signer answers for its own keys only; it names public keys and nothing else.
-"""
-
-import hmac
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +10,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from bmv.errors import UnsafeState
+from bmv.secret import Secret as Secret
 
 
 class UnknownKey(UnsafeState):
@@ -24,38 +19,6 @@ class UnknownKey(UnsafeState):
     def __init__(self, pubkey: Pubkey) -> None:
         super().__init__(f"{pubkey}: this signer does not hold the key")
         self.pubkey = pubkey
-
-
-class Secret:
-    """A text that is never shown; ``reveal`` is the only way to it."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """Return the text itself; for the one line that needs it."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    def __format__(self, spec: str) -> str:
-        return format(repr(self), spec)
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Secret):
-            return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
-
-    __hash__ = None  # type: ignore[assignment]  # a hash would tell equal secrets apart from others
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        raise TypeError("a secret is not pickled or copied")
 
 
 Job = tuple[Pubkey, bytes]
