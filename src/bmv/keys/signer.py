@@ -1,4 +1,4 @@
-"""The signer that holds keys in this process: it answers for its own keys only and names public keys alone."""
+"""The signer that holds keys in this process: it answers for its own keys only, and names public keys."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,6 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from bmv.errors import UnsafeState
-from bmv.secret import Secret as Secret
 
 
 class UnknownKey(UnsafeState):
