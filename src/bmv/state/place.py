@@ -2,7 +2,7 @@
 
 PostgreSQL refuses to run as root, and another user may not reach what root keeps to itself. As root, the
 servers therefore run as a user without rights, in a folder made for them: inside the state folder where
-that user can get there, else one below ``SHARED``. The choice is recorded (``place.json``) and kept.
+that user can get there, else in ``LASTING``. The choice is recorded (``place.json``) and kept.
 Nothing but folders and files made here changes its owner or mode.
 """
 
@@ -10,6 +10,7 @@ import os
 import pwd
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ import msgspec
 from bmv.errors import UnsafeState
 from bmv.state.folder import StateFolder, made, unwritable
 
-SHARED = (Path("/var/lib/bmv"), Path("/var/tmp/bmv"))
+LASTING, FLEETING = Path("/var/lib/bmv"), Path("/tmp")
 PLACE_NAME = "place.json"
 NOBODY = "nobody"
 LONGEST_SOCKET_FOLDER = 80
@@ -93,25 +94,24 @@ def _data_folder(state: StateFolder, uid: int | None, gid: int | None) -> Path:
     inside = state.servers / "data"
     if uid is None or gid is None:
         return made(inside)
-    for base in (state.servers, *SHARED):
-        if base != state.servers:
-            try:
-                base.mkdir(mode=0o711, parents=True, exist_ok=True)
-            except OSError:
-                continue
-        if can_reach(base, uid):
-            folder = inside if base == state.servers else Path(tempfile.mkdtemp(prefix="servers-", dir=base))
-            folder.mkdir(mode=0o700, exist_ok=True)
-            os.chown(folder, uid, gid)
-            return folder
-    raise UnsafeState(f"no folder is open to a user other than root: not {state.servers}, {SHARED[0]}")
+    if can_reach(state.servers, uid):
+        folder = made(inside)
+    else:
+        with suppress(OSError):
+            LASTING.mkdir(mode=0o711, exist_ok=True)
+        base = next((each for each in (LASTING, FLEETING) if each.is_dir() and can_reach(each, uid)), None)
+        if base is None:
+            raise UnsafeState(f"no folder is open to a user other than root: {state.servers}, {LASTING}")
+        folder = Path(tempfile.mkdtemp(prefix="servers-", dir=base))
+    os.chown(folder, uid, gid)
+    return folder
 
 
 def _socket_folder(place: Place) -> Path:
     inside = place.folder / "sockets"
     if len(os.fsencode(inside)) <= LONGEST_SOCKET_FOLDER:
         return place.folder_of("sockets")
-    return place.own(Path(tempfile.mkdtemp(prefix="bmv-", dir=None if place.uid is None else "/var/tmp")))
+    return place.own(Path(tempfile.mkdtemp(prefix="bmv-", dir=None if place.uid is None else FLEETING)))
 
 
 def can_reach(path: Path, uid: int) -> bool:
