@@ -7,7 +7,7 @@ The first of these that there is counts, in this order:
 2. ``bmv-passphrase`` in the folder ``$CREDENTIALS_DIRECTORY``, which systemd sets
    (``LoadCredentialEncrypted=``);
 3. the keyring, where ``secret-tool`` (libsecret) is installed and a desktop session runs:
-   ``secret-tool store --label=bmv service bmv keystore /the/keystore.json``;
+   ``secret-tool store --label=bmv service bmv-keystore path /the/keystore.json``;
 4. a question on the terminal.
 
 One line break at the end is no part of it.
@@ -87,7 +87,7 @@ def _from_keyring(keystore: Path, environ: Mapping[str, str]) -> Secret | None:
     tool = shutil.which("secret-tool", path=environ.get("PATH"))
     if tool is None or "DBUS_SESSION_BUS_ADDRESS" not in environ:
         return None
-    command = [tool, "lookup", "service", "bmv", "keystore", str(keystore.resolve())]
+    command = [tool, "lookup", "service", "bmv-keystore", "path", str(keystore.resolve())]
     try:
         found = subprocess.run(
             command, env=dict(environ), capture_output=True, timeout=KEYRING_TIMEOUT_S, check=False
