@@ -87,9 +87,14 @@ class FeedLost(Event, frozen=True):
 
 
 class OracleSeen(Event, frozen=True):
-    """The oracle says what a SOL costs; only prices that are fresh at their source are told."""
+    """The oracle says what a SOL costs; only prices that are fresh at their source are told.
+
+    ``firm``: sources enough agree on it to convert at it. ``eur_usd`` is what a euro costs, where known.
+    """
 
     sol_usd: UsdPerSol
+    firm: bool = True
+    eur_usd: MicroUsd | None = None
 
 
 class SupplySeen(Event, frozen=True):

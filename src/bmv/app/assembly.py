@@ -2,8 +2,8 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +12,10 @@ from solders.pubkey import Pubkey
 
 from bmv import __version__
 from bmv.chain.jito import BlockEngine
+from bmv.chain.oracle import PythOnChain
 from bmv.chain.rpc import Rpc
 from bmv.chain.stream import AccountStream
+from bmv.chain.tickers import SERVICES, Ticker
 from bmv.config import Settings
 from bmv.core.capacity import check_levels
 from bmv.core.state import new_state
@@ -26,8 +28,9 @@ from bmv.secret import Secret
 from bmv.services.accounts import WalletAccounts, market_keys, market_spec
 from bmv.services.baseline import BaselineKeeper
 from bmv.services.dispatch import Dispatcher
-from bmv.services.engine import Engine
+from bmv.services.engine import Engine, Service
 from bmv.services.feed import Feed
+from bmv.services.oracle import OracleWatch, PriceSource
 from bmv.services.reading import Reader
 from bmv.services.record import Record, count_error
 from bmv.services.tables import TableBook, find_tables
@@ -36,12 +39,15 @@ from bmv.venue.openbook_v1.codec import decode_market
 from bmv.venue.openbook_v1.instructions import MarketKeys
 from bmv.venue.token import decode_mint, decode_token_account
 
-RPC_TIMEOUT_S, JITO_TIMEOUT_S, STREAM_SILENCE_S = 10.0, 5.0, 5.0
+RPC_TIMEOUT_S, JITO_TIMEOUT_S, PRICE_TIMEOUT_S, STREAM_SILENCE_S = 10.0, 5.0, 5.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Where the world is: one RPC node, its WebSocket, the block engine's regions and tip figures."""
+    """Where the world is: one RPC node, its WebSocket, the block engine's regions and tip figures.
+
+    ``prices`` says where price services are that are not where the settings say.
+    """
 
     rpc_url: str
     ws_url: str
@@ -49,6 +55,7 @@ class Outside:
     tip_floor_url: str
     jito_auth: Secret | None = None
     bundles_per_second: float = 1.0
+    prices: Mapping[str, str] = field(default_factory=dict)
     haste: float = 1.0
     """How much faster than real time its clock runs: what is real delay here looks longer by that factor."""
 
@@ -63,6 +70,12 @@ class Assembly:
     spec: MarketSpec
     market: MarketKeys
     wallets: Sequence[WalletAccounts]
+    oracle: OracleWatch
+
+    @property
+    def beside(self) -> dict[str, Service]:
+        """Return the services that run beside feed and dispatcher, by name."""
+        return {"oracle": self.oracle.run}
 
 
 async def assemble(
@@ -126,7 +139,37 @@ async def assemble(
         emit=engine.emit,
         on_sending=engine.sending,
     )
-    return Assembly(engine, feed, dispatcher, spec, market, wallets)
+    sources = _price_sources(outside, session, rpc, settings)
+    count = partial(count_error, errors)
+    oracle = OracleWatch(sources, lambda: engine.settings, clock, engine.emit, count)
+    return Assembly(engine, feed, dispatcher, spec, market, wallets, oracle)
+
+
+def _price_sources(
+    outside: Outside, session: aiohttp.ClientSession, rpc: Rpc, settings: Settings
+) -> list[PriceSource]:
+    """Return whom ORACLE_SOURCES names, in that order."""
+    pyth = PythOnChain(rpc)
+    configured = {
+        "hermes": settings.oracle_hermes_url,
+        "coinbase": settings.oracle_coinbase_url,
+        "kraken": settings.oracle_kraken_url,
+        "binance": settings.oracle_binance_url,
+        "jupiter": settings.jupiter_url,
+    }
+    urls = {**configured, **outside.prices}
+    return [
+        pyth
+        if name == pyth.name
+        else Ticker(
+            session,
+            SERVICES[name],
+            urls[name],
+            slot_now=lambda: pyth.slot,
+            timeout_s=PRICE_TIMEOUT_S * outside.haste,
+        )
+        for name in settings.oracle_sources
+    ]
 
 
 async def _locked_accounts(rpc: Rpc, market: MarketKeys, settings: Settings) -> list[Pubkey]:

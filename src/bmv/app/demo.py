@@ -119,7 +119,9 @@ class _Demo:
     async def _run_engine(self, assembly: Assembly) -> dict[str, Any]:
         engine = assembly.engine
         began_ms, began_slot = int(self._clock.now()), self._world.chain.slot
-        running = asyncio.create_task(engine.run(assembly.feed, assembly.dispatcher, self._reload(assembly)))
+        running = asyncio.create_task(
+            engine.run(assembly.feed, assembly.dispatcher, self._reload(assembly), assembly.beside)
+        )
         self._give_up = running.cancel
         sampling = asyncio.create_task(self._sample(assembly))
         waiting = {asyncio.create_task(self._stopped.wait()), running}

@@ -26,11 +26,14 @@ from bmv.sandbox.market_genesis import (
 )
 from bmv.sandbox.openbook import program as openbook
 from bmv.sandbox.people.crowd import Crowd, CrowdOptions, crowd_holders
+from bmv.sandbox.people.publisher import Publisher
 from bmv.sandbox.people.reference import RecordedReference, Reference, SyntheticReference
+from bmv.sandbox.price_front import PriceFront
 from bmv.sandbox.prices import PricePath
 from bmv.sandbox.server import SandboxServer
 
 START_PRICE = Decimal("0.012")
+START_SOL_USD = Decimal(150)
 DECIMALS = 9
 SLOT_MS = 400
 QUIET_SLOT_NOTIFY_MS = 2_000
@@ -40,6 +43,7 @@ QUIET_SLOT_NOTIFY_MS = 2_000
 class WorldOptions:
     """What the world is like; ``path`` makes the reference recorded, ``run_ms`` says how much is used.
 
+    ``sol_usd`` is a recorded path of dollars per SOL; a seeded one else.
     ``book_side_size`` is the byte length of bids and of asks, ``event_capacity`` a number of events.
     """
 
@@ -48,6 +52,7 @@ class WorldOptions:
     wallet_sol: Decimal = Decimal(120)
     wallet_tokens_worth: Decimal = Decimal(120)
     path: PricePath | None = None
+    sol_usd: PricePath | None = None
     time_scale: Decimal = Decimal(1)
     run_ms: int | None = None
     faults: str = "none"
@@ -63,6 +68,7 @@ class World:
         self.options, self._clock = options, clock
         start_ms = int(clock.now())
         self.reference = _reference(options, start_ms)
+        self.sol_usd = _sol_usd(options, start_ms)
         price = self.reference.price_at(start_ms)
         self.keypairs = engine_keypairs(options.seed, options.wallets)
         self.genesis = _genesis(options, price, self.keypairs)
@@ -70,7 +76,10 @@ class World:
             start_ms=start_ms, slot_ms=SLOT_MS, seed=options.seed, now=lambda: int(clock.now())
         )
         self.chain.programs[OPENBOOK] = openbook.process
-        self.chain.genesis(self.genesis.accounts)
+        self.faults = Faults.load(options.faults, options.seed)
+        self.faults.elapsed_s = lambda: (int(clock.now()) - start_ms) / 1000
+        self.publisher = Publisher(self.chain, self.sol_usd, self.faults, start_ms=start_ms)
+        self.chain.genesis(self.genesis.accounts | self.publisher.accounts(start_ms))
         self.genesis_lamports = self.chain.total_lamports()
         self.crowd = Crowd(
             self.chain,
@@ -80,10 +89,9 @@ class World:
             start_ms=start_ms,
             options=options.crowd,
         )
-        self.faults = Faults.load(options.faults, options.seed)
-        self.faults.elapsed_s = lambda: (int(clock.now()) - start_ms) / 1000
         notify = SLOT_MS if idle_slots_told else QUIET_SLOT_NOTIFY_MS
-        self.server = SandboxServer(self.chain, self.faults, slot_notify_ms=notify)
+        prices = PriceFront(self.chain, self.sol_usd, self.faults)
+        self.server = SandboxServer(self.chain, self.faults, prices.routes, slot_notify_ms=notify)
         self._driver: asyncio.Task[None] | None = None
 
     @property
@@ -117,6 +125,8 @@ class World:
             jito_urls=(base,),
             tip_floor_url=f"{base}/api/v1/bundles/tip_floor",
             bundles_per_second=20.0,
+            prices={name: f"{base}/{name}" for name in ("hermes", "coinbase", "kraken", "binance")}
+            | {"jupiter": f"{base}/jup"},
         )
 
     async def stop(self) -> None:
@@ -127,10 +137,13 @@ class World:
         await self.server.stop()
 
     async def _drive_crowd(self) -> None:
-        while (due := self.crowd.next_due_ms()) is not None:
-            now = int(self._clock.now())
+        while True:
+            crowd, now = self.crowd.next_due_ms(), int(self._clock.now())
+            published = self.publisher.next_due_ms()
+            due = published if crowd is None else min(crowd, published)
             if due > now:
                 await asyncio.sleep((due - now) / 1000)
+            self.publisher.run_due(int(self._clock.now()))
             self.crowd.run_due(int(self._clock.now()))
 
 
@@ -140,6 +153,12 @@ def _reference(options: WorldOptions, start_ms: int) -> Reference:
     if options.run_ms is not None:
         options.path.require(int(options.run_ms * options.time_scale))
     return RecordedReference(options.path, start_ms=start_ms, time_scale=options.time_scale)
+
+
+def _sol_usd(options: WorldOptions, start_ms: int) -> Reference:
+    if options.sol_usd is not None:
+        return RecordedReference(options.sol_usd, start_ms=start_ms, time_scale=options.time_scale)
+    return SyntheticReference(seed=f"{options.seed} sol/usd", start_ms=start_ms, price=START_SOL_USD)
 
 
 def _genesis(options: WorldOptions, price: Decimal, keypairs: Sequence[Keypair]) -> Genesis:

@@ -13,6 +13,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from functools import partial
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 from solders.pubkey import Pubkey
@@ -77,20 +78,33 @@ def _scaled_or_dynamic(value: object) -> int | None:
     return None if value == "dynamic" else _scaled(value, 100)
 
 
-def _addresses(value: object) -> tuple[str, ...]:
-    """Return addresses from a list, or from text with commas between them."""
+def parse_words(value: object, what: str = "name") -> tuple[str, ...]:
+    """Return words from a list, or from text with commas between; ValueError where one is there twice."""
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
     if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
-        raise ValueError("a list of addresses")
-    for each in value:
+        raise ValueError(f"a list: {what} by {what}")
+    if len(set(value)) < len(value):
+        raise ValueError(f"each {what} once")
+    return tuple(value)
+
+
+def _addresses(value: object) -> tuple[str, ...]:
+    """Return addresses from a list, or from text with commas between them."""
+    words = parse_words(value, "address")
+    for each in words:
         try:
             Pubkey.from_string(each)
         except ValueError as error:
             raise ValueError(f"addresses in base58; {each!r} is none") from error
-    if len(set(value)) < len(value):
-        raise ValueError("each address once")
-    return tuple(value)
+    return words
+
+
+def _url(value: object) -> str:
+    parts = urlsplit(value.strip()) if isinstance(value, str) else None
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("a URL that begins with https:// or http://")
+    return parts.geturl().rstrip("/")
 
 
 def _duration_text(value: int) -> str:
@@ -159,6 +173,7 @@ Addresses = Annotated[
     PlainSerializer(", ".join, return_type=str),
     Shown(lambda value: ", ".join(value) or "none"),
 ]
+Url = Annotated[str, BeforeValidator(_url)]
 Number = Annotated[Decimal, BeforeValidator(_decimal)]
 Duration = Annotated[Millis, *_timed()]
 Seconds = Annotated[Millis, *_timed("s")]

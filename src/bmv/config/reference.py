@@ -52,7 +52,10 @@ def _range(name: str, kind: Any) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(get_args(kind))
     if get_origin(kind) is tuple:
-        return "addresses"
+        words = get_args(kind)[0]
+        return f"some of {', '.join(get_args(words))}" if get_origin(words) is Literal else "addresses"
+    if kind is str:
+        return "a URL"
     limits = {words: said(name, value) for words, value in bounds(name).items()}
     span = (
         f"{limits['at least']} to {limits['at most']}"

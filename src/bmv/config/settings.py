@@ -1,12 +1,13 @@
 """The settings of one run: every key this version reads, one frozen object.
 
-The keys are declared in ``strategy``, ``treasury``, ``operation`` and ``safety``, one class for each part of
-the product definition: the class's docstring is the part's title, the string below a key its meaning.
+The keys are declared in ``strategy``, ``treasury``, ``oracle``, ``operation`` and ``safety``, one class for
+each part of the product definition: its docstring is the part's title, the string below a key its meaning.
 """
 
 from typing import Any, Literal
 
 from bmv.config.operation import Execution, Rebuilds, Swarm
+from bmv.config.oracle import Oracle
 from bmv.config.parsing import Shown, key
 from bmv.config.safety import Safety
 from bmv.config.strategy import Channel, Keys, Ladder, Pivot, Price
@@ -31,6 +32,7 @@ PARTS: tuple[type[Keys], ...] = (
     Swarm,
     Rebuilds,
     Treasury,
+    Oracle,
     TargetControl,
     Execution,
     Safety,
@@ -39,7 +41,7 @@ PARTS: tuple[type[Keys], ...] = (
 
 
 class Settings(
-    Safety, Execution, TargetControl, Treasury, Rebuilds, Swarm, Ladder, Channel, Pivot, Price, Preset
+    Safety, Execution, TargetControl, Oracle, Treasury, Rebuilds, Swarm, Ladder, Channel, Pivot, Price, Preset
 ):
     """Every parameter of the product that this version reads."""
 

@@ -75,7 +75,8 @@ def _note(
     if isinstance(event, BaselineSet):
         return _begin_count(state, event)
     if isinstance(event, OracleSeen):
-        state.oracle.on_price(event.at, event.sol_usd)
+        state.oracle.on_price(event.at, event.sol_usd, firm=event.firm)
+        state.oracle.eur_usd = event.eur_usd or state.oracle.eur_usd
     elif isinstance(event, SupplySeen):
         state.supply = Supply(event.supply, event.locked)
     elif isinstance(event, TreasurySeen):

@@ -53,8 +53,8 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 def oracle_stale(oracle: Oracle, now: Millis, settings: Settings) -> bool:
-    """Say whether the oracle's price is too old to convert at."""
-    return oracle.sol_usd is None or now - oracle.seen_at > settings.oracle_max_age
+    """Say whether the oracle's price is too old to convert at, or its sources do not agree on it."""
+    return oracle.sol_usd is None or not oracle.firm or now - oracle.seen_at > settings.oracle_max_age
 
 
 def refusal(
@@ -63,7 +63,7 @@ def refusal(
     """Return why ``offer`` must not be taken for ``conversion``; None where it may."""
     buys = conversion.direction is Direction.BUY_SOL
     if oracle.sol_usd is None or oracle_stale(oracle, now, settings):
-        return "the oracle's price is stale"
+        return "the oracle's price is stale, or not certain enough"
     if offer.spends != int(conversion.usdc if buys else conversion.sol):
         return "it spends another amount than asked"
     if offer.at_least * BPS < offer.brings * (BPS - int(settings.max_slippage)):

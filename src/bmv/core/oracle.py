@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bmv.config import HOUR_MS
-from bmv.units import Millis, UsdPerSol
+from bmv.units import MicroUsd, Millis, UsdPerSol
 
 EXACT, MINUTE, HOUR = Millis(1), Millis(60_000), Millis(HOUR_MS)
 
@@ -105,16 +105,19 @@ class SlidingAverage:
 class Oracle:
     """The price of a SOL last told, when, and its averages: a short one, and a long one by the hour.
 
-    ``recent`` is for the damper, ``history`` for the window of the Pivot.
+    ``recent`` is for the damper, ``history`` for the window of the Pivot. ``firm``: it is good enough to
+    convert at. ``eur_usd`` is what a euro costs in millionths of a dollar.
     """
 
     sol_usd: UsdPerSol | None = None
     seen_at: Millis = Millis(0)
     recent: SlidingAverage = field(default_factory=lambda: SlidingAverage(MINUTE))
     history: SlidingAverage = field(default_factory=lambda: SlidingAverage(HOUR))
+    firm: bool = True
+    eur_usd: MicroUsd | None = None
 
-    def on_price(self, at: Millis, sol_usd: UsdPerSol) -> None:
+    def on_price(self, at: Millis, sol_usd: UsdPerSol, *, firm: bool = True) -> None:
         """Take note of a price."""
-        self.sol_usd, self.seen_at = sol_usd, max(self.seen_at, at)
+        self.sol_usd, self.seen_at, self.firm = sol_usd, max(self.seen_at, at), firm
         self.recent.add(at, int(sol_usd))
         self.history.add(at, int(sol_usd))

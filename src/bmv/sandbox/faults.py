@@ -32,6 +32,13 @@ RATES = {
     "ws_lost": "per notification: never sent",
     "ws_reordered": "per notification: sent after the next one",
     "ws_disconnected": "per notification: the connection breaks instead",
+    "pyth_late": "per update of Pyth's account: it does not come",
+    "pyth_unsure": "per update: it is certain to five percent only",
+    "pyth_partial": "per update: it is verified in part only",
+    "price_unreachable": "per request to a price service: 503 with HTML",
+    "price_rate_limited": "per request: 429",
+    "price_garbled": "per request: 200 with an answer that is cut off, or HTML",
+    "price_off": "per request: a price ten percent too high",
 }
 LAG_SLOTS_RANGE = (1, 16)
 DEFAULT_LAG_SLOTS = 4

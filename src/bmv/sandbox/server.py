@@ -1,4 +1,4 @@
-"""One server with every front of the simulated chain: RPC, WebSocket, Block Engine.
+"""One server with every front of the simulated world: RPC, WebSocket, Block Engine, price services.
 
 Rules
 - It listens on TCP loopback or on a UNIX socket; over the latter delivery is in one order, so runs in virtual
@@ -7,6 +7,7 @@ Rules
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from aiohttp import web
@@ -14,23 +15,29 @@ from aiohttp import web
 from bmv.sandbox.chain import Chain
 from bmv.sandbox.faults import Faults
 from bmv.sandbox.jito_front import BundleAnswer, JitoFront
-from bmv.sandbox.rpc_front import RpcFront
+from bmv.sandbox.rpc_front import Answer, RpcFront
 from bmv.sandbox.wire import AccountEncoder
 from bmv.sandbox.ws_front import WsFront
 
 KEEPALIVE_SECONDS = 10 * 365 * 86_400
 SHUTDOWN_SECONDS = 1.0
+Gets = Mapping[str, Callable[[dict[str, str]], Answer]]
+"""What answers a GET: path to a function of the query."""
 STATUS_PATHS = ("getTipAccounts", "getBundleStatuses", "getInflightBundleStatuses")
 
 
 class SandboxServer:
     """Serve ``chain`` over HTTP; ``faults`` says what goes wrong on the way.
 
-    ``slot_notify_ms``: how often idle slots are announced to WebSocket subscribers, by default every slot.
+    ``gets`` are further services by path. ``slot_notify_ms``: how often idle slots are announced to WebSocket
+    subscribers, by default every slot.
     """
 
-    def __init__(self, chain: Chain, faults: Faults, *, slot_notify_ms: int | None = None) -> None:
+    def __init__(
+        self, chain: Chain, faults: Faults, gets: Gets | None = None, *, slot_notify_ms: int | None = None
+    ) -> None:
         self.chain, self.faults = chain, faults
+        self._gets = gets or {}
         encoder = AccountEncoder()
         self._rpc = RpcFront(chain, faults, encoder)
         self._jito = JitoFront(chain, faults)
@@ -104,6 +111,7 @@ class SandboxServer:
             web.post("/api/v1/transactions", self._on_transaction),
             web.get("/api/v1/bundles/tip_floor", self._on_tip_floor),
             *(web.post(f"/api/v1/{path}", self._on_jito) for path in STATUS_PATHS),
+            *(web.get(path, self._on_get) for path in self._gets),
         ]
         application.add_routes(routes)
         return application
@@ -124,6 +132,12 @@ class SandboxServer:
     async def _on_tip_floor(self, _request: web.Request) -> web.Response:
         status, content_type, body = self._jito.tip_floor()
         return web.Response(status=status, body=body, content_type=content_type)
+
+    async def _on_get(self, request: web.Request) -> web.Response:
+        self.chain.run_due()
+        status, content_type, body = self._gets[request.path](dict(request.query))
+        headers = {"Retry-After": "1"} if status == 429 else {}
+        return web.Response(status=status, body=body, content_type=content_type, headers=headers)
 
 
 def _response(request: web.Request, answer: BundleAnswer) -> web.Response:

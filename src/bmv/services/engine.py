@@ -8,8 +8,9 @@ engine halts (cancels everything) instead of going on.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
+from types import MappingProxyType
 
 from bmv.config import Settings
 from bmv.core.decide import decide
@@ -28,6 +29,8 @@ from bmv.services.record import Record
 from bmv.services.reload import Reload
 
 CRASH_PAUSE_S = 1.0
+Service = Callable[[], Awaitable[None]]
+"""What runs until it is cancelled."""
 LOUD = frozenset({"CONFIG_REFUSED"})
 """Reports that somebody should see who has not asked for more than warnings."""
 
@@ -73,15 +76,22 @@ class Engine:
         """Ask the engine to cancel everything, verify and end."""
         self.emit(HaltRequested(at=self._clock.now(), reason=reason))
 
-    async def run(self, feed: Feed, dispatcher: Dispatcher, reload: Reload | None = None) -> Finish:
+    async def run(
+        self,
+        feed: Feed,
+        dispatcher: Dispatcher,
+        reload: Reload | None = None,
+        beside: Mapping[str, Service] = MappingProxyType({}),
+    ) -> Finish:
         """Run until done; a failing service is a halt, and is started again to carry the halt out.
 
-        ``reload`` watches the settings file, where there is one to watch.
+        ``reload`` watches the settings file, where there is one to watch; ``beside`` are further services.
         """
         services = [
             asyncio.create_task(self._supervised("feed", feed.run)),
             asyncio.create_task(self._supervised("dispatch", dispatcher.run)),
         ]
+        services += [asyncio.create_task(self._supervised(name, service)) for name, service in beside.items()]
         if reload is not None:
             services.append(asyncio.create_task(self._supervised("reload", reload.run)))
         try:
@@ -135,7 +145,7 @@ class Engine:
             self._journal.give_up()
             self._crash("journal", error)
 
-    async def _supervised(self, name: str, service: Callable[[], Awaitable[None]]) -> None:
+    async def _supervised(self, name: str, service: Service) -> None:
         """Keep a service running."""
         while True:
             with self._guarded(name):

@@ -66,7 +66,7 @@ class Reference(Protocol):
 class SyntheticReference:
     """A seeded path from ``price`` at ``start_ms`` on."""
 
-    def __init__(self, *, seed: int, start_ms: int, price: Decimal) -> None:
+    def __init__(self, *, seed: int | str, start_ms: int, price: Decimal) -> None:
         self._random = Random(f"reference/{seed}")
         self._times = [start_ms]
         self._prices = [price]
