@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -19,7 +20,10 @@ from bmv.core.ledger import Part
 from bmv.core.state import new_state
 from bmv.events import AnyAction, AnyEvent
 from bmv.model import MarketSpec
+from bmv.observe.journal import JOURNAL_FOLDER
+from bmv.observe.segments import records
 from bmv.observe.view import HistoryPoint, View
+from bmv.services.replay import replay
 from bmv.services.showing import Showing
 from bmv.units import Lamports, Millis
 from tests.app.recorded_run import Run, run
@@ -40,6 +44,7 @@ class Watched:
 
     run: Run = field(default_factory=Run)
     journal: bytes = b""
+    state: Path = Path()
     views: list[View] = field(default_factory=list)
     showing: Showing | None = None
 
@@ -67,7 +72,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
 
     state = tmp_path_factory.mktemp("state")
     kept.run = run(RUN_S, state=state, look=look, seed=3)
-    kept.journal = (state / "journal.jsonl").read_bytes()
+    kept.state = state
+    kept.journal = b"\n".join(record.payload for record in records(state / JOURNAL_FOLDER))
     return kept
 
 
@@ -140,8 +146,16 @@ def test_the_journal_played_into_a_fresh_decide_gives_the_same_bytes(watched: Wa
             replayed.append(b'{"event":' + write(event) + b"}")
             state, approved = decide(state, event, settings)
             replayed += [b'{"action":' + write(action) + b"}" for action in approved.actions]
-    assert replayed == [line for line in lines if not line.startswith(b'{"bundle":')]
+    assert replayed == [line for line in lines if line.startswith((b'{"event":', b'{"action":'))]
     assert len(replayed) > 500
+
+
+def test_a_replay_comes_to_the_digest_of_the_report(watched: Watched) -> None:
+    (again,) = replay(watched.state / JOURNAL_FOLDER)
+    assert again.complete
+    assert again.first_difference is None
+    assert again.digest == watched.run.report["digest"]
+    assert again.actions == watched.journal.count(b'{"action":')
 
 
 def test_every_action_of_the_journal_decodes_again(watched: Watched) -> None:

@@ -11,18 +11,17 @@ from typing import Any
 import msgspec
 
 from bmv.app.assembly import Assembly
-from bmv.app.demo import JOURNAL_NAME, DemoOptions, run_demo
+from bmv.app.demo import DemoOptions, run_demo
 from bmv.app.world import World, WorldOptions
-from bmv.config import Settings, read
-from bmv.core.decide import decide
-from bmv.core.reconfiguring import settings_for
-from bmv.core.state import new_state
+from bmv.config import read
 from bmv.events import AnyEvent, BundleResolved, ConfigChanged, ConfigRefused
-from bmv.model import MarketSpec, Outcome
-from bmv.observe.journal import Journal
+from bmv.model import Outcome
+from bmv.observe.journal import JOURNAL_FOLDER, Journal
+from bmv.observe.segments import records
 from bmv.sandbox.clock import LoopClock
 from bmv.services.reload import SettingsFile
-from bmv.units import Lamports, Millis
+from bmv.services.replay import replay
+from bmv.units import Lamports
 from tests.services.living_world import living, settings_with, virtually
 
 FIRST = "GRID_LEVELS = 24\n"
@@ -30,23 +29,16 @@ FIRST = "GRID_LEVELS = 24\n"
 
 def events(journal: Path) -> list[AnyEvent]:
     """Return the events a journal holds."""
-    lines = (msgspec.json.decode(line, type=dict[str, msgspec.Raw]) for line in journal.open("rb"))
+    lines = (msgspec.json.decode(record.payload, type=dict[str, msgspec.Raw]) for record in records(journal))
     read_event = msgspec.json.Decoder(AnyEvent).decode
     return [read_event(line["event"]) for line in lines if "event" in line]
 
 
 def check_replay(journal: Path) -> None:
     """Play a journal into a fresh engine, settings and their changes as it tells them: the same actions."""
-    lines = [msgspec.json.decode(line, type=dict[str, msgspec.Raw]) for line in journal.open("rb")]
-    run = msgspec.json.decode(lines[0]["run"])
-    settings = Settings.model_validate(run["settings"])
-    state = new_state(msgspec.convert(run["market"], MarketSpec), run["wallets"], Millis(run["at"]))
-    done = []
-    for event in events(journal):
-        settings = settings_for(event, settings)
-        state, approved = decide(state, event, settings)
-        done += [msgspec.json.encode(action) for action in approved.actions]
-    assert done == [bytes(line["action"]) for line in lines if "action" in line]
+    (run,) = replay(journal)
+    assert run.first_difference is None
+    assert run.actions > 10
 
 
 def demo(file: Path, state: Path, speed: float | None, seconds: float, look: Any = None) -> dict[str, Any]:
@@ -109,12 +101,12 @@ def test_a_demo_in_real_time_follows_its_file_and_refuses_bad_ones(tmp_path: Pat
 
     report = demo(file, tmp_path / "state", 40, 200, edited)
     told = [
-        e for e in events(tmp_path / "state" / JOURNAL_NAME) if isinstance(e, ConfigChanged | ConfigRefused)
+        e for e in events(tmp_path / "state" / JOURNAL_FOLDER) if isinstance(e, ConfigChanged | ConfigRefused)
     ]
     assert [type(event) for event in told] == [ConfigRefused, ConfigChanged]
     assert report["clean"]
     assert report["errors"] == {}
-    check_replay(tmp_path / "state" / JOURNAL_NAME)
+    check_replay(tmp_path / "state" / JOURNAL_FOLDER)
 
 
 def test_virtual_time_does_not_watch_the_file_and_stays_repeatable(tmp_path: Path) -> None:
@@ -129,6 +121,6 @@ def test_virtual_time_does_not_watch_the_file_and_stays_repeatable(tmp_path: Pat
     for name, look in (("left alone", None), ("edited", edited)):
         file.write_text(FIRST)
         digests.append(demo(file, tmp_path / name, None, 600, look)["digest"])
-        assert not any(isinstance(event, ConfigChanged) for event in events(tmp_path / name / JOURNAL_NAME))
+        assert not any(isinstance(event, ConfigChanged) for event in events(tmp_path / name / JOURNAL_FOLDER))
     assert digests[0] == digests[1]
     assert file.read_text() != FIRST

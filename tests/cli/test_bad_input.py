@@ -156,8 +156,8 @@ def test_a_bad_fault_plan_is_refused_by_field(
 
 def test_a_report_that_cannot_be_written_is_refused_before_the_run(bmv: Bmv, tmp_path: Path) -> None:
     refused(bmv("demo", *QUICK, "--report", tmp_path), "--report", str(tmp_path))
-    (tmp_path / "journal.jsonl").mkdir()
-    refused(bmv("demo", *QUICK, "--state", tmp_path), "--state", "journal.jsonl")
+    (tmp_path / "journal").touch()
+    refused(bmv("demo", *QUICK, "--state", tmp_path), "--state", "journal", "can be written to")
     (tmp_path / "file").touch()
     refused(bmv("demo", *QUICK, "--state", tmp_path / "file"), "--state", "a folder that can be made")
 

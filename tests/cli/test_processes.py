@@ -51,7 +51,7 @@ def test_a_signal_at_any_moment_leaves_nothing_on_the_chain(
 ) -> None:
     arguments = ["demo", "--headless", "--for", "1h", "--speed", "20", "--seed", str(seed)]
     process = start(*arguments, "--state", str(tmp_path), "--faults", "standard" if seed == 2 else "none")
-    wait_for(tmp_path / "journal.jsonl")
+    wait_for(tmp_path / "journal" / "00000001.journal")
     draw = random.Random(seed)
     time.sleep(draw.uniform(0.5, 4))
     for number in signals:

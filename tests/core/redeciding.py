@@ -1,6 +1,6 @@
 """Decide once more on the events of a journal, in a process of its own: ``redeciding SEED JOURNAL COPY``.
 
-COPY gets the same events and the actions decided now, so that the two files must be equal byte for byte.
+COPY gets the same events and the actions decided now, so that the two must be equal byte for byte.
 """
 
 import sys
@@ -11,6 +11,7 @@ import msgspec
 from bmv.core.decide import decide
 from bmv.events import AnyEvent
 from bmv.observe.journal import Journal
+from bmv.observe.segments import records
 from tests.core.world import new_world
 
 
@@ -19,8 +20,8 @@ def redecide(seed: int, journal: Path, copy: Path) -> None:
     world, again = new_world(seed), Journal(copy)
     decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
     state = world.state
-    for line in journal.read_bytes().splitlines():
-        entry = decode(line)
+    for record in records(journal):
+        entry = decode(record.payload)
         if "event" in entry:
             event: AnyEvent = msgspec.json.decode(entry["event"], type=AnyEvent)
             again.event(event)

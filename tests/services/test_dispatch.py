@@ -12,6 +12,7 @@ from bmv.errors import InvariantBroken
 from bmv.events import AnyAction, BundleResolved, Crank, Execute, Prepare, Settle
 from bmv.model import Cancel, Outcome, Side
 from bmv.observe.journal import Journal
+from bmv.observe.segments import records
 from bmv.sandbox.clock import LoopClock
 from bmv.services import dispatch
 from bmv.services.building import settle_steps
@@ -231,14 +232,14 @@ def test_settling_names_the_wallets_own_accounts() -> None:
 
 
 def test_every_bundle_is_in_the_journal_before_it_is_sent(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
+    path = tmp_path / "journal"
 
     async def scenario(clock: LoopClock) -> None:
         async with living(clock, Journal(path)) as it:
             really, known = it.assembly.dispatcher._block_engine.send_bundle, []
 
             async def sent(raws: list[bytes]) -> object:
-                lines = [json.loads(line) for line in path.read_text().splitlines()]
+                lines = [json.loads(record.payload) for record in records(path)]
                 written = [line["bundle"] for line in lines if "bundle" in line]
                 known.append([signature(raw) for raw in raws] in [one["signatures"] for one in written])
                 return await really(raws)

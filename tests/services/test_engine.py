@@ -17,8 +17,10 @@ from bmv.sandbox.clock import LoopClock
 from bmv.sandbox.people.crowd import CrowdOptions
 from bmv.services import dispatch, engine
 from bmv.services.packing import Packing
+from bmv.services.replay import replay
 from bmv.units import Millis, Slot
 from bmv.venue.openbook_v1.queues import decode_event_queue
+from tests.full_disk import full_at
 from tests.services.living_world import Living, living, virtually
 
 Sabotage = Callable[[Living, pytest.MonkeyPatch], None]
@@ -92,21 +94,20 @@ def test_whatever_fails_inside_is_counted_and_ends_with_an_empty_book(
     virtually(scenario)
 
 
-def test_a_journal_that_cannot_be_written_halts_the_engine_cleanly() -> None:
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("no device that is always full")
-
+def test_a_journal_that_cannot_be_written_halts_the_engine_cleanly(tmp_path: Path) -> None:
     async def scenario(clock: LoopClock) -> None:
-        async with living(clock, journal=Journal(full)) as it:
-            finish = await asyncio.wait_for(
-                it.assembly.engine.run(it.assembly.feed, it.assembly.dispatcher), 600
-            )
+        async with living(clock, journal=Journal(tmp_path)) as it:
+            running = it.assembly.engine.run(it.assembly.feed, it.assembly.dispatcher)
+            with full_at(20_000):
+                finish = await asyncio.wait_for(running, 600)
             assert finish.clean
             assert "journal" in finish.reason
             assert it.own_orders() == 0
 
     virtually(scenario)
+    (again,) = replay(tmp_path)
+    assert again.events > 1
+    assert (again.complete, again.first_difference) == (False, None)
 
 
 @pytest.mark.parametrize("kind", ["bundle_dropped", "rpc_unreachable", "rpc_stale", "jito_rate_limited"])

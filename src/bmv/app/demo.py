@@ -20,7 +20,7 @@ from bmv.app.world import World, WorldOptions
 from bmv.config import Settings
 from bmv.core.capacity import check_levels
 from bmv.keys.signer import InProcessSigner
-from bmv.observe.journal import Journal
+from bmv.observe.journal import JOURNAL_FOLDER, Journal
 from bmv.observe.log import configure
 from bmv.sandbox.clock import LoopClock, SimulatedLoop
 from bmv.services.baseline import BASELINE_NAME
@@ -28,7 +28,6 @@ from bmv.services.reload import Reload, SettingsFile
 
 VIRTUAL_START_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z: where virtual time begins."""
-JOURNAL_NAME = "journal.jsonl"
 QUIET_POLL_S = 0.4
 QUIET_TRIES = 600
 GIVE_UP_AFTER_S = 30.0
@@ -69,8 +68,7 @@ class _Demo:
     def __init__(self, options: DemoOptions, clock: LoopClock, loop: SimulatedLoop) -> None:
         self._options, self._clock, self._loop = options, clock, loop
         self._world = World(options.world, clock, idle_slots_told=options.speed is not None)
-        path = options.state_dir / JOURNAL_NAME if options.state_dir else None
-        self._journal = Journal(path)
+        self._journal = Journal(options.state_dir / JOURNAL_FOLDER if options.state_dir else None)
         self._samples = Samples()
         self._began = time.monotonic()
         self._stopped = asyncio.Event()

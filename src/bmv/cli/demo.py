@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from bmv.app.assembly import Assembly
-from bmv.app.demo import JOURNAL_NAME, DemoOptions, run_demo
+from bmv.app.demo import DemoOptions, run_demo
 from bmv.app.world import World
 from bmv.cli import options
 from bmv.cli.options import MAX_PORT, WHOLE, whole
@@ -81,7 +81,6 @@ def demo(
     settings, file = _configured(config, levels, wallets)
     target = options.writable("--report", report)
     folder = options.folder("--state", state)
-    options.writable("--state", folder / JOURNAL_NAME if folder else None)
     chosen = DemoOptions(
         world=world,
         settings=settings,

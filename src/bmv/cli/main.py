@@ -13,6 +13,7 @@ from bmv.cli.baseline import baseline
 from bmv.cli.config import config_app
 from bmv.cli.demo import demo
 from bmv.cli.inspect import inspect_app
+from bmv.cli.replay import replay
 from bmv.cli.sandbox import sandbox
 from bmv.errors import BmvError
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("sandbox")(sandbox)
 app.command("baseline")(baseline)
+app.command("replay")(replay)
 app.add_typer(config_app, name="config")
 app.add_typer(inspect_app, name="inspect")
 
