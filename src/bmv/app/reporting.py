@@ -11,6 +11,7 @@ from bmv.core.capacity import grid_levels
 from bmv.core.decay import FINE
 from bmv.core.ledger import Part
 from bmv.model import MarketSpec, Side
+from bmv.sandbox.jupiter_program import USDC_MINT
 from bmv.services.record import Record
 from bmv.units import LAMPORTS_PER_SOL, Lamports, Ticks
 
@@ -128,10 +129,11 @@ def lookup_tables(world: World, assembly: Assembly) -> dict[str, int]:
 
 
 def chain_residual(world: World) -> dict[str, int]:
-    """Return lamports and token atoms that appeared or vanished since genesis; both must be 0."""
+    """Return lamports, token atoms and USDC that appeared or vanished since genesis; all must be 0."""
     return {
         "lamports": residual_lamports(world.chain, world.genesis_lamports),
         "tokens": residual_tokens(world.chain, world.mint),
+        "usdc": residual_tokens(world.chain, USDC_MINT),
     }
 
 

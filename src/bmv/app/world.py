@@ -12,8 +12,13 @@ from solders.pubkey import Pubkey
 from bmv.app.assembly import Outside
 from bmv.model import MarketSpec
 from bmv.ports import Clock
+from bmv.sandbox import jupiter_program
 from bmv.sandbox.chain import Chain
+from bmv.sandbox.dollar_genesis import Purse, found_dollars
 from bmv.sandbox.faults import Faults
+from bmv.sandbox.jupiter_front import PATH as SWAP_PATH
+from bmv.sandbox.jupiter_front import JupiterFront
+from bmv.sandbox.jupiter_program import JupiterProgram
 from bmv.sandbox.market_genesis import (
     BOOK_SIDE_SIZE,
     EVENT_CAPACITY,
@@ -23,6 +28,7 @@ from bmv.sandbox.market_genesis import (
     engine_keypairs,
     found_market,
     lots_for,
+    seeded_keypair,
 )
 from bmv.sandbox.openbook import program as openbook
 from bmv.sandbox.people.crowd import Crowd, CrowdOptions, crowd_holders
@@ -59,6 +65,7 @@ class WorldOptions:
     book_side_size: int = BOOK_SIDE_SIZE
     event_capacity: int = EVENT_CAPACITY
     crowd: CrowdOptions = field(default_factory=CrowdOptions)
+    purse: Purse = field(default_factory=Purse)
 
 
 class World:
@@ -71,15 +78,18 @@ class World:
         self.sol_usd = _sol_usd(options, start_ms)
         price = self.reference.price_at(start_ms)
         self.keypairs = engine_keypairs(options.seed, options.wallets)
+        self.treasury = seeded_keypair(options.seed, "treasury", 0)
         self.genesis = _genesis(options, price, self.keypairs)
         self.chain = Chain(
             start_ms=start_ms, slot_ms=SLOT_MS, seed=options.seed, now=lambda: int(clock.now())
         )
         self.chain.programs[OPENBOOK] = openbook.process
+        self.chain.programs[jupiter_program.PROGRAM_ID] = JupiterProgram(self.sol_usd.price_at).process
         self.faults = Faults.load(options.faults, options.seed)
         self.faults.elapsed_s = lambda: (int(clock.now()) - start_ms) / 1000
         self.publisher = Publisher(self.chain, self.sol_usd, self.faults, start_ms=start_ms)
-        self.chain.genesis(self.genesis.accounts | self.publisher.accounts(start_ms))
+        dollars = found_dollars(options.seed, bytes(self.treasury.pubkey()), options.purse)
+        self.chain.genesis(self.genesis.accounts | dollars | self.publisher.accounts(start_ms))
         self.genesis_lamports = self.chain.total_lamports()
         self.crowd = Crowd(
             self.chain,
@@ -90,8 +100,9 @@ class World:
             options=options.crowd,
         )
         notify = SLOT_MS if idle_slots_told else QUIET_SLOT_NOTIFY_MS
-        prices = PriceFront(self.chain, self.sol_usd, self.faults)
-        self.server = SandboxServer(self.chain, self.faults, prices.routes, slot_notify_ms=notify)
+        swaps = JupiterFront(self.chain, self.sol_usd, self.faults, options.seed)
+        gets = PriceFront(self.chain, self.sol_usd, self.faults).routes | {SWAP_PATH: swaps.answer}
+        self.server = SandboxServer(self.chain, self.faults, gets, slot_notify_ms=notify)
         self._driver: asyncio.Task[None] | None = None
 
     @property

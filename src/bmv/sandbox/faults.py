@@ -38,6 +38,12 @@ RATES = {
     "price_unreachable": "per request to a price service: 503 with HTML",
     "price_rate_limited": "per request: 429",
     "price_garbled": "per request: 200 with an answer that is cut off, or HTML",
+    "jupiter_unreachable": "per swap asked for: 503 with HTML",
+    "jupiter_rate_limited": "per swap asked for: 429",
+    "jupiter_garbled": "per swap asked for: 200 with an answer that is cut off, or HTML",
+    "jupiter_no_route": "per swap asked for: 400, there is no route",
+    "jupiter_stale": "per swap asked for: quoted at a price that is gone",
+    "jupiter_hostile": "per swap asked for: one thing in the answer would cost money",
     "price_off": "per request: a price ten percent too high",
 }
 LAG_SLOTS_RANGE = (1, 16)

@@ -190,7 +190,7 @@ def _found_accounts(
         accounts[key] = Account(rent_exempt_lamports(size), bytes(size), OPENBOOK)
     for vault_mint, role in ((mint, "base vault"), (spl_token.NATIVE_MINT, "quote vault")):
         vault = _key(seed, role)
-        accounts[vault] = _token_account(vault_mint, signer, 0)
+        accounts[vault] = token_account(vault_mint, signer, 0)
         keys.append(vault)
     known = {mint: accounts[mint], **infrastructure(())}
     refs = [AccountRef(key, accounts[key], False, True) for key in keys]
@@ -211,7 +211,7 @@ def _vault_signer(market: bytes) -> tuple[int, bytes]:
     raise AssertionError("256 nonces without an address off the curve: chance 2 ** -256")
 
 
-def _token_account(mint: bytes, owner: bytes, amount: int) -> Account:
+def token_account(mint: bytes, owner: bytes, amount: int) -> Account:
     """Return an initialized token account; a wrapped one holds its amount in lamports beside the rent."""
     native = mint == spl_token.NATIVE_MINT
     rent = rent_exempt_lamports(spl_token.ACCOUNT.size)
@@ -225,9 +225,9 @@ def _token_account(mint: bytes, owner: bytes, amount: int) -> Account:
 def _endow(accounts: dict[bytes, Account], holder: Holder, mint: bytes, market: bytes) -> None:
     if holder.lamports:
         accounts[holder.wallet] = Account(holder.lamports)
-    accounts[ata_program.address(holder.wallet, mint)] = _token_account(mint, holder.wallet, holder.atoms)
+    accounts[ata_program.address(holder.wallet, mint)] = token_account(mint, holder.wallet, holder.atoms)
     if holder.wrapped:
-        wrapped = _token_account(spl_token.NATIVE_MINT, holder.wallet, holder.wrapped)
+        wrapped = token_account(spl_token.NATIVE_MINT, holder.wallet, holder.wrapped)
         accounts[ata_program.address(holder.wallet, spl_token.NATIVE_MINT)] = wrapped
     if holder.trades:
         key = bytes(open_orders_address(Pubkey(holder.wallet), Pubkey(market)))
