@@ -129,11 +129,10 @@ def lookup_tables(world: World, assembly: Assembly) -> dict[str, int]:
 
 
 def chain_residual(world: World) -> dict[str, int]:
-    """Return lamports, token atoms and USDC that appeared or vanished since genesis; all must be 0."""
+    """Return lamports, and atoms of token and USDC, that came or went since genesis; all must be 0."""
     return {
         "lamports": residual_lamports(world.chain, world.genesis_lamports),
-        "tokens": residual_tokens(world.chain, world.mint),
-        "usdc": residual_tokens(world.chain, USDC_MINT),
+        "tokens": sum(abs(residual_tokens(world.chain, mint)) for mint in (world.mint, USDC_MINT)),
     }
 
 
