@@ -16,7 +16,7 @@ from bmv.events import BundleResolved, Execute, FeedLost, Prepare, Report, Tick
 from bmv.model import Outcome, Side, WalletView
 from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Slot, Ticks
 from tests.core.belongings import SOL, START, settings, wallet
-from tests.core.test_quoting import STEADY, Desk, P, quoting
+from tests.core.desk import STEADY, Desk, P, quoting
 
 
 def steady(**keys: object) -> Settings:

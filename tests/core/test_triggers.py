@@ -8,7 +8,7 @@ from bmv.events import MarketSeen
 from bmv.model import TOUCH, ForeignBook, Quote, Rival, Side
 from bmv.units import BaseLots, Millis, Slot, Ticks
 from tests.core.belongings import order, quote, settings, wallet
-from tests.core.test_quoting import MINUTE, STEADY, Desk, P, quoting
+from tests.core.desk import MINUTE, STEADY, Desk, P, quoting
 
 STILL = settings(REF_NOTIONAL_SOL="0.001", PRICE_MAX_AGE="30d", ORDERS_PER_WALLET=16)
 
