@@ -19,7 +19,8 @@ import aiohttp
 import orjson
 from solders.pubkey import Pubkey
 
-from bmv.chain.http import Endpoint, Patience, exchange, rpc_result
+from bmv.chain.http import Answer, Endpoint, Patience, exchange, rpc_result
+from bmv.chain.payload import Payloads, set_aside
 from bmv.chain.shape import exactly, natural, read_shape, slot_of, text
 from bmv.chain.transaction import signature
 from bmv.errors import OutsideError, Stale
@@ -27,7 +28,6 @@ from bmv.units import BlockHeight, Lamports, Slot
 
 ACCOUNTS_PER_CALL = 100
 STATUSES_PER_CALL = 256
-REMEMBERED_ACCOUNTS = 512
 
 Commitment = Literal["processed", "confirmed", "finalized"]
 T = TypeVar("T")
@@ -123,7 +123,7 @@ class Rpc:
         self._patience = Patience(rng, attempts, timeout_s, on_error)
         self._once = Patience(rng, 1, timeout_s, on_error)
         self._ids = itertools.count(1)
-        self._last_data: dict[Pubkey, tuple[str, bytes]] = {}
+        self._payloads = Payloads()
 
     async def latest_blockhash(self, commitment: Commitment = "confirmed") -> Blockhash:
         """Read the newest blockhash of a commitment."""
@@ -171,34 +171,24 @@ class Rpc:
         if min_slot is not None:
             options["minContextSlot"] = int(min_slot)
 
-        def parse(result: Any) -> AccountsAt:
+        def parse(result: Any, texts: Sequence[str]) -> AccountsAt:
             at = slot_of(result)
             if min_slot is not None and at < min_slot:
                 raise Stale(self._endpoint.where, f"answered from slot {at}, before {min_slot}")
             values = exactly(len(keys), result["value"])
-            return AccountsAt(at, [self._image(key, value) for key, value in zip(keys, values, strict=True)])
+            pairs = zip(keys, values, strict=True)
+            return AccountsAt(at, [self._image(key, value, texts) for key, value in pairs])
 
-        return await self._read("getMultipleAccounts", [[str(key) for key in keys], options], parse)
+        return await self._read_images("getMultipleAccounts", [[str(key) for key in keys], options], parse)
 
-    def _image(self, key: Pubkey, value: Any) -> AccountImage | None:
+    def _image(self, key: Pubkey, value: Any, texts: Sequence[str]) -> AccountImage | None:
         if value is None or natural(value["lamports"]) == 0:
             return None
         coded, encoding = value["data"]
         if encoding != "base64":
             raise ValueError("data in another encoding")
-        data = self._decoded(key, coded)
+        data = self._payloads.data(key, coded, texts)
         return AccountImage(Lamports(value["lamports"]), Pubkey.from_string(value["owner"]), data)
-
-    def _decoded(self, key: Pubkey, coded: str) -> bytes:
-        """Decode base64, or return the last bytes where the text is the same: most accounts rest."""
-        known = self._last_data.get(key)
-        if known is not None and known[0] == coded:
-            return known[1]
-        if len(self._last_data) >= REMEMBERED_ACCOUNTS:
-            self._last_data.clear()
-        data = base64.b64decode(coded, validate=True)
-        self._last_data[key] = (coded, data)
-        return data
 
     async def program_accounts(
         self, program: Pubkey, *, at: int, sample: bytes
@@ -210,12 +200,12 @@ class Rpc:
         matching = {"memcmp": {"offset": at, "bytes": _base64(sample), "encoding": "base64"}}
         options = {"encoding": "base64", "commitment": "confirmed", "filters": [matching]}
 
-        def parse(result: Any) -> list[tuple[Pubkey, AccountImage]]:
+        def parse(result: Any, texts: Sequence[str]) -> list[tuple[Pubkey, AccountImage]]:
             found = [(Pubkey.from_string(one["pubkey"]), one["account"]) for one in result]
-            images = [(key, self._image(key, account)) for key, account in found]
+            images = [(key, self._image(key, account, texts)) for key, account in found]
             return [(key, image) for key, image in images if image is not None]
 
-        return await self._read("getProgramAccounts", [str(program), options], parse)
+        return await self._read_images("getProgramAccounts", [str(program), options], parse)
 
     async def signature_statuses(self, signatures: Sequence[str], search_history: bool = False) -> StatusesAt:
         """Ask what became of signatures, 256 a call; the oldest answer's slot counts."""
@@ -299,11 +289,28 @@ class Rpc:
     async def _read(self, method: str, params: list[Any], parse: Callable[[Any], T]) -> T:
         return await self._patience.read(lambda timeout_s: self._call(method, params, parse, timeout_s))
 
+    async def _read_images(
+        self, method: str, params: list[Any], parse: Callable[[Any, Sequence[str]], T]
+    ) -> T:
+        """Read as ``_read`` does what holds account data; ``parse`` also gets what was set aside."""
+
+        async def attempt(timeout_s: float) -> T:
+            answer, request_id = await self._ask(method, params, timeout_s)
+            body, texts = set_aside(answer.body) if answer.status == 200 else (answer.body, list[str]())
+            result = rpc_result(self._endpoint, Answer(answer.status, answer.headers, body), request_id)
+            return read_shape(self._endpoint, method, result, lambda value: parse(value, texts))
+
+        return await self._patience.read(attempt)
+
     async def _call(self, method: str, params: list[Any], parse: Callable[[Any], T], timeout_s: float) -> T:
+        answer, request_id = await self._ask(method, params, timeout_s)
+        return read_shape(self._endpoint, method, rpc_result(self._endpoint, answer, request_id), parse)
+
+    async def _ask(self, method: str, params: list[Any], timeout_s: float) -> tuple[Answer, int]:
         request_id = next(self._ids)
         request = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
         answer = await exchange(self._session, self._endpoint, timeout_s, body=orjson.dumps(request))
-        return read_shape(self._endpoint, method, rpc_result(self._endpoint, answer, request_id), parse)
+        return answer, request_id
 
 
 def _base64(raw: bytes) -> str:
