@@ -17,10 +17,9 @@ import orjson
 from bmv.chain.rpc import Blockhash
 from bmv.config import Settings
 from bmv.events import AnyAction, Execute
-from bmv.model import Cancel, Placement, Side
 from bmv.services.dispatch import Dispatcher
-from bmv.units import BaseLots, BlockHeight, Lamports, Millis, Slot, Ticks
-from tests.bench.bundles import ASKS, BIDS, SPEC, Swarm, ours
+from bmv.units import BlockHeight, Millis, Slot
+from tests.bench.bundles import SPEC, Swarm, change, ours, replacing_all
 
 BUNDLES, WALLETS_PER_BUNDLE = 80, 2
 ROUNDS = 10
@@ -45,17 +44,6 @@ class Node:
     async def latest_blockhash(self, _: str) -> Blockhash:
         """Return it."""
         return Blockhash("1" * 32, BlockHeight(1_000), Slot(1))
-
-
-def change(ticket: int, wallet: int) -> Execute:
-    """Replace every order of a wallet."""
-    sides = [Side.BID] * BIDS + [Side.ASK] * ASKS
-    cancels = tuple(Cancel(wallet, side, Ticks(9), 9 << 64 | n, n + 1) for n, side in enumerate(sides))
-    places = tuple(
-        Placement(wallet, side, n, Ticks(ticket + n + 1), BaseLots(1_000), n + 1)
-        for n, side in enumerate(sides)
-    )
-    return Execute(ticket, wallet, cancels, places)
 
 
 Turn = tuple[float, float]
@@ -100,14 +88,15 @@ def run() -> dict[str, object]:
     for round_number in range(ROUNDS):
         wallets = [number % len(swarm.wallets) for number in range(BUNDLES * WALLETS_PER_BUNDLE)]
         actions: list[AnyAction] = [
-            change(round_number * 1_000 + n, wallet) for n, wallet in enumerate(wallets)
+            change(ticket, wallet, ticket + 1)
+            for ticket, wallet in enumerate(wallets, start=round_number * 1_000)
         ]
         gaps, sent = asyncio.run(turns(swarm, actions))
         if sent != BUNDLES:
             raise AssertionError(f"{sent} bundles instead of {BUNDLES}")
         best = min(best or gaps, gaps, key=max)
     began = time.perf_counter()
-    ours(swarm, int(Lamports(5_000)))
+    ours(swarm, replacing_all(5_000))
     at_one_go = time.perf_counter() - began
     passed, worked = (sorted(values) for values in zip(*best, strict=True))
     percentile = len(best) * 99 // 100

@@ -10,7 +10,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
-from bmv.chain.message import TemplateCache
+from bmv.chain.message import AddressTable, Piece, Shape, TemplateCache, split
 from bmv.chain.transaction import (
     MAX_TRANSACTION_BYTES,
     Room,
@@ -31,9 +31,20 @@ BLOCKHASH = RNG.randbytes(32)
 TIP = (TIP_ACCOUNT, Lamports(5000))
 
 
-def order(size: int = 100, *signers: Pubkey) -> Instruction:
-    """Some instruction with ``size`` bytes of data."""
-    return Instruction(PROGRAM, bytes(size), [AccountMeta(key, True, True) for key in signers or (PAYER,)])
+READ = [Pubkey.from_bytes(RNG.randbytes(32)) for _ in range(6)]
+TABLES = [AddressTable(bytes(TIP_ACCOUNT), [bytes(key) for key in READ[:4]])]
+
+
+def order(size: int = 100, *signers: Pubkey, read: int = 0) -> Piece:
+    """Some instruction with ``size`` bytes of data, which also reads accounts."""
+    metas = [AccountMeta(key, True, True) for key in signers or (PAYER,)]
+    metas += [AccountMeta(key, False, place % 2 == 0) for place, key in enumerate(READ[:read])]
+    return split(Instruction(PROGRAM, bytes(size), metas))
+
+
+def shapes_of(asked: list[Piece]) -> list[Shape]:
+    """Return the shapes alone."""
+    return [shape for shape, _ in asked]
 
 
 def test_the_compute_limit_comes_first_and_the_tip_last() -> None:
@@ -60,40 +71,50 @@ def test_a_cached_template_changes_nothing_but_the_time_it_takes() -> None:
     templates = TemplateCache()
     for seed in range(5):
         rng = random.Random(seed)
-        asked = [Instruction(PROGRAM, rng.randbytes(60), [AccountMeta(OTHER, False, True)])]
+        asked = [split(Instruction(PROGRAM, rng.randbytes(60), [AccountMeta(OTHER, False, True)]))]
         plain = build_transaction(PAYER, asked, seed, TIP, BLOCKHASH)
         assert build_transaction(PAYER, asked, seed, TIP, BLOCKHASH, templates=templates) == plain
     assert len(templates) == 1
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 200), st.integers(1, 3)), max_size=8), st.booleans())
+@given(
+    st.lists(st.tuples(st.integers(0, 200), st.integers(1, 3), st.integers(0, 6)), max_size=8),
+    st.booleans(),
+    st.booleans(),
+)
 def test_the_measured_size_is_the_size_of_the_signed_transaction(
-    shapes: list[tuple[int, int]], tipped: bool
+    shapes: list[tuple[int, int, int]], tipped: bool, looked_up: bool
 ) -> None:
-    asked = [order(size, *(wallet.pubkey() for wallet in WALLETS[:count])) for size, count in shapes]
-    tip = TIP if tipped else None
-    over = Room(PAYER).over(asked, tip)
+    asked = [
+        order(size, *(wallet.pubkey() for wallet in WALLETS[:count]), read=read)
+        for size, count, read in shapes
+    ]
+    tip, tables = TIP if tipped else None, TABLES if looked_up else []
+    room, half = Room(PAYER, tables), len(asked) // 2
+    for shape in shapes_of(asked[:half]):
+        room.add(shape)
+    over = room.over(shapes_of(asked[half:]), tip)
     size = MAX_TRANSACTION_BYTES + over
     if over <= 0:
-        assert len(sign(build_transaction(PAYER, asked, 1, tip, BLOCKHASH), SIGNER)) == size
+        assert len(sign(build_transaction(PAYER, asked, 1, tip, BLOCKHASH, tables=tables), SIGNER)) == size
     else:
         assert size > MAX_TRANSACTION_BYTES
         with pytest.raises(ValueError, match="at most 1232"):
-            build_transaction(PAYER, asked, 1, tip, BLOCKHASH)
+            build_transaction(PAYER, asked, 1, tip, BLOCKHASH, tables=tables)
 
 
 def test_the_last_byte_that_fits_is_1232() -> None:
-    room = 200 - Room(PAYER).over([order(200)], TIP)
-    assert Room(PAYER).over([order(room)], TIP) == 0
-    assert Room(PAYER).over([order(room + 1)], TIP) == 1
+    room = 200 - Room(PAYER).over(shapes_of([order(200)]), TIP)
+    assert Room(PAYER).over(shapes_of([order(room)]), TIP) == 0
+    assert Room(PAYER).over(shapes_of([order(room + 1)]), TIP) == 1
     assert len(sign(build_transaction(PAYER, [order(room)], 1, TIP, BLOCKHASH), SIGNER)) == 1232
 
 
 def test_more_than_64_instructions_do_not_fit() -> None:
     asked = [order(0)] * 63
-    assert Room(PAYER).over(asked) <= 0
-    assert Room(PAYER).over(asked, TIP) > 0
+    assert Room(PAYER).over(shapes_of(asked)) <= 0
+    assert Room(PAYER).over(shapes_of(asked), TIP) > 0
     with pytest.raises(ValueError, match="at most 64"):
         build_transaction(PAYER, asked, 1, TIP, BLOCKHASH)
 

@@ -26,7 +26,6 @@ from bmv.services.accounts import WalletAccounts, market_keys
 from bmv.services.building import (
     CRANK_EVENTS,
     CRANK_FILLS,
-    ORDER_BYTES,
     Run,
     Step,
     Work,
@@ -49,6 +48,7 @@ from bmv.services.packing import (
 from bmv.units import BaseLots, Lamports, Ticks
 from bmv.venue.openbook_v1.addresses import OPENBOOK_V1
 from bmv.venue.openbook_v1.codec import QueueEvent, decode_market
+from bmv.venue.openbook_v1.instructions import ORDER_BYTES
 from bmv.venue.token import TOKEN_PROGRAM
 from tests.services.living_world import START_MS, StillClock, accounts_of, image
 
@@ -98,7 +98,7 @@ def wire(bundle: BundleDraft) -> list[bytes]:
         sign(
             build_transaction(
                 draft.payer,
-                draft.instructions,
+                draft.pieces,
                 draft.units,
                 TIP if draft is bundle.drafts[-1] else None,
                 bytes(32),
@@ -142,7 +142,7 @@ def flat(work: Sequence[Work]) -> list[Step]:
         rest: Run | None = one if isinstance(one, Run) else None
         steps += [] if isinstance(one, Run) else [one]
         while rest is not None:
-            steps.append(rest.first(8))
+            steps.append(rest.part(0, 8))
             rest = rest.after(8)
     return steps
 
@@ -330,7 +330,7 @@ def sizes(bundle: BundleDraft) -> list[int]:
     messages = [
         build_transaction(
             draft.payer,
-            draft.instructions,
+            draft.pieces,
             draft.units,
             TIP if draft is bundle.drafts[-1] else None,
             bytes(32),

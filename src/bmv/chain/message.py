@@ -15,7 +15,7 @@ Layout (Solana message format, v0; ``short`` is a compact-u16 length)::
     | short n, n x (table key 32 B, short w, w indexes to write, short r, r indexes to read)
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from solders.instruction import Instruction
@@ -33,6 +33,10 @@ _LookedUp = tuple["AddressTable", list[bytes], list[bytes]]
 
 Shape = bytes
 """Program key, u64 count, metas of (key, is_signer, is_writable), u64 data length, as solders serialises."""
+Piece = tuple[Shape, bytes]
+"""An instruction, cut into its shape and its data."""
+LENGTH_BYTES = 8
+"""Of the data length that ends a shape; what stands before it says which accounts are named, and how."""
 
 
 def short_length(value: int) -> bytes:
@@ -44,26 +48,38 @@ def short_length(value: int) -> bytes:
     return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
 
 
-def split(instruction: Instruction) -> tuple[Shape, bytes]:
+def split(instruction: Instruction) -> Piece:
     """Cut one instruction into its shape and its data."""
     raw = bytes(instruction)
     data_at = _METAS_AT + _META_BYTES * int.from_bytes(raw[32:_METAS_AT], "little") + 8
     return raw[:data_at], raw[data_at:]
 
 
+def joined(piece: Piece) -> Instruction:
+    """Put an instruction together again."""
+    return Instruction.from_bytes(b"".join(piece))
+
+
+@lru_cache(maxsize=4096)
+def invoked_size(shape: Shape) -> int:
+    """Return the bytes that an instruction of this shape takes in a message, its keys not counted."""
+    accounts = (len(shape) - _METAS_AT - LENGTH_BYTES) // _META_BYTES
+    data = int.from_bytes(shape[-LENGTH_BYTES:], "little")
+    return 1 + len(short_length(accounts)) + accounts + len(short_length(data)) + data
+
+
 @lru_cache(maxsize=4096)
 def _read_shape(
     shape: Shape,
-) -> tuple[bytes, tuple[bytes, ...], tuple[tuple[bytes, int], ...], int, int]:
-    """Return program, account keys, what is asked of each, length of the data, and bytes in a message."""
-    metas_end = len(shape) - 8
+) -> tuple[bytes, tuple[bytes, ...], tuple[tuple[bytes, int], ...], int]:
+    """Return program, account keys, what is asked of each, and the length of the data."""
+    metas_end = len(shape) - LENGTH_BYTES
     asked = tuple(
         (shape[at : at + 32], shape[at + 32] << 1 | shape[at + 33])
         for at in range(_METAS_AT, metas_end, _META_BYTES)
     )
     data_length = int.from_bytes(shape[metas_end:], "little")
-    size = 1 + len(short_length(len(asked))) + len(asked) + len(short_length(data_length)) + data_length
-    return shape[:32], tuple(key for key, _ in asked), asked, data_length, size
+    return shape[:32], tuple(key for key, _ in asked), asked, data_length
 
 
 class AddressTable:
@@ -91,34 +107,21 @@ NO_TABLES: tuple[AddressTable, ...] = ()
 class KeyRoles:
     """The union of what a group of instructions asks of each account; grows one shape at a time."""
 
-    __slots__ = ("_invoked", "_payer", "_roles", "_size")
+    __slots__ = ("_invoked", "_payer", "_roles")
 
     def __init__(self, payer: bytes) -> None:
         self._payer = payer
         self._roles = {payer: _SIGNER | _WRITABLE}
         self._invoked: list[tuple[bytes, Sequence[bytes], int]] = []
-        self._size = 0
-
-    def copy(self) -> "KeyRoles":
-        """Return another one that begins with the same instructions."""
-        same = KeyRoles(self._payer)
-        same._roles, same._invoked, same._size = self._roles.copy(), self._invoked.copy(), self._size
-        return same
 
     def add(self, shape: Shape) -> None:
         """Take in the accounts of one more instruction."""
-        program, keys, asked, data_length, size = _read_shape(shape)
+        program, keys, asked, data_length = _read_shape(shape)
         roles = self._roles
         roles.setdefault(program, 0)
         for key, role in asked:
             roles[key] = roles.get(key, 0) | role
         self._invoked.append((program, keys, data_length))
-        self._size += size
-
-    @property
-    def instructions(self) -> int:
-        """Count the instructions."""
-        return len(self._invoked)
 
     @property
     def signers(self) -> int:
@@ -130,8 +133,8 @@ class KeyRoles:
         """Count the accounts these instructions name."""
         return len(self._roles)
 
-    def message_size(self, tables: Sequence[AddressTable] = NO_TABLES) -> int:
-        """Return the size in bytes of the message these instructions compile to."""
+    def fixed_size(self, tables: Sequence[AddressTable] = NO_TABLES) -> int:
+        """Return the bytes of a message with these accounts that do not depend on the instructions."""
         keys = len(self._roles)
         lookups = 1
         if tables:
@@ -145,8 +148,7 @@ class KeyRoles:
                     lookups += 32 + lengths + len(here)
                     keys -= len(here)
                     free = [key for key in free if key not in table.index]
-        size = 4 + len(short_length(keys)) + 32 * keys + 32 + len(short_length(len(self._invoked)))
-        return size + self._size + lookups
+        return 4 + len(short_length(keys)) + 32 * keys + 32 + lookups
 
     def compile(self, tables: Sequence[AddressTable] = NO_TABLES) -> tuple[bytes, list[bytes], bytes]:
         """Return the message up to the blockhash, what stands before each instruction's data, and its end."""
@@ -203,7 +205,7 @@ class MessageTemplate:
     Raises ValueError for more than 256 distinct accounts.
     """
 
-    __slots__ = ("_data_lengths", "_parts", "size")
+    __slots__ = ("_data_lengths", "_parts")
 
     def __init__(
         self, payer: Pubkey | bytes, shapes: Sequence[Shape], tables: Sequence[AddressTable] = NO_TABLES
@@ -216,8 +218,7 @@ class MessageTemplate:
         for before in before_data:
             parts += (before, b"")
         self._parts = [*parts, lookups]
-        self._data_lengths = [int.from_bytes(shape[-8:], "little") for shape in shapes]
-        self.size = roles.message_size(tables)
+        self._data_lengths = [int.from_bytes(shape[-LENGTH_BYTES:], "little") for shape in shapes]
 
     def render(self, blockhash: bytes, datas: Sequence[bytes]) -> bytes:
         """Return the message for this blockhash (32 bytes) and these data, one per instruction.
@@ -262,12 +263,11 @@ class TemplateCache:
 
 def compile_message(
     payer: Pubkey,
-    instructions: Iterable[Instruction],
+    pieces: Sequence[Piece],
     blockhash: bytes,
     tables: Sequence[AddressTable] = NO_TABLES,
 ) -> bytes:
     """Compile a v0 message; ValueError for more than 256 accounts."""
-    pieces = [split(instruction) for instruction in instructions]
     template = MessageTemplate(payer, [shape for shape, _ in pieces], tables)
     return template.render(blockhash, [data for _, data in pieces])
 

@@ -11,16 +11,19 @@ from functools import lru_cache
 from itertools import islice
 from typing import Protocol
 
-from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from bmv.chain.message import (
+    LENGTH_BYTES,
     NO_TABLES,
     AddressTable,
     KeyRoles,
+    Piece,
+    Shape,
     TemplateCache,
     compile_message,
+    invoked_size,
     message_signers,
     short_length,
     split,
@@ -46,49 +49,72 @@ class MessageSigner(Protocol):
         ...
 
 
-def framed(
-    payer: Pubkey, instructions: Sequence[Instruction], compute_limit: int, tip: Tip | None
-) -> list[Instruction]:
+def framed(payer: Pubkey, pieces: Sequence[Piece], compute_limit: int, tip: Tip | None) -> list[Piece]:
     """Put the compute limit (units) before the instructions and the payer's tip, if any, after them."""
-    tail = [] if tip is None else [transfer(payer, *tip)]
-    return [_compute_limit(compute_limit), *instructions, *tail]
+    tail = [] if tip is None else [_tipping(payer, tip)]
+    return [_compute_limit(compute_limit), *pieces, *tail]
 
 
 @lru_cache(maxsize=1024)
-def _compute_limit(units: int) -> Instruction:
-    return compute_unit_limit(units)
+def _compute_limit(units: int) -> Piece:
+    return split(compute_unit_limit(units))
+
+
+@lru_cache(maxsize=1024)
+def _tipping(payer: Pubkey, tip: Tip) -> Piece:
+    return split(transfer(payer, *tip))
 
 
 class Room:
     """What still fits into a transaction to which instructions are added, its compute limit included."""
 
-    __slots__ = ("_payer", "_roles", "_tables")
+    __slots__ = ("_count", "_footprint", "_named", "_payer", "_size", "_tables")
 
     def __init__(self, payer: Pubkey, tables: Sequence[AddressTable] = NO_TABLES) -> None:
-        self._payer, self._tables = payer, tables
-        self._roles = KeyRoles(bytes(payer))
-        self.add(_compute_limit(0))
+        self._payer, self._tables = payer, tuple(tables)
+        self._named: frozenset[bytes] = frozenset()
+        self._count = self._size = 0
+        self.add(_compute_limit(0)[0])
 
-    def add(self, instruction: Instruction) -> None:
+    def add(self, shape: Shape) -> None:
         """Take up the room of one more instruction."""
-        self._roles.add(split(instruction)[0])
+        names = shape[:-LENGTH_BYTES]
+        if names not in self._named:
+            self._named |= {names}
+            self._footprint = _footprint(self._payer, self._named, self._tables)
+        self._count += 1
+        self._size += invoked_size(shape)
 
-    def over(self, instructions: Sequence[Instruction], tip: Tip | None = None) -> int:
+    def over(self, shapes: Sequence[Shape], tip: Tip | None = None) -> int:
         """Return by how many bytes it would be too large with these and the tip; at most 0 where they fit."""
-        roles = self._roles.copy()
-        for instruction in instructions:
-            roles.add(split(instruction)[0])
-        if tip is not None:
-            roles.add(split(transfer(self._payer, *tip))[0])
-        if roles.instructions > MAX_INSTRUCTIONS or roles.keys > MAX_ACCOUNTS:
+        more = shapes if tip is None else [*shapes, _tipping(self._payer, tip)[0]]
+        named = self._named.union([shape[:-LENGTH_BYTES] for shape in more])
+        same = len(named) == len(self._named)
+        fixed, accounts = self._footprint if same else _footprint(self._payer, named, self._tables)
+        count = self._count + len(more)
+        if count > MAX_INSTRUCTIONS or accounts > MAX_ACCOUNTS:
             return MAX_TRANSACTION_BYTES
-        signed = len(short_length(roles.signers)) + 64 * roles.signers
-        return signed + roles.message_size(self._tables) - MAX_TRANSACTION_BYTES
+        size = fixed + len(short_length(count)) + self._size + sum(map(invoked_size, more))
+        return size - MAX_TRANSACTION_BYTES
+
+
+@lru_cache(maxsize=4096)
+def _footprint(payer: Pubkey, named: frozenset[bytes], tables: tuple[AddressTable, ...]) -> tuple[int, int]:
+    """Return the bytes of a signed transaction that are the same whatever is said to whom, and its accounts.
+
+    ``named`` are the beginnings of shapes. What a wallet sends names the same few sets of accounts over and
+    over: they are counted once.
+    """
+    roles = KeyRoles(bytes(payer))
+    for beginning in sorted(named):
+        roles.add(beginning + bytes(LENGTH_BYTES))
+    signed = len(short_length(roles.signers)) + 64 * roles.signers
+    return signed + roles.fixed_size(tables), roles.keys
 
 
 def build_transaction(
     payer: Pubkey,
-    instructions: Sequence[Instruction],
+    pieces: Sequence[Piece],
     compute_limit: int,
     tip: Tip | None,
     blockhash: bytes,
@@ -99,18 +125,17 @@ def build_transaction(
     """Return the message of one transaction: compute limit (units), instructions, tip.
 
     What ``tables`` hold is named by index; a tip account must be in none of them (it would not count).
-    With ``templates``, a shape seen before costs a copy instead of a compilation; the bytes are the same.
+    With ``templates``, shapes seen before cost a copy instead of a compilation; the bytes are the same.
     Raises ValueError where it would not fit.
     """
-    whole = framed(payer, instructions, compute_limit, tip)
+    whole = framed(payer, pieces, compute_limit, tip)
     if len(whole) > MAX_INSTRUCTIONS:
         raise ValueError(f"{len(whole)} instructions in one transaction; at most {MAX_INSTRUCTIONS}")
     if templates is None:
         message = compile_message(payer, whole, blockhash, tables)
     else:
-        pieces = [split(instruction) for instruction in whole]
-        template = templates.template(payer, [shape for shape, _ in pieces], tables)
-        message = template.render(blockhash, [data for _, data in pieces])
+        template = templates.template(payer, [shape for shape, _ in whole], tables)
+        message = template.render(blockhash, [data for _, data in whole])
     _refuse_oversize(len(message) + 1 + 64 * message[1])
     return message
 

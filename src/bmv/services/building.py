@@ -7,18 +7,20 @@ order that gives its id to a placement of the same change is withdrawn by it, wi
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
+from bmv.chain.message import LENGTH_BYTES, Piece, Shape, joined, split
 from bmv.events import Execute
-from bmv.model import Cancel, MarketSpec, Placement, Side
+from bmv.model import Cancel, MarketSpec, Side
 from bmv.services import compute
 from bmv.services.accounts import WalletAccounts
-from bmv.units import Lamports, notional
+from bmv.units import Lamports
 from bmv.venue.openbook_v1 import instructions as openbook
-from bmv.venue.openbook_v1.instructions import MarketKeys, NewOrder, OrderType, SelfTrade
+from bmv.venue.openbook_v1.instructions import ORDER_BYTES, MarketKeys
 from bmv.venue.openbook_v1.layouts import OPEN_ORDERS_SIZE
 from bmv.venue.openbook_v1.queues import QueueEvent
 from bmv.venue.system import create_account_with_seed, transfer
@@ -26,56 +28,53 @@ from bmv.venue.token import create_associated_token_account, sync_native
 
 PER_INSTRUCTION = 8
 """Client ids, or orders, that one instruction takes."""
-ORDER_BYTES = 54
-"""What one more order adds to the data of an instruction."""
 CRANK_FILLS = 12
 CRANK_OWNERS = 20
 CRANK_EVENTS = 60
-_NO_MATCH_LIMIT = 65_535
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
 class Step:
     """One instruction, who pays and signs for it, and the compute units it may use."""
 
-    payer: Pubkey
-    instruction: Instruction
-    units: int
+    __slots__ = ("payer", "piece", "units")
+
+    def __init__(self, payer: Pubkey, instruction: Instruction | Piece, units: int) -> None:
+        self.payer, self.units = payer, units
+        self.piece = split(instruction) if isinstance(instruction, Instruction) else instruction
+
+    @property
+    def instruction(self) -> Instruction:
+        """Return the instruction as an object."""
+        return joined(self.piece)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """The placements of one side of a change; any number of them, up to eight, can go into an instruction.
 
-    They die after ``valid_until`` (unix seconds).
+    ``names`` is all of the instruction's shape but its data length; ``orders`` are encoded, one by one.
     """
 
-    places: Sequence[Placement]
-    wallet: WalletAccounts
-    market: MarketKeys
-    spec: MarketSpec
-    valid_until: int
+    payer: Pubkey
+    names: bytes
+    orders: Sequence[bytes]
 
-    @property
-    def payer(self) -> Pubkey:
-        """Return who pays and signs."""
-        return self.wallet.owner
+    def shape(self, count: int) -> Shape:
+        """Return the shape of the instruction that places the first ``count``."""
+        length = openbook.REPLACE_BYTES + ORDER_BYTES * count
+        return self.names + length.to_bytes(LENGTH_BYTES, "little")
 
-    def first(self, count: int) -> Step:
-        """Return the instruction that places the first ``count``."""
-        wallet, places = self.wallet, self.places[:count]
-        payer = wallet.quote if places[0].side is Side.BID else wallet.base
-        orders = [_new_order(place, self.spec, self.valid_until) for place in places]
-        instruction = openbook.replace_orders_by_client_ids(
-            self.market, wallet.open_orders, wallet.owner, payer, orders
-        )
-        return Step(wallet.owner, instruction, compute.replaces(len(orders)))
+    def part(self, start: int, count: int) -> Step:
+        """Return the instruction that places ``count`` of them from ``start`` on, or as many as there are."""
+        orders = self.orders[start : start + count]
+        data = openbook.replace_orders_data(orders)
+        return Step(self.payer, (self.shape(len(orders)), data), compute.replaces(len(orders)))
 
     def after(self, count: int) -> "Run | None":
         """Return what is left after the first ``count``; None where nothing is."""
-        left = self.places[count:]
-        return Run(left, self.wallet, self.market, self.spec, self.valid_until) if left else None
+        left = self.orders[count:]
+        return Run(self.payer, self.names, left) if left else None
 
 
 Work = Step | Run
@@ -91,8 +90,17 @@ def change_steps(
     for side in Side:
         places = [place for place in action.places if place.side is side]
         if places:
-            work.append(Run(places, wallet, market, spec, valid_until))
+            orders = openbook.encode_post_only(places, spec.quote_lot_size, valid_until)
+            work.append(Run(wallet.owner, _names(wallet, market, side), orders))
     return work
+
+
+@lru_cache(maxsize=1024)
+def _names(wallet: WalletAccounts, market: MarketKeys, side: Side) -> bytes:
+    """Return the shape, without its data length, of what places a wallet's orders on a side."""
+    payer = wallet.quote if side is Side.BID else wallet.base
+    none = openbook.replace_orders_by_client_ids(market, wallet.open_orders, wallet.owner, payer, ())
+    return split(none)[0][:-LENGTH_BYTES]
 
 
 def events_of(action: Execute) -> int:
@@ -112,20 +120,6 @@ def _cancel_steps(cancels: Sequence[Cancel], wallet: WalletAccounts, market: Mar
                 market, wallet.open_orders, wallet.owner, cancel.side, cancel.order_id
             )
             yield Step(wallet.owner, instruction, compute.cancels(1))
-
-
-def _new_order(place: Placement, spec: MarketSpec, valid_until: int) -> NewOrder:
-    return NewOrder(
-        side=place.side,
-        price=int(place.price),
-        size=int(place.size),
-        max_quote=int(notional(place.price, place.size, spec.quote_lot_size)),
-        self_trade=SelfTrade.ABORT,
-        order_type=OrderType.POST_ONLY,
-        client_id=place.client_id,
-        limit=_NO_MATCH_LIMIT,
-        max_ts=valid_until,
-    )
 
 
 def crank_steps(front: Sequence[QueueEvent], payer: Pubkey, market: MarketKeys) -> list[Step]:

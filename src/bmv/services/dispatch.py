@@ -227,7 +227,7 @@ class Dispatcher:
         messages = [
             build_transaction(
                 draft.payer,
-                draft.instructions,
+                draft.pieces,
                 draft.units,
                 tip if draft is bundle.drafts[-1] else None,
                 blockhash.raw,

@@ -10,14 +10,14 @@ fit there, and the tip always stands beside work.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
-from bmv.chain.message import NO_TABLES, AddressTable
+from bmv.chain.message import NO_TABLES, AddressTable, Piece
 from bmv.chain.transaction import Room, Tip
 from bmv.errors import InvariantBroken
 from bmv.services import compute
-from bmv.services.building import ORDER_BYTES, PER_INSTRUCTION, Run, Step, Work
+from bmv.services.building import PER_INSTRUCTION, Step, Work
+from bmv.venue.openbook_v1.instructions import ORDER_BYTES
 
 MAX_BUNDLE = 5
 MAX_UNITS = 1_400_000
@@ -50,30 +50,28 @@ class Draft:
         self._room = Room(payer, tables)
 
     @property
-    def instructions(self) -> list[Instruction]:
+    def pieces(self) -> list[Piece]:
         """Return what the transaction does, the compute limit and the tip aside."""
-        return [step.instruction for step in self.steps]
+        return [step.piece for step in self.steps]
 
     def take(self, work: Work) -> Work | None:
         """Add as much of it as fits; return what is left."""
         if isinstance(work, Step):
             return None if self._takes(work) else work
-        rest: Run | None = work
-        while rest is not None:
-            count = min(PER_INSTRUCTION, len(rest.places))
-            step = rest.first(count)
-            missing = self._room.over([step.instruction])
+        at, orders = 0, len(work.orders)
+        while at < orders:
+            count = min(PER_INSTRUCTION, orders - at)
+            missing = self._room.over([work.shape(count)])
             if missing > 0:
                 count -= -(-missing // ORDER_BYTES)
-                step = rest.first(max(count, 1))
-            if count < 1 or self.units + step.units > MAX_UNITS:
-                return rest
-            self._add(step)
-            rest = rest.after(count)
+            if count < 1 or self.units + compute.replaces(count) > MAX_UNITS:
+                return work.after(at) if at else work
+            self._add(work.part(at, count))
+            at += count
         return None
 
     def _takes(self, step: Step) -> bool:
-        if self.units + step.units > MAX_UNITS or self._room.over([step.instruction]) > 0:
+        if self.units + step.units > MAX_UNITS or self._room.over([step.piece[0]]) > 0:
             return False
         self._add(step)
         return True
@@ -81,8 +79,7 @@ class Draft:
     def ends_with(self, steps: Sequence[Step], tip: Tip) -> bool:
         """Add the last steps of a bundle if they fit beside its tip; say whether they did."""
         units = self.units + sum(step.units for step in steps)
-        whole = [step.instruction for step in steps]
-        if units > MAX_UNITS or self._room.over(whole, tip) > 0:
+        if units > MAX_UNITS or self._room.over([step.piece[0] for step in steps], tip) > 0:
             return False
         for step in steps:
             self._add(step)
@@ -96,7 +93,7 @@ class Draft:
         return shorter, self.steps[-1]
 
     def _add(self, step: Step) -> None:
-        self._room.add(step.instruction)
+        self._room.add(step.piece[0])
         self.steps.append(step)
         self.units += step.units
 

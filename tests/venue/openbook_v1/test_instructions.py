@@ -4,6 +4,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,8 @@ from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
 from bmv.errors import BadBytes, BadInput
-from bmv.model import Side
+from bmv.model import Placement, Side
+from bmv.units import BaseLots, Ticks
 from bmv.venue.openbook_v1 import bodies, instructions
 from bmv.venue.openbook_v1.bodies import NEVER, encode_body, parse_body
 from bmv.venue.openbook_v1.calls import CRANKS, ROLES, Call, build, parse, parse_parts
@@ -283,6 +285,40 @@ def test_orders_that_cannot_be_sent_are_refused(order: NewOrder) -> None:
     for body in (bodies.PlaceOrder(order), bodies.ReplaceOrder(order), bodies.ReplaceOrders((order,))):
         with pytest.raises(BadInput):
             encode_body(body)
+
+
+placements = st.lists(
+    st.builds(
+        Placement,
+        st.just(0),
+        st.sampled_from(list(Side)),
+        st.just(1),
+        st.integers(1, 2**40).map(Ticks),
+        st.integers(1, 2**20).map(BaseLots),
+        st.integers(0, 2**64 - 1),
+    ),
+    max_size=8,
+)
+
+
+@given(placements, st.integers(1, 8), st.integers(-(2**63), 2**63 - 1))
+def test_post_only_orders_are_those_the_body_encodes_of_values(
+    places: list[Placement], lot: int, max_ts: int
+) -> None:
+    values = [
+        NewOrder(one.side, int(one.price), int(one.size), int(one.price) * int(one.size) * lot, one.client_id)
+        for one in places
+    ]
+    lasting = tuple(msgspec.structs.replace(value, max_ts=max_ts) for value in values)
+    orders = bodies.encode_post_only(places, lot, max_ts)
+    assert bodies.replace_orders_data(orders) == encode_body(bodies.ReplaceOrders(lasting))
+    assert len(bodies.replace_orders_data(orders)) == bodies.REPLACE_BYTES + bodies.ORDER_BYTES * len(places)
+
+
+@pytest.mark.parametrize(("price", "size"), [(0, 1), (1, 0), (2**64, 1), (2**40, 2**40)])
+def test_post_only_orders_that_cannot_be_sent_are_refused(price: int, size: int) -> None:
+    with pytest.raises(BadInput, match="ReplaceOrders"):
+        bodies.encode_post_only([Placement(0, Side.BID, 1, Ticks(price), BaseLots(size), 1)], 1, 1)
 
 
 def test_a_replacing_order_needs_an_expiry() -> None:

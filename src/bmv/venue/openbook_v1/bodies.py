@@ -7,13 +7,14 @@ order that does not cross. Source: ``dex/src/instruction.rs``; docs/layouts.md.
 """
 
 import struct
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import ClassVar, Self
 
 import msgspec
 
 from bmv.errors import BadBytes, BadInput
-from bmv.model import Side
+from bmv.model import Placement, Side
 
 MAX_BATCH = 8
 """The most orders or client ids one instruction takes."""
@@ -25,6 +26,10 @@ _WHAT = "instruction"
 _HEAD = struct.Struct("<BI")
 _SHORT_ORDER = struct.Struct("<IQQQIIQH")
 _ORDER = struct.Struct("<IQQQIIQHq")
+ORDER_BYTES = _ORDER.size
+"""What each order adds to the data of ReplaceOrders."""
+REPLACE_BYTES = _HEAD.size + 8
+"""Of the data of ReplaceOrders without an order."""
 _LOW_WORD = (1 << 64) - 1
 
 
@@ -268,6 +273,32 @@ def encode_body(body: Body) -> bytes:
         return _HEAD.pack(0, body.tag) + body.encode()
     except (struct.error, ValueError) as error:
         raise BadInput(type(body).__name__, body, str(error), _WHAT) from error
+
+
+def encode_post_only(places: Sequence[Placement], quote_lot_size: int, max_ts: int) -> list[bytes]:
+    """Return the orders of one side for ReplaceOrders: post-only, ending where they would meet their own.
+
+    The bytes are those of NewOrder with its defaults. Raises BadInput for a value that does not fit.
+    """
+    abort, post_only = int(SelfTrade.ABORT), int(OrderType.POST_ONLY)
+    pack, orders = _ORDER.pack, []
+    try:
+        for place in places:
+            price, size = int(place.price), int(place.size)
+            cost = price * size * quote_lot_size
+            if not cost:
+                raise ValueError("price and size must be at least 1")
+            terms = int(place.side), price, size, cost, abort, post_only
+            orders.append(pack(*terms, place.client_id, NO_LIMIT, max_ts))
+    except (struct.error, ValueError) as error:
+        raise BadInput(ReplaceOrders.__name__, places, str(error), _WHAT) from error
+    return orders
+
+
+def replace_orders_data(orders: Sequence[bytes]) -> bytes:
+    """Return the data of ReplaceOrders for up to 8 encoded orders; ValueError for more."""
+    _check_batch(len(orders))
+    return b"".join((_HEAD.pack(0, ReplaceOrders.tag), struct.pack("<Q", len(orders)), *orders))
 
 
 def parse_body(data: bytes) -> Body:
