@@ -48,7 +48,7 @@ def test_the_engine_opens_a_table_uses_it_and_counts_its_rent_as_its_own() -> No
             assert set(shared_addresses(it.assembly.market)) < set(table.addresses)
             assert lamports == 6_960 * (128 + table_size(12 + 2 * 3))
             assert served(it.assembly.engine.state) == {0, 1}
-            assert looked_up(it) > 3
+            assert looked_up(it) > 1
             record = it.assembly.engine.record
             assert record.ledger is not None
             assert record.equity_start is not None

@@ -16,11 +16,11 @@ from bmv.chain.oracle import PythOnChain
 from bmv.chain.rpc import Rpc
 from bmv.chain.stream import AccountStream
 from bmv.chain.tickers import SERVICES, Ticker
+from bmv.chain.transaction import WalletSigner
 from bmv.config import Settings
 from bmv.core.capacity import check_levels
 from bmv.core.state import new_state
 from bmv.errors import BadBytes, BadInput, OutsideError
-from bmv.keys.signer import InProcessSigner
 from bmv.model import MarketSpec
 from bmv.observe.journal import Journal
 from bmv.ports import Clock
@@ -82,7 +82,7 @@ async def assemble(
     outside: Outside,
     session: aiohttp.ClientSession,
     market_address: Pubkey,
-    signer: InProcessSigner,
+    signer: WalletSigner,
     settings: Settings,
     *,
     clock: Clock,

@@ -49,6 +49,14 @@ class MessageSigner(Protocol):
         ...
 
 
+class WalletSigner(MessageSigner, Protocol):
+    """A signer that names whom it signs for."""
+
+    def pubkeys(self) -> list[Pubkey]:
+        """Return the wallets that trade, in order."""
+        ...
+
+
 def framed(payer: Pubkey, pieces: Sequence[Piece], compute_limit: int, tip: Tip | None) -> list[Piece]:
     """Put the compute limit (units) before the instructions and the payer's tip, if any, after them."""
     tail = [] if tip is None else [_tipping(payer, tip)]

@@ -160,7 +160,8 @@ class Dispatcher:
             until = self._reader.chain_seconds(self._clock.now()) + age
             steps = change_steps(action, wallet, self._market, self._spec, until)
             return Group(action.ticket, steps, (wallet.open_orders,), events_of(action))
-        return Group(_ticket(action), await self._steps(action))
+        spelled_out = isinstance(action, Prepare | Settle)
+        return Group(_ticket(action), await self._steps(action), spelled_out=spelled_out)
 
     async def _steps(self, action: AnyAction) -> list[Step]:
         if isinstance(action, Settle):

@@ -28,12 +28,16 @@ TablesOf = Callable[[Pubkey], Sequence[AddressTable]]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The work of one ticket; it pushes up to ``events`` events of the accounts ``touched``."""
+    """The work of one ticket; it pushes up to ``events`` events of the accounts ``touched``.
+
+    Where ``spelled_out``, no lookup table is used: it moves value, and a signer does not believe tables.
+    """
 
     ticket: int
     work: Sequence[Work]
     touched: tuple[Pubkey, ...] = ()
     events: int = 0
+    spelled_out: bool = False
 
 
 CrankOf = Callable[[Sequence[Group], Pubkey], Sequence[Step]]
@@ -149,7 +153,7 @@ class Packing:
 
     def add(self, group: Group) -> None:
         """Take in one more group; the bundle before is ended where it has no room for it."""
-        drafts = pack_transactions(group.work, self._tables_of)
+        drafts = pack_transactions(group.work, no_tables if group.spelled_out else self._tables_of)
         if not self._bundles or len(self._bundles[-1].drafts) + len(drafts) >= MAX_BUNDLE:
             self._end_last()
             self._bundles.append(BundleDraft())

@@ -6,6 +6,7 @@ client, whose order and writable marks the program accepts; where the client lea
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 from solders.instruction import AccountMeta, Instruction
@@ -14,6 +15,8 @@ from solders.pubkey import Pubkey
 from bmv.errors import BadBytes
 from bmv.venue.openbook_v1 import bodies
 from bmv.venue.openbook_v1.bodies import Body, encode_body, parse_body
+
+T = TypeVar("T")
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -104,11 +107,17 @@ def parse(instruction: Instruction) -> Call:
 def parse_parts(program: Pubkey, data: bytes, addresses: Sequence[Pubkey]) -> Call:
     """Return the value of an instruction whose accounts are known by address; raise BadBytes for none."""
     body = parse_body(data)
+    named, ahead = by_role(body, addresses)
+    return Call(program, body, named, ahead)
+
+
+def by_role(body: Body, accounts: Sequence[T]) -> tuple[dict[str, T], tuple[T, ...]]:
+    """Return an instruction's accounts by role, and those before a crank's; raise BadBytes for a misfit."""
     roles = ROLES[type(body)]
     fixed = sum(not role.is_optional for role in roles)
-    ahead = max(len(addresses) - fixed, 0) if isinstance(body, CRANKS) else 0
-    given = len(addresses) - ahead
+    ahead = max(len(accounts) - fixed, 0) if isinstance(body, CRANKS) else 0
+    given = len(accounts) - ahead
     if not fixed <= given <= len(roles):
-        raise BadBytes("instruction", f"{len(addresses)} accounts for {type(body).__name__}")
-    named = dict(zip((role.name for role in roles), addresses[ahead:], strict=False))
-    return Call(program, body, named, tuple(addresses[:ahead]))
+        raise BadBytes("instruction", f"{len(accounts)} accounts for {type(body).__name__}")
+    named = dict(zip((role.name for role in roles), accounts[ahead:], strict=False))
+    return named, tuple(accounts[:ahead])
