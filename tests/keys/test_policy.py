@@ -1,6 +1,7 @@
 """Everything the engine sends is signed; nothing else is."""
 
 import functools
+import hashlib
 import random
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -22,12 +23,12 @@ from bmv.keys.decoded import decode_message
 from bmv.keys.grounds import MAX_MINTS, Grounds
 from bmv.keys.policy import GuardedSigner, Limits, Policy, Unlawful
 from bmv.keys.signer import InProcessSigner
-from bmv.keys.swaps import JUPITER
 from bmv.model import Side
 from bmv.sandbox.clock import LoopClock
 from bmv.services.accounts import WalletAccounts
 from bmv.units import LAMPORTS_PER_SOL, Lamports, Slot
 from bmv.venue import lookup_table, system, token
+from bmv.venue.jupiter import EVENT_AUTHORITY, JUPITER, USDC
 from bmv.venue.openbook_v1 import instructions as openbook
 from bmv.venue.openbook_v1.instructions import MarketKeys, NewOrder, OrderType
 from bmv.venue.openbook_v1.layouts import OPEN_ORDERS_SIZE
@@ -37,7 +38,6 @@ from tests.services.living_world import living, virtually
 KEYS = [Keypair.from_seed(bytes([number] * 32)) for number in range(1, 4)]
 FIRST, SECOND, TREASURY = (keypair.pubkey() for keypair in KEYS)
 STRANGER = Keypair.from_seed(bytes([99] * 32)).pubkey()
-USDC = Pubkey.from_string("EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v")
 
 
 def market_of(first: int) -> MarketKeys:
@@ -104,10 +104,11 @@ def swap(
     fee: int = 0,
     more: Sequence[Pubkey] = (),
 ) -> Instruction:
-    named = [token.TOKEN_PROGRAM, TREASURY, source, destination, receiver, USDC, JUPITER, STRANGER, JUPITER]
-    metas = [AccountMeta(one, one == TREASURY, one in (source, destination)) for one in [*named, *more]]
-    plan = bytes.fromhex("e517cb977ae3ad2a") + b"\1\0\0\0\x07d\0\1"
-    return Instruction(JUPITER, plan + struct.pack("<QQHB", spends, 17, slippage, fee), metas)
+    mints = [token.WRAPPED_SOL, USDC, token.TOKEN_PROGRAM, token.TOKEN_PROGRAM]
+    named = [TREASURY, source, destination, *mints, receiver, EVENT_AUTHORITY, JUPITER, STRANGER, *more]
+    metas = [AccountMeta(one, one == TREASURY, one in (source, destination)) for one in named]
+    head = hashlib.sha256(b"global:route_v2").digest()[:8]
+    return Instruction(JUPITER, head + struct.pack("<QQHHHI", spends, 17, slippage, fee, 0, 0), metas)
 
 
 def of_token(data: bytes, *accounts: Pubkey) -> Instruction:
@@ -250,7 +251,7 @@ def test_nobody_gets_anything_through_a_lookup_table() -> None:
     ]:
         with pytest.raises(Unlawful, match="lookup table"):
             policy().approve([looked_up(instruction, hidden=[account])])
-    for account in (swap().accounts[2].pubkey, swap().accounts[3].pubkey):
+    for account in (TREASURY_SOL, TREASURY_USDC):
         with pytest.raises(Unlawful, match="lookup table"):
             policy().approve([looked_up(swap(), hidden=[account], payer=TREASURY)])
 

@@ -18,8 +18,8 @@ from solders.pubkey import Pubkey
 from bmv.errors import BadBytes
 from bmv.keys.decoded import Instruction, Message
 from bmv.keys.grounds import Grounds
-from bmv.keys.swaps import JUPITER, Swap, read_swap
 from bmv.units import Lamports
+from bmv.venue.jupiter import JUPITER, Route, decode_route, swap_receivers
 from bmv.venue.lookup_table import LOOKUP_TABLE_PROGRAM
 from bmv.venue.openbook_v1 import bodies
 from bmv.venue.openbook_v1.bodies import OrderType, parse_body
@@ -48,12 +48,12 @@ class NotLawful(Exception):
 
 @dataclass(slots=True)
 class Effect:
-    """What a message does: lamports that leave, whether it is a way out and nothing else, what it swaps."""
+    """What a message does: lamports that leave, whether it is a way out only, swaps by mint spent."""
 
     lamports: int = 0
     tip: int = 0
     way_out: bool = True
-    swaps: list[Swap] = field(default_factory=list)
+    swaps: list[tuple[bytes, Route]] = field(default_factory=list)
     units: int = MAX_UNITS
     unit_price: int = 0
 
@@ -205,16 +205,21 @@ def _placing(body: bodies.Body, roles: dict[str, bytes | None], grounds: Grounds
 def _swap(call: Instruction, message: Message, grounds: Grounds, effect: Effect) -> None:
     if grounds.treasury is None or message.payer != grounds.treasury or message.signers != 1:
         raise NotLawful("a swap that the treasury wallet does not pay and sign alone")
-    swap = read_swap(call)
-    for account, what in ((swap.source, "source"), (swap.destination, "destination")):
+    places = swap_receivers(call.data)
+    if len(call.accounts) <= max(place for place in places if place is not None):
+        raise BadBytes("jupiter swap", f"only {len(call.accounts)} accounts")
+    source, *receivers = (call.accounts[place] for place in places if place is not None)
+    if len(receivers) == 2 and receivers[1] == call.program:
+        receivers.pop()
+    for account in (source, *receivers):
         owner, _mint = grounds.token_accounts.get(account or b"", (None, None))
         if owner != grounds.treasury:
-            raise NotLawful(f"the {what} of a swap is {_shown(account)}, no account of the treasury's")
+            raise NotLawful(f"a swap from or to {_shown(account)}, no token account of the treasury's")
     for account in call.accounts:
-        ours = account in grounds.token_accounts and account not in (swap.source, swap.destination)
-        if ours or (account in grounds.wallets and account != grounds.treasury):
+        apart = account in grounds.token_accounts and account not in (source, *receivers)
+        if apart or (account in grounds.wallets and account != grounds.treasury):
             raise NotLawful(f"a swap that names {_shown(account)}, which is ours and not part of it")
-    effect.swaps.append(swap)
+    effect.swaps.append((grounds.token_accounts[source or b""][1], decode_route(call.data)))
     effect.way_out = False
 
 

@@ -109,9 +109,9 @@ class Policy:
             raise Unlawful("not understood", str(error)) from error
         if self.is_halted and not effect.way_out:
             raise Unlawful("halted", "after a kill only cancel, crank, settle and close are signed")
-        for swap in effect.swaps:
-            if swap.slippage_bps > self.limits.slippage_bps or swap.fee_bps:
-                terms = f"slippage {swap.slippage_bps}, fee {swap.fee_bps}"
+        for _, route in effect.swaps:
+            if route.slippage_bps > self.limits.slippage_bps or route.platform_fee_bps:
+                terms = f"slippage {route.slippage_bps}, fee {route.platform_fee_bps}"
                 raise Unlawful("swap", f"{terms}; at most {self.limits.slippage_bps} and 0 basis points")
         return effect
 
@@ -130,9 +130,8 @@ class Policy:
     def _spent(self, effects: Sequence[Effect], now: float) -> dict[bytes, int]:
         """Return the atoms that swaps spend by mint; raise Unlawful where a minute would hold too many."""
         spent: dict[bytes, int] = {}
-        for swap in (swap for effect in effects for swap in effect.swaps):
-            _, mint = self.grounds.token_accounts[swap.source or b""]
-            spent[mint] = spent.get(mint, 0) + swap.spends
+        for mint, route in (swap for effect in effects for swap in effect.swaps):
+            spent[mint] = spent.get(mint, 0) + route.spends
         for mint, atoms in spent.items():
             whole = self._swapped.setdefault(mint, Minute()).at(now).amount + atoms
             most = self.limits.swap_per_minute.get(str(Pubkey(mint)), 0)

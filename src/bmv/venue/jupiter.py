@@ -155,6 +155,16 @@ def decode_route(data: bytes) -> Route:
     return Route(*_AMOUNTS.unpack_from(data, form.amounts_at))
 
 
+def swap_receivers(data: bytes) -> tuple[int, int, int | None]:
+    """Return which accounts of a swap are its source and its destination, and which may stand for the latter.
+
+    The third is given as the program itself where it is not used. Raises BadBytes as ``decode_route`` does.
+    """
+    decode_route(data)
+    form = _FORMS[data[:8]]
+    return form.source, form.destination, form.other_destination
+
+
 def unlawful(build: Build, order: SwapOrder, known: Surroundings) -> str | None:
     """Return why nothing of ``build`` may be signed for ``order``; None where its swap may."""
     return next(_complaints(build, order, known), None)
