@@ -15,7 +15,7 @@ from solders.message import MessageV0
 from solders.pubkey import Pubkey
 
 from bmv.chain.jito import TIP_ACCOUNTS
-from bmv.chain.message import AddressTable
+from bmv.chain.message import AddressTable, split
 from bmv.chain.transaction import MAX_TRANSACTION_BYTES, build_transaction
 from bmv.core.state import Phase
 from bmv.errors import UnsafeState
@@ -68,7 +68,7 @@ def policy(now: Callable[[], float] = lambda: 0.0, limits: Limits = LIMITS) -> P
 
 def message(*instructions: Instruction, payer: Pubkey = FIRST, tip: int | None = None) -> bytes:
     tipped = None if tip is None else (TIP_ACCOUNTS[0], Lamports(tip))
-    return build_transaction(payer, instructions, 200_000, tipped, bytes(32))
+    return build_transaction(payer, list(map(split, instructions)), 200_000, tipped, bytes(32))
 
 
 def place(payer: Pubkey = WALLET.quote, market: MarketKeys = MARKET, order: NewOrder = ORDER) -> Instruction:
@@ -232,7 +232,7 @@ def test_after_a_kill_only_ways_out_are_signed(name: str) -> None:
 
 def looked_up(*instructions: Instruction, hidden: Iterable[Pubkey], payer: Pubkey = FIRST) -> bytes:
     tables = [AddressTable(bytes(STRANGER), [bytes(key) for key in hidden])]
-    return build_transaction(payer, instructions, 200_000, None, bytes(32), tables=tables)
+    return build_transaction(payer, list(map(split, instructions)), 200_000, None, bytes(32), tables=tables)
 
 
 def test_nobody_gets_anything_through_a_lookup_table() -> None:
