@@ -13,6 +13,7 @@ from bmv.cli.baseline import baseline
 from bmv.cli.config import config_app
 from bmv.cli.demo import demo
 from bmv.cli.inspect import inspect_app
+from bmv.cli.integrity import integrity_app
 from bmv.cli.replay import replay
 from bmv.cli.sandbox import sandbox
 from bmv.errors import BmvError
@@ -29,6 +30,7 @@ app.command("baseline")(baseline)
 app.command("replay")(replay)
 app.add_typer(config_app, name="config")
 app.add_typer(inspect_app, name="inspect")
+app.add_typer(integrity_app, name="integrity")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,0 +1,132 @@
+"""Tapes from files, by their columns.
+
+Accounts are taken from the first of these that is complete:
+
+    seller, buyer                                        who sold to whom
+    maker_open_orders, taker_open_orders, taker_side     an order book's fills (or maker, taker, taker_side)
+    seller_account, winner_account                       sales of single pieces
+    trader, side                                         a pool's swaps: the other side is the pool
+
+``price`` is needed; size is ``size`` or ``tokens`` (none: single pieces). The clock is ``ts``, else the first
+of ``event_seq``, ``seq``, ``trade_id``. ``mint``, ``contract_address`` or ``market`` keeps markets apart.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bmv.errors import BadInput
+from bmv.integrity.tape import NOBODY, Floats, Ints, Tape
+
+if TYPE_CHECKING:
+    import polars
+
+SHAPES = (
+    ("seller", "buyer"),
+    ("maker_open_orders", "taker_open_orders", "taker_side"),
+    ("maker", "taker", "taker_side"),
+    ("seller_account", "winner_account"),
+    ("trader", "side"),
+)
+CLOCKS = ("ts", "event_seq", "seq", "trade_id")
+SIZES = ("size", "tokens")
+MARKETS = ("mint", "contract_address", "market")
+SIDES = ("buy", "sell")
+
+
+def read_tape(file: Path) -> Tape:
+    """Read a ``.parquet`` or ``.csv`` file; raises BadInput for what is missing in it."""
+    import polars  # noqa: PLC0415  (an optional extra)
+
+    if file.suffix not in {".parquet", ".csv"}:
+        raise BadInput("TAPE", file.name, "a file named .parquet or .csv", str(file))
+    read = polars.read_parquet if file.suffix == ".parquet" else polars.read_csv
+    try:
+        table = read(file)
+    except (OSError, polars.exceptions.PolarsError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput("TAPE", str(file), f"a {file.suffix[1:]} file ({reason})", str(file)) from error
+    return tape_of(table, str(file))
+
+
+def tape_of(table: "polars.DataFrame", source: str) -> Tape:
+    """Return a table of trades as a tape in the order of time."""
+    sellers, buyers, accounts = _accounts(table, source)
+    market, markets = _codes(table, [name for name in MARKETS if name in table.columns][:1], table.height)
+    at = _clock(table, source)
+    in_time = np.argsort(at, kind="stable")
+    tape = Tape(
+        row=np.arange(table.height),
+        market=market,
+        at=at,
+        seller=sellers,
+        buyer=buyers,
+        size=_size(table, source),
+        price=_numbers(table, "price", source),
+        markets=markets,
+        accounts=accounts,
+    )
+    return tape.chosen(in_time)
+
+
+def _accounts(table: "polars.DataFrame", source: str) -> tuple[Ints, Ints, tuple[str, ...]]:
+    """Return numbers of sellers and buyers, and the names they stand for."""
+    shape = next((shape for shape in SHAPES if set(shape) <= set(table.columns)), None)
+    if shape is None:
+        allowed = "columns that name who trades: " + "; or ".join(", ".join(shape) for shape in SHAPES)
+        raise BadInput("TAPE", ", ".join(table.columns), allowed, source)
+    if shape[-1] not in {"side", "taker_side"}:
+        codes, names = _codes(table, shape, table.height)
+        return codes[: table.height], codes[table.height :], names
+    wrong = table.filter(~table[shape[-1]].is_in(SIDES).fill_null(value=False))
+    if wrong.height:
+        raise BadInput(shape[-1], wrong[shape[-1]][0], "buy or sell", source)
+    is_buy = (table[shape[-1]] == "buy").to_numpy()
+    codes, names = _codes(table, shape[:-1], table.height)
+    taker = codes[-table.height :]
+    other = codes[: table.height] if len(shape) == 3 else np.full(table.height, NOBODY)
+    return np.where(is_buy, other, taker), np.where(is_buy, taker, other), names
+
+
+def _codes(table: "polars.DataFrame", columns: Sequence[str], rows: int) -> tuple[Ints, tuple[str, ...]]:
+    """Return the texts of columns, one column after the other, as numbers into the distinct ones."""
+    import polars  # noqa: PLC0415
+
+    if not columns:
+        return np.zeros(rows, dtype=np.int64), ("",)
+    texts = polars.concat([table[name].cast(polars.String).alias("text") for name in columns])
+    names = texts.drop_nulls().unique().sort()
+    codes = texts.to_frame().join(
+        names.to_frame().with_row_index("code"), on="text", how="left", maintain_order="left"
+    )["code"]
+    return codes.cast(polars.Int64).fill_null(NOBODY).to_numpy(), tuple(names.to_list())
+
+
+def _clock(table: "polars.DataFrame", source: str) -> Floats:
+    """Return seconds, or the numbers of events."""
+    import polars  # noqa: PLC0415
+
+    name = next((name for name in CLOCKS if name in table.columns), None)
+    if name is None:
+        raise BadInput("TAPE", ", ".join(table.columns), "a clock: " + ", ".join(CLOCKS), source)
+    if isinstance(table[name].dtype, polars.Datetime):
+        return table[name].dt.epoch("us").to_numpy() / 1e6
+    return _numbers(table, name, source)
+
+
+def _size(table: "polars.DataFrame", source: str) -> Floats:
+    name = next((name for name in SIZES if name in table.columns), None)
+    return np.ones(table.height) if name is None else _numbers(table, name, source)
+
+
+def _numbers(table: "polars.DataFrame", name: str, source: str) -> Floats:
+    """Return a column as floats; nothing is NaN."""
+    import polars  # noqa: PLC0415
+
+    if name not in table.columns:
+        raise BadInput("TAPE", ", ".join(table.columns), f"a column {name}", source)
+    if not table[name].dtype.is_numeric():
+        raise BadInput(name, str(table[name].dtype), "a column of numbers", source)
+    return table[name].cast(polars.Float64).fill_null(float("nan")).to_numpy()

@@ -1,0 +1,84 @@
+"""The detector on tapes with planted wash trades: fresh ones of other shapes, and the recorded ones."""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from bmv.integrity.roundtrips import matched
+from tests.bench.integrity import honest, plainly_matched
+from tests.integrity.measuring import Share, measure, table_lines
+from tests.integrity.planting import Planter, book, pool
+
+ROOT = Path(__file__).parents[2]
+WASH = ROOT.parent / "shared" / "data" / "wash"
+WAYS: dict[str, Callable[[int], tuple[pl.DataFrame, Planter]]] = {
+    "book": book,
+    "thin book": partial(book, rows=120),
+    "uneven sizes": partial(book, noise=0.1),
+    "pool": pool,
+    "pool with fees": partial(pool, fee=0.004, noise=0.008),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_fresh_rings_of_every_kind_are_found_and_nobody_else(way: str) -> None:
+    found, planted = Counter[str](), Counter[str]()
+    right = flagged = natural = 0
+    for seed in range(100, 110):
+        measured = measure(WAYS[way](seed)[0])
+        for kind, share in measured.rings_found.items():
+            found[kind] += share.part
+            planted[kind] += share.whole
+        right, flagged = right + measured.rings_right.part, flagged + measured.rings_right.whole
+        natural += measured.natural_flagged.part
+    assert all(found[kind] >= 0.9 * planted[kind] for kind in planted), (found, planted)
+    assert right >= 0.95 * flagged
+    assert natural == 0
+
+
+def test_rings_that_trade_with_strangers_too_are_found() -> None:
+    found = planted = 0
+    for seed in range(100, 110):
+        table, _ = book(seed, strangers=0.2)
+        for kind, share in measure(table).rings_found.items():
+            if kind.startswith("ring"):
+                found, planted = found + share.part, planted + share.whole
+    assert found >= 0.9 * planted
+
+
+def test_round_trips_are_those_of_trying_all_open_buys() -> None:
+    rng = np.random.default_rng(11)
+    for _ in range(5):
+        tape = honest(rng, 2_000, 1)
+        tape.size[:] = np.exp(np.round(np.log(tape.size), 1))
+        tape.size[:] *= rng.uniform(0.99, 1.01, len(tape.size))
+        assert matched(tape) == plainly_matched(tape)
+
+
+@pytest.mark.parametrize("name", ["serum_sbr_usdc", "pumpswap"])
+def test_recorded_tapes_are_measured_as_the_paper_says(name: str) -> None:
+    file = WASH / f"{name}_with_planted_wash.parquet"
+    if not file.exists():
+        pytest.skip("the labelled tapes (shared/data/wash) are not here")
+    table = pl.read_parquet(file)
+    measured = measure(table, table["label"].to_list())
+    for label, share in measured.rings_found.items():
+        assert share.value >= 0.9, label
+    assert measured.rings_right.value >= 0.95
+    paper = (ROOT / "docs" / "integrity.md").read_text(encoding="utf-8")
+    for line in table_lines(name, measured):
+        assert line in paper
+
+
+def test_intervals_are_wilsons() -> None:
+    # Brown, Cai and DasGupta 2001 give the form; the bounds solve (share - p)^2 = z^2 p (1 - p) / n.
+    for part, whole in ((0, 10), (3, 10), (10, 10), (81, 263)):
+        share = Share(part, whole)
+        for bound in share.wilson():
+            off = (share.value - bound) ** 2 - 1.959964**2 * bound * (1 - bound) / whole
+            assert abs(off) < 1e-9 or bound in (0.0, 1.0)

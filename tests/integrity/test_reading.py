@@ -1,0 +1,74 @@
+"""Tapes from files: which columns are understood, and what is said where they are not."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from bmv.errors import BadInput
+from bmv.integrity.reading import read_tape, tape_of
+from bmv.integrity.scan import scan
+from bmv.integrity.tape import NOBODY
+
+FILLS = {
+    "event_seq": [3, 1, 2],
+    "taker_side": ["buy", "sell", "buy"],
+    "price": [1.0, 2.0, 3.0],
+    "size": [10.0, 20.0, 30.0],
+    "maker_open_orders": ["m", "m", "n"],
+    "taker_open_orders": ["t", "t", "m"],
+}
+
+
+def test_fills_of_a_book_tell_seller_and_buyer_in_the_order_of_time() -> None:
+    tape = tape_of(pl.DataFrame(FILLS), "test")
+    names = [(tape.accounts[s], tape.accounts[b]) for s, b in zip(tape.seller, tape.buyer, strict=True)]
+    assert names == [("t", "m"), ("n", "m"), ("m", "t")]
+    assert list(tape.row) == [1, 2, 0]
+    assert list(tape.size) == [20.0, 30.0, 10.0]
+
+
+def test_swaps_of_a_pool_tell_one_side() -> None:
+    table = pl.DataFrame(
+        {"mint": ["x", "y"], "seq": [1, 2], "side": ["buy", "sell"], "tokens": [1, 2], "price": [1, 1]}
+    ).with_columns(trader=pl.lit("w"))
+    tape = tape_of(table, "test")
+    assert (list(tape.seller), list(tape.buyer)) == ([NOBODY, 0], [0, NOBODY])
+    assert [tape.markets[number] for number in tape.market] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"maker_open_orders": None}, "columns that name who trades"),
+        ({"event_seq": None}, "a clock"),
+        ({"price": None}, "a column price"),
+        ({"price": ["a", "b", "c"]}, "a column of numbers"),
+        ({"taker_side": ["buy", "bid", "buy"]}, "'bid' is not allowed; buy or sell"),
+        ({"taker_side": ["buy", None, "buy"]}, "buy or sell"),
+    ],
+)
+def test_what_is_missing_is_named(change: dict[str, list[object] | None], said: str) -> None:
+    columns = {name: values for name, values in {**FILLS, **change}.items() if values is not None}
+    with pytest.raises(BadInput) as refused:
+        tape_of(pl.DataFrame(columns), "fills.parquet")
+    assert said in str(refused.value)
+    assert "fills.parquet" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["absent.parquet", "broken.parquet", "tape.txt"])
+def test_files_that_are_no_tapes_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(BadInput):
+        read_tape(tmp_path / name)
+
+
+def test_rows_without_a_sound_price_or_size_are_kept_and_not_suspected() -> None:
+    table = pl.DataFrame({**FILLS, "price": [None, float("nan"), -1.0], "maker_open_orders": ["t", "t", "m"]})
+    tape = tape_of(table, "test")
+    assert (len(tape.row), list(scan(tape).score)) == (3, [0.0, 0.0, 0.0])
+
+
+def test_an_empty_tape_is_a_tape() -> None:
+    findings = scan(tape_of(pl.DataFrame(FILLS).clear(), "test"))
+    assert (findings.groups, len(findings.score)) == ((), 0)
