@@ -1,0 +1,181 @@
+"""The history of one market in PostgreSQL: written in batches, opened at start, thinned out by age.
+
+Rules of this file
+- A batch is one transaction; writing it again changes nothing.
+- Sums over a window are exact: whole hours from ``trade_hour``, the rest trade by trade.
+- Every row belongs to a market *in a world* (the chain's genesis hash, or one run of a simulated one), so
+  several share a database without mixing.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from asyncpg import Connection, Record
+
+from bmv.model import MarketSpec, Side, Trade
+from bmv.ports import Clock
+from bmv.secret import Secret
+from bmv.state import statements
+from bmv.state.database import TIMEOUT_S, Database
+from bmv.state.migrating import migrate
+from bmv.state.rows import Batch, Belief, BundleSent, HourSum, Opening, OrderRow
+from bmv.state.statements import HOUR_MS
+from bmv.units import BaseLots, Millis, Ticks
+
+TRADE_COLUMNS = "seq, at, price, size, taker_side, own"
+KEPT_BEYOND_MS = 2 * 24 * HOUR_MS
+"""Raw trades are kept this much longer than the window, as the window's edge is summed from them."""
+
+
+class History:
+    """Write and read one market's history; every call raises Unreachable while the database is away."""
+
+    def __init__(self, database: Database, spec: MarketSpec, world: str, first_start: Millis) -> None:
+        self._database = database
+        self._spec, self._world, self._first_start = spec, world, first_start
+        self._market: int | None = None
+
+    @classmethod
+    def at(cls, url: Secret, spec: MarketSpec, world: str, clock: Clock, *, haste: float = 1.0) -> "History":
+        """Return the history of a market; nothing is connected before the first call.
+
+        ``haste`` is how much faster than real time the loop's clock runs.
+        """
+        return cls(Database(url, clock, timeout_s=TIMEOUT_S * haste), spec, world, clock.now())
+
+    async def prepare(self) -> None:
+        """Bring the schema up to date and know the market; UnsafeState where the database is not ours."""
+        async with self._database.connection() as connection:
+            await self._known_market(connection)
+
+    async def _known_market(self, connection: Connection) -> int:
+        if self._market is None:
+            await migrate(connection)
+            spec = self._spec
+            await connection.execute(
+                "INSERT INTO market (address, world, base_lot_size, quote_lot_size, first_start) "
+                "VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+                *(spec.address, self._world, spec.base_lot_size, spec.quote_lot_size, int(self._first_start)),
+            )
+            self._market = await connection.fetchval(
+                "SELECT id FROM market WHERE address = $1 AND world = $2", spec.address, self._world
+            )
+        assert self._market is not None
+        return self._market
+
+    async def write(self, batch: Batch) -> None:
+        """Write a batch, whole or not at all; BadRows where the database will never take it."""
+        async with self._database.connection() as connection:
+            market = await self._known_market(connection)
+            async with connection.transaction():
+                await _write(connection, market, batch)
+
+    async def opening(self, now: Millis, window: Millis, recent: Millis) -> Opening:
+        """Return what an engine starts from: the window up to ``now``, its ``recent`` part trade by trade.
+
+        A trade counts in the window while it is younger than it, so one exactly that old does not.
+        """
+        async with self._database.connection() as connection:
+            market = await self._known_market(connection)
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                return await _opening(connection, market, int(now), int(window), int(recent))
+
+    async def trades(self, start: Millis, end: Millis) -> list[Trade]:
+        """Return the trades from ``start`` until before ``end``, oldest first."""
+        async with self._database.connection() as connection:
+            market = await self._known_market(connection)
+            return await _trades(connection, market, int(start), int(end))
+
+    async def thin_out(self, now: Millis, window: Millis) -> int:
+        """Delete raw trades that no window needs any more, and return how many; their hours stay."""
+        horizon = int(now) - int(window) - KEPT_BEYOND_MS
+        horizon -= horizon % HOUR_MS
+        async with self._database.connection() as connection:
+            market = await self._known_market(connection)
+            async with connection.transaction():
+                await connection.execute(
+                    "UPDATE market SET kept_from = greatest(kept_from, $2) WHERE id = $1", market, horizon
+                )
+                done = await connection.execute(
+                    "DELETE FROM trade WHERE market = $1 AND at < $2", market, horizon
+                )
+        return int(done.split()[-1])
+
+    async def close(self) -> None:
+        """Let the connection go."""
+        await self._database.close()
+
+
+async def _write(connection: Connection, market: int, batch: Batch) -> None:
+    parts: Sequence[tuple[statements.Statement, Sequence[msgspec.Struct]]] = (
+        (statements.TRADES, batch.trades),
+        (statements.FILLS, batch.fills),
+        (statements.ORDERS, batch.orders),
+        (statements.ENDS, batch.ends),
+        (statements.SENT, batch.sent),
+        (statements.RESOLVED, batch.resolved),
+        (statements.EVENTS, batch.events),
+        (statements.BALANCES, batch.balances),
+    )
+    for statement, rows in parts:
+        if rows:
+            await connection.execute(statement.sql, market, *statement.arguments(rows))
+    if batch.belief is not None:
+        await connection.execute(statements.BELIEF, market, msgspec.json.encode(batch.belief).decode())
+
+
+async def _opening(connection: Connection, market: int, now: int, window: int, recent: int) -> Opening:
+    horizon = now - window
+    first_hour = horizon // HOUR_MS + 1
+    recent_from = max(first_hour * HOUR_MS, (now - recent) // HOUR_MS * HOUR_MS)
+    hours = await connection.fetch(
+        "SELECT hour, notional::text, volume::text, own::text FROM trade_hour "
+        "WHERE market = $1 AND hour >= $2 AND hour < $3 ORDER BY hour",
+        *(market, first_hour, recent_from // HOUR_MS),
+    )
+    edge = await _trades(connection, market, horizon + 1, first_hour * HOUR_MS)
+    newest = await _trades(connection, market, recent_from, now + HOUR_MS)
+    known = await connection.fetchrow("SELECT first_start, belief::text FROM market WHERE id = $1", market)
+    bundles = await connection.fetch(
+        "SELECT bundle_id, sent_at, tickets::text, signatures::text, last_valid, tip, fees FROM bundle "
+        "WHERE market = $1 AND outcome IS NULL ORDER BY sent_at",
+        market,
+    )
+    standing = await connection.fetch(
+        "SELECT order_id, wallet, side, price, size, client_id, seen_at FROM own_order "
+        "WHERE market = $1 AND ended_at IS NULL ORDER BY order_id",
+        market,
+    )
+    belief = known["belief"]
+    return Opening(
+        first_start=Millis(known["first_start"]),
+        recent_from=Millis(recent_from),
+        hours=[HourSum(hour, int(notional), int(volume), int(own)) for hour, notional, volume, own in hours],
+        trades=edge + newest,
+        belief=msgspec.json.decode(belief, type=Belief) if belief else None,
+        in_flight=[_bundle(row) for row in bundles],
+        standing=[_order(row) for row in standing],
+    )
+
+
+async def _trades(connection: Connection, market: int, start: int, end: int) -> list[Trade]:
+    query = f"SELECT {TRADE_COLUMNS} FROM trade WHERE market = $1 AND at >= $2 AND at < $3 ORDER BY at, seq"
+    return [_trade(row) for row in await connection.fetch(query, market, start, end)]
+
+
+def _trade(row: Record) -> Trade:
+    seq, at, price, size, side, own = row
+    return Trade(seq, Millis(at), Ticks(price), BaseLots(size), Side(side), own)
+
+
+def _bundle(row: Record) -> BundleSent:
+    fields: dict[str, Any] = dict(row)
+    for name in ("tickets", "signatures"):
+        fields[name] = msgspec.json.decode(fields[name])
+    return BundleSent(**fields)
+
+
+def _order(row: Record) -> OrderRow:
+    fields: dict[str, Any] = dict(row)
+    return OrderRow(**fields | {"order_id": int(row["order_id"]), "client_id": int(row["client_id"])})

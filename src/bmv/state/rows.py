@@ -1,0 +1,196 @@
+"""What history is made of: one frozen struct per table, field names are column names.
+
+Rules of this file
+- Amounts are integers in the units of ``bmv.units``; times are milliseconds since 1970.
+- Every row has a natural key, so that writing it again changes nothing: a trade or fill its number in the
+  event queue, an order its id, a bundle its id, a balance its hour and wallet, an event the run it happened
+  in and its number there.
+- A ``Batch`` is written whole or not at all, and is what the spool holds.
+"""
+
+import msgspec
+
+from bmv.model import Trade
+from bmv.units import Millis
+
+
+class FillRow(msgspec.Struct, frozen=True):
+    """One of our orders being matched at ``at``; the engine was told at ``seen_at``."""
+
+    seq: int
+    at: int
+    seen_at: int
+    wallet: str
+    side: int
+    price: int
+    size: int
+    maker: bool
+    rebate: int
+    fee: int
+    order_id: int
+    client_id: int
+    counterparty: str
+    self_trade: bool
+
+
+class OrderRow(msgspec.Struct, frozen=True):
+    """An order of ours when it was first seen standing; ``size`` is what it had then."""
+
+    order_id: int
+    wallet: str
+    side: int
+    price: int
+    size: int
+    client_id: int
+    seen_at: int
+
+
+class OrderEnd(msgspec.Struct, frozen=True):
+    """How an order left the book: filled, cancelled, or gone (evicted, or withdrawn by somebody else)."""
+
+    order_id: int
+    ended_at: int
+    ending: str
+    filled: int
+
+
+class BundleSent(msgspec.Struct, frozen=True):
+    """A bundle about to be sent; ``tip`` and ``fees`` are what it will cost if it lands."""
+
+    bundle_id: str
+    sent_at: int
+    tickets: list[int]
+    signatures: list[str]
+    last_valid: int
+    tip: int
+    fees: int
+
+
+class BundleEnd(msgspec.Struct, frozen=True):
+    """What became of a bundle; ``tip`` and ``fees`` are what it has cost."""
+
+    bundle_id: str
+    ended_at: int
+    outcome: str
+    slot: int
+    reason: str
+    tip: int
+    fees: int
+
+
+class EventRow(msgspec.Struct, frozen=True):
+    """A report of the engine: the ``number``-th of the run that began at ``run``."""
+
+    run: int
+    number: int
+    at: int
+    name: str
+    fields: dict[str, str | int]
+
+
+class BalanceRow(msgspec.Struct, frozen=True):
+    """What a wallet held when an hour began; the treasury is a wallet named ``treasury``."""
+
+    hour: int
+    wallet: str
+    gas: int
+    quote_held: int
+    quote_free: int
+    quote_locked: int
+    base_held: int
+    base_free: int
+    base_locked: int
+    rent: int
+    usdc: int
+
+
+class Belief(msgspec.Struct, frozen=True):
+    """What of the engine's belief no chain can tell again, as of ``at``.
+
+    ``last_seq`` is the newest number of the event queue of which everything up to it is recorded. Prices are
+    fine ticks.
+    """
+
+    at: int
+    last_seq: int
+    last_fine: int | None = None
+    pivot_fine: int | None = None
+    net_paid: int = 0
+    net_paid_at: int = 0
+    net_base: int = 0
+    proceeds: int = 0
+    baseline: int = 0
+
+
+class Batch(msgspec.Struct):
+    """Rows that are written together."""
+
+    trades: list[Trade] = []
+    fills: list[FillRow] = []
+    orders: list[OrderRow] = []
+    ends: list[OrderEnd] = []
+    sent: list[BundleSent] = []
+    resolved: list[BundleEnd] = []
+    events: list[EventRow] = []
+    balances: list[BalanceRow] = []
+    belief: Belief | None = None
+
+    def __len__(self) -> int:
+        """Return how many rows it holds."""
+        return sum(len(getattr(self, name)) for name in _LISTS) + (self.belief is not None)
+
+    def join(self, later: "Batch") -> None:
+        """Take over the rows of a later batch."""
+        for name in _LISTS:
+            getattr(self, name).extend(getattr(later, name))
+        self.belief = later.belief or self.belief
+
+
+_LISTS = tuple(field.name for field in msgspec.structs.fields(Batch) if field.name != "belief")
+
+
+class HourSum(msgspec.Struct, frozen=True):
+    """All trades of one hour: sums of price x size, of size, and of the size that was ours."""
+
+    hour: int
+    notional: int
+    volume: int
+    own: int
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """What an engine starts from.
+
+    ``hours`` are whole hours inside the window, ``trades`` what lies in it outside of them: before the first
+    whole hour, and from ``recent_from`` on, one by one. ``in_flight`` are bundles without an outcome,
+    ``standing`` orders without an end.
+    """
+
+    first_start: Millis
+    recent_from: Millis
+    hours: list[HourSum]
+    trades: list[Trade]
+    belief: Belief | None
+    in_flight: list[BundleSent]
+    standing: list[OrderRow]
+
+    def sums(self) -> tuple[int, int, int]:
+        """Return the window's sums of price x size, of size, and of our own size."""
+        notional = sum(hour.notional for hour in self.hours)
+        volume = sum(hour.volume for hour in self.hours)
+        own = sum(hour.own for hour in self.hours)
+        for trade in self.trades:
+            notional += int(trade.price) * int(trade.size)
+            volume += int(trade.size)
+            own += int(trade.size) if trade.own else 0
+        return notional, volume, own
+
+
+def encode_batch(batch: Batch) -> bytes:
+    """Return a batch as the bytes the spool holds."""
+    return msgspec.json.encode(batch)
+
+
+def decode_batch(data: bytes) -> Batch:
+    """Return the batch that ``encode_batch`` wrote; msgspec.DecodeError where it is none."""
+    return msgspec.json.decode(data, type=Batch)
