@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Sequence
@@ -14,8 +13,7 @@ from typing import Any
 
 import pytest
 
-BMV = str(Path(sys.executable).with_name("bmv"))
-PATIENCE_S = 60
+from tests.processes import BMV, PATIENCE_S, call, wait_for
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -27,14 +25,6 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, "PYTHONWARNINGS": "default", "PYTHONASYNCIODEBUG": "0", **environment},
     )
-
-
-def wait_for(path: Path) -> None:
-    """Wait until a file is there."""
-    until = time.monotonic() + PATIENCE_S
-    while not path.exists():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def quiet(err: str) -> bool:
@@ -93,14 +83,6 @@ def test_two_processes_with_other_hash_seeds_do_the_same() -> None:
         reports.append(json.loads(out) | {"wall_s": 0})
     assert reports[0] == reports[1]
     assert len(reports[0]["digest"]) == 64
-
-
-def call(url: str, method: str, *params: Any) -> Any:
-    """Make one JSON-RPC call."""
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.loads(answer.read())["result"]
 
 
 def test_the_sandbox_prints_one_line_of_urls_that_answer(tmp_path: Path) -> None:

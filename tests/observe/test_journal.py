@@ -186,9 +186,10 @@ def test_a_disk_that_is_full_is_given_up_without_another_error(tmp_path: Path) -
     journal = Journal(tmp_path)
     for _ in range(20):
         journal.event(TICK)
-    with full_at(1_000), pytest.raises(OSError, match="large"):
-        journal.event(TICK)
-    journal.give_up()
+    with full_at(1_000):
+        with pytest.raises(OSError, match="large"):
+            journal.event(TICK)
+        journal.give_up()
     journal.event(TICK)
     journal.action(Crank(1))
     journal.close()

@@ -53,7 +53,8 @@ def test_the_market_decodes_and_names_accounts_that_exist() -> None:
 
 def test_every_token_of_the_supply_is_somewhere() -> None:
     keypairs = engine_keypairs(7, 3)
-    holders = engine_holders(keypairs, price=PRICE, decimals=9, sol=Decimal(50), tokens_worth=Decimal(40))
+    wallets = [keypair.pubkey() for keypair in keypairs]
+    holders = engine_holders(wallets, price=PRICE, decimals=9, sol=Decimal(50), tokens_worth=Decimal(40))
     genesis = founded(7, holders)
     mint = bytes(Pubkey.from_string(genesis.spec.base_mint))
     held = {

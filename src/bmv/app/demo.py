@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +15,7 @@ import aiohttp
 from bmv.app import reporting
 from bmv.app.assembly import Assembly, Outside, assemble
 from bmv.app.samples import MINUTE_S, Samples
+from bmv.app.stopping import Stopping
 from bmv.app.world import World, WorldOptions
 from bmv.config import Settings
 from bmv.core.capacity import check_levels
@@ -30,8 +30,6 @@ VIRTUAL_START_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z: where virtual time begins."""
 QUIET_POLL_S = 0.4
 QUIET_TRIES = 600
-GIVE_UP_AFTER_S = 30.0
-"""Real seconds after the first Ctrl-C; until then further ones must not cut the cancelling short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +69,10 @@ class _Demo:
         self._journal = Journal(options.state_dir / JOURNAL_FOLDER if options.state_dir else None)
         self._samples = Samples()
         self._began = time.monotonic()
-        self._stopped = asyncio.Event()
-        self._stop_reason = "the demo is over"
-        self._first_stop = 0.0
-        self._give_up: Callable[[], object] = self._stopped.set
+        self._stopping = Stopping("the demo is over")
 
     async def run(self, shown: Shown | None) -> dict[str, Any]:
-        self._stop_on_signals()
+        self._stopping.listen()
         state_dir = self._options.state_dir
         async with self._outside() as (outside, session):
             assembly = await assemble(
@@ -120,9 +115,9 @@ class _Demo:
         running = asyncio.create_task(
             engine.run(assembly.feed, assembly.dispatcher, self._reload(assembly), assembly.beside)
         )
-        self._give_up = running.cancel
+        self._stopping.give_up = running.cancel
         sampling = asyncio.create_task(self._sample(assembly))
-        waiting = {asyncio.create_task(self._stopped.wait()), running}
+        waiting = {asyncio.create_task(self._stopping.asked.wait()), running}
         await asyncio.wait(waiting, timeout=self._options.run_s, return_when=asyncio.FIRST_COMPLETED)
         sampling.cancel()
         await self._until_quiet(assembly)
@@ -135,7 +130,7 @@ class _Demo:
         }
         # With something in flight, accounts and ledger speak of one moment only after the drain.
         books = None if engine.state.in_flight else reporting.books(assembly)
-        engine.halt(self._stop_reason)
+        engine.halt(self._stopping.reason)
         await asyncio.wait({running})
         clean = not running.cancelled() and running.result().clean
         return report | self._closing(assembly, clean, books)
@@ -164,20 +159,7 @@ class _Demo:
     def _halted(self, assembly: Assembly) -> str | None:
         """Return why the engine halted by itself or by the page's button; None where the demo ended it."""
         reason = assembly.engine.state.halt_reason
-        return None if reason == self._stop_reason else reason or None
-
-    def _stop_on_signals(self) -> None:
-        """From here on a signal asks the engine, running or about to, to cancel everything and end."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._loop.add_signal_handler(number, self._stop, number.name)
-
-    def _stop(self, name: str) -> None:
-        if not self._stopped.is_set():
-            self._stop_reason = f"{name} received"
-            self._first_stop = time.monotonic()
-            self._stopped.set()
-        elif time.monotonic() - self._first_stop > GIVE_UP_AFTER_S:
-            self._give_up()
+        return None if reason == self._stopping.reason else reason or None
 
     async def _sample(self, assembly: Assembly) -> None:
         while True:
@@ -187,7 +169,7 @@ class _Demo:
     async def _until_quiet(self, assembly: Assembly) -> None:
         """Wait until nothing is in flight, so that ledgers and accounts speak of the same moment."""
         for _ in range(QUIET_TRIES):
-            if self._stopped.is_set() or not assembly.engine.state.in_flight:
+            if self._stopping.asked.is_set() or not assembly.engine.state.in_flight:
                 return
             await asyncio.sleep(QUIET_POLL_S)
 

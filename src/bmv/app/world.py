@@ -15,6 +15,7 @@ from bmv.ports import Clock
 from bmv.sandbox import jupiter_program
 from bmv.sandbox.chain import Chain
 from bmv.sandbox.dollar_genesis import Purse, found_dollars
+from bmv.sandbox.faucet import Faucet
 from bmv.sandbox.faults import Faults
 from bmv.sandbox.jupiter_front import PATH as SWAP_PATH
 from bmv.sandbox.jupiter_front import JupiterFront
@@ -50,6 +51,8 @@ class WorldOptions:
     """What the world is like; ``path`` makes the reference recorded, ``run_ms`` says how much is used.
 
     ``sol_usd`` is a recorded path of dollars per SOL; a seeded one else.
+    ``guests`` are wallets of strangers, with what an operator wallet has.
+
     ``book_side_size`` is the byte length of bids and of asks, ``event_capacity`` a number of events.
     """
 
@@ -66,6 +69,7 @@ class WorldOptions:
     event_capacity: int = EVENT_CAPACITY
     crowd: CrowdOptions = field(default_factory=CrowdOptions)
     purse: Purse = field(default_factory=Purse)
+    guests: tuple[Pubkey, ...] = ()
 
 
 class World:
@@ -89,7 +93,9 @@ class World:
         self.faults.elapsed_s = lambda: (int(clock.now()) - start_ms) / 1000
         self.publisher = Publisher(self.chain, self.sol_usd, self.faults, start_ms=start_ms)
         dollars = found_dollars(options.seed, bytes(self.treasury.pubkey()), options.purse)
-        self.chain.genesis(self.genesis.accounts | dollars | self.publisher.accounts(start_ms))
+        faucet = Faucet(self.chain, seeded_keypair(options.seed, "faucet", 0))
+        published = self.publisher.accounts(start_ms)
+        self.chain.genesis(self.genesis.accounts | dollars | published | faucet.accounts)
         self.genesis_lamports = self.chain.total_lamports()
         self.crowd = Crowd(
             self.chain,
@@ -102,7 +108,7 @@ class World:
         notify = SLOT_MS if idle_slots_told else QUIET_SLOT_NOTIFY_MS
         swaps = JupiterFront(self.chain, self.sol_usd, self.faults, options.seed)
         gets = PriceFront(self.chain, self.sol_usd, self.faults).routes | {SWAP_PATH: swaps.answer}
-        self.server = SandboxServer(self.chain, self.faults, gets, slot_notify_ms=notify)
+        self.server = SandboxServer(self.chain, self.faults, gets, faucet.methods, slot_notify_ms=notify)
         self._driver: asyncio.Task[None] | None = None
 
     @property
@@ -178,7 +184,7 @@ def _genesis(options: WorldOptions, price: Decimal, keypairs: Sequence[Keypair])
         lowest = options.path.lowest(int(options.run_ms * options.time_scale))
     holders = crowd_holders(options.seed, options.crowd, price=price, decimals=DECIMALS)
     holders += engine_holders(
-        keypairs,
+        [*(keypair.pubkey() for keypair in keypairs), *options.guests],
         price=price,
         decimals=DECIMALS,
         sol=options.wallet_sol,

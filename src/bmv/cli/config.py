@@ -102,7 +102,7 @@ def as_plain(found: Configuration) -> dict[str, Any]:
         key: {"value": written[key], "source": found.kind_of(key), "where": found.source_of(key)}
         for key in KNOWN_KEYS
     }
-    overridden = {key: str(entry.value) for key, entry in found.overridden.items()}
+    overridden = {key: str(entry.shown) for key, entry in found.overridden.items()}
     return {
         "preset": found.settings.preset,
         "settings": settings,

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import secrets
 import signal
 import sys
@@ -19,10 +18,9 @@ from bmv.app.demo import DemoOptions, run_demo
 from bmv.app.world import World
 from bmv.cli import options
 from bmv.cli.options import MAX_PORT, WHOLE, whole
-from bmv.config import Configuration, Settings, read
+from bmv.config import Configuration
 from bmv.config.sources import Given, Source
 from bmv.errors import BadInput
-from bmv.services.reload import SettingsFile
 from bmv.services.showing import Showing
 from bmv.web.page import HALT_REASON
 from bmv.web.server import WebServer
@@ -78,7 +76,7 @@ def demo(
     world = options.world(seed, prices, time_scale, faults, run_s, wallets=wallets, sole_maker=sole_maker)
     if not headless:
         world = replace(world, crowd=replace(world.crowd, arrivals_per_day=LIVELY_ARRIVALS_PER_DAY))
-    settings, file = _configured(config, levels, wallets)
+    settings, file = options.configured(config, lambda found: with_levels(found, levels, wallets))
     target = options.writable("--report", report)
     folder = options.folder("--state", state)
     chosen = DemoOptions(
@@ -109,21 +107,6 @@ def _end(result: dict[str, Any]) -> None:
         typer.echo(f"halted: {halted}", err=True)
     if left or not result["clean"] or (halted and halted != HALT_REASON):
         raise typer.Exit(3)
-
-
-def _configured(path: Path | None, levels: int | None, wallets: int) -> tuple[Settings, SettingsFile | None]:
-    """Return the settings, and their file if there is one; say what in it has no effect."""
-    environ = dict(os.environ)
-
-    def again() -> Configuration:
-        return with_levels(read(path, environ), levels, wallets)
-
-    configuration = again()
-    for note in configuration.notes():
-        typer.echo(f"bmv: {note}", err=True)
-    # A pipe can be read only once, so only a real file is watched.
-    file = SettingsFile(path, configuration, again) if path and path.is_file() else None
-    return configuration.settings, file
 
 
 def with_levels(found: Configuration, levels: int | None, wallets: int) -> Configuration:

@@ -15,6 +15,7 @@ from bmv.cli.demo import demo
 from bmv.cli.inspect import inspect_app
 from bmv.cli.integrity import integrity_app
 from bmv.cli.replay import replay
+from bmv.cli.run import run
 from bmv.cli.sandbox import sandbox
 from bmv.errors import BmvError
 
@@ -28,6 +29,7 @@ app.command("demo")(demo)
 app.command("sandbox")(sandbox)
 app.command("baseline")(baseline)
 app.command("replay")(replay)
+app.command("run")(run)
 app.add_typer(config_app, name="config")
 app.add_typer(inspect_app, name="inspect")
 app.add_typer(integrity_app, name="integrity")

@@ -1,6 +1,7 @@
 """Command-line texts -> values, with errors that name the option, the value and what is allowed."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -8,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from bmv.app.world import WorldOptions
-from bmv.config import parse_duration
+from bmv.config import Configuration, Settings, parse_duration, read
 from bmv.errors import BadInput
 from bmv.sandbox.faults import Faults
 from bmv.sandbox.people.crowd import CrowdOptions
 from bmv.sandbox.prices import load_prices
+from bmv.services.reload import SettingsFile
 
 SOURCE = "command line"
 WHOLE = "INTEGER"
@@ -152,3 +154,20 @@ def world(
         faults=faults,
         crowd=crowd,
     )
+
+
+def configured(
+    path: Path | None, adjusted: Callable[[Configuration], Configuration] = lambda found: found
+) -> tuple[Settings, SettingsFile | None]:
+    """Return the settings, and their file if there is one to watch; say what in it has no effect."""
+    environ = dict(os.environ)
+
+    def again() -> Configuration:
+        return adjusted(read(path, environ))
+
+    configuration = again()
+    for note in configuration.notes():
+        print(f"bmv: {note}", file=sys.stderr)
+    # A pipe can be read only once, so only a real file is watched.
+    file = SettingsFile(path, configuration, again) if path and path.is_file() else None
+    return configuration.settings, file

@@ -4,17 +4,28 @@ import asyncio
 import json
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from solders.pubkey import Pubkey
 
+from bmv.app.assembly import Outside
 from bmv.app.world import World
 from bmv.cli import options
 from bmv.cli.options import MAX_PORT, WHOLE, whole
 from bmv.errors import BadInput
 from bmv.observe.log import configure
 from bmv.sandbox.clock import LoopClock, SimulatedLoop
+
+PRICE_KEYS = {
+    "hermes": "ORACLE_HERMES_URL",
+    "coinbase": "ORACLE_COINBASE_URL",
+    "kraken": "ORACLE_KRAKEN_URL",
+    "binance": "ORACLE_BINANCE_URL",
+    "jupiter": "JUPITER_URL",
+}
 
 
 def sandbox(
@@ -34,19 +45,48 @@ def sandbox(
     prices: Annotated[Path | None, typer.Option(help="Reference path: FILE.parquet or FILE.csv.")] = None,
     faults: Annotated[str, typer.Option(help="none, standard, or a TOML or JSON file of rates.")] = "none",
     sole_maker: Annotated[bool, typer.Option("--sole-maker", help="Nobody else makes.")] = False,
-    state: Annotated[Path | None, typer.Option(help="Folder to write sandbox.json (the URLs) into.")] = None,
+    fund: Annotated[
+        list[str] | None,
+        typer.Option(help="Give this wallet what an operator wallet has; may be said often."),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write sandbox.json (the URLs) and sandbox.toml (settings) into."),
+    ] = None,
 ) -> None:
     """Serve a simulated chain, market and crowd until Ctrl-C; print one JSON line with the URLs."""
     pace = options.speed(speed)
     if pace is None:
         raise BadInput("--speed", speed, "a number: other processes live in real time", options.SOURCE)
     world = options.world(seed, prices, "1", faults, None, wallets=4, sole_maker=sole_maker)
+    world = replace(world, guests=tuple(map(_address, dict.fromkeys(fund or ()))))
     folder = options.folder("--state", state)
     loop = SimulatedLoop(pace)
     clock = LoopClock(loop, int(time.time() * 1000))
     configure(clock.now, quiet=True)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(_serve(World(world, clock, idle_slots_told=True), port, folder))
+
+
+def _address(text: str) -> Pubkey:
+    try:
+        return Pubkey.from_string(text)
+    except ValueError as error:
+        raise BadInput("--fund", text, "an address in base58", options.SOURCE) from error
+
+
+def settings_text(world: World, outside: Outside) -> str:
+    """Return a settings file that names everything of this world."""
+    values = {
+        "MARKET": str(world.market),
+        "RPC_URL": outside.rpc_url,
+        "RPC_WS_URL": outside.ws_url,
+        "JITO_URLS": ", ".join(outside.jito_urls),
+        "JITO_TIP_FLOOR_URL": outside.tip_floor_url,
+        "LOCKED_ACCOUNTS": ", ".join(world.locked_accounts),
+        **{PRICE_KEYS[name]: url for name, url in outside.prices.items()},
+    }
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
 
 
 async def _serve(world: World, port: int, folder: Path | None) -> None:
@@ -65,6 +105,7 @@ async def _serve(world: World, port: int, folder: Path | None) -> None:
     }
     if folder is not None:
         options.write_json(folder / "sandbox.json", facts)
+        (folder / "sandbox.toml").write_text(settings_text(world, outside))
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

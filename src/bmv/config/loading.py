@@ -70,7 +70,7 @@ class Configuration(msgspec.Struct, frozen=True):
         """Yield what somebody who wrote this should know: what has no effect, and what is ignored."""
         for name, entry in self.overridden.items():
             winner = self.origins[name].place
-            yield f"{entry.spelled} = {entry.value} in {entry.place} has no effect: {winner} decides"
+            yield f"{entry.spelled} = {entry.shown} in {entry.place} has no effect: {winner} decides"
         if self.ignored:
             yield self.ignored_note
 

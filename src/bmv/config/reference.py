@@ -17,6 +17,9 @@ FILE` shows what a file comes to.
 """
 
 
+_TEXTS = {"MARKET": "an address", "JITO_AUTH_UUID": "text", "KEYSTORE": "a path"}
+
+
 class Entry(msgspec.Struct, frozen=True):
     """What is known of one key; ``default`` and ``range`` as a person says them."""
 
@@ -51,11 +54,13 @@ def reference() -> list[Entry]:
 def _range(name: str, kind: Any) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(get_args(kind))
+    if name in _TEXTS or name.endswith(("_URL", "_URLS")):
+        return _TEXTS.get(name, "a URL" if name.endswith("_URL") else "URLs")
     if get_origin(kind) is tuple:
         words = get_args(kind)[0]
-        return f"some of {', '.join(get_args(words))}" if get_origin(words) is Literal else "addresses"
-    if kind is str:
-        return "a URL"
+        if get_origin(words) is Literal:
+            return f"some of {', '.join(get_args(words))}"
+        return "addresses"
     limits = {words: said(name, value) for words, value in bounds(name).items()}
     span = (
         f"{limits['at least']} to {limits['at most']}"

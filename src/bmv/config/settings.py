@@ -1,7 +1,8 @@
 """The settings of one run: every key this version reads, one frozen object.
 
-The keys are declared in ``strategy``, ``treasury``, ``oracle``, ``operation`` and ``safety``, one class for
-each part of the product definition: its docstring is the part's title, the string below a key its meaning.
+The keys are declared in ``places``, ``strategy``, ``treasury``, ``oracle``, ``operation`` and ``safety``, one
+class for each part of the product definition: its docstring is the part's title, the string below a key its
+meaning.
 """
 
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 from bmv.config.operation import Execution, Rebuilds, Swarm
 from bmv.config.oracle import Oracle
 from bmv.config.parsing import Shown, key
+from bmv.config.places import Places
 from bmv.config.safety import Safety
 from bmv.config.strategy import Channel, Keys, Ladder, Pivot, Price
 from bmv.config.treasury import TargetControl, Treasury
@@ -25,6 +27,7 @@ class Preset(Keys):
 
 PARTS: tuple[type[Keys], ...] = (
     Preset,
+    Places,
     Price,
     Pivot,
     Channel,
@@ -41,7 +44,19 @@ PARTS: tuple[type[Keys], ...] = (
 
 
 class Settings(
-    Safety, Execution, TargetControl, Oracle, Treasury, Rebuilds, Swarm, Ladder, Channel, Pivot, Price, Preset
+    Safety,
+    Execution,
+    TargetControl,
+    Oracle,
+    Treasury,
+    Rebuilds,
+    Swarm,
+    Ladder,
+    Channel,
+    Pivot,
+    Price,
+    Places,
+    Preset,
 ):
     """Every parameter of the product that this version reads."""
 
@@ -59,7 +74,16 @@ FIELDS = {str(field.alias): field for field in Settings.model_fields.values()}
 KNOWN_KEYS = tuple(FIELDS)
 _COLD = frozenset(
     (
-        *("MARKET", "RPC_URL", "RPC_WS_URL", "JITO_URLS", "JITO_AUTH_UUID", "JUPITER_URL", "JUPITER_API_KEY"),
+        *(
+            "MARKET",
+            "RPC_URL",
+            "RPC_WS_URL",
+            "JITO_URLS",
+            "JITO_AUTH_UUID",
+            "JITO_TIP_FLOOR_URL",
+            "JUPITER_URL",
+            "JUPITER_API_KEY",
+        ),
         *("DATABASE_URL", "REDIS_URL", "KEYSTORE", "LOCKED_ACCOUNTS", "WALLETS"),
     )
 )

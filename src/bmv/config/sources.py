@@ -35,6 +35,7 @@ Every repetition is bounded, so that a hostile file costs no more than its lengt
 """
 _LOOSE_TABLE = re.compile(r"^[ \t]*\[+[ \t]*([\w.%-]+)", re.MULTILINE)
 _LARGEST = 2**63
+_SECRET = re.compile("AUTH|UUID|RPC|WS_URL|API_KEY|DATABASE|REDIS|SECRET|PASS|TOKEN_")
 
 
 class Source(StrEnum):
@@ -62,8 +63,14 @@ class Given(msgspec.Struct, frozen=True):
 
     def refused(self, allowed: str) -> BadInput:
         """Return the complaint about this value."""
-        value = str(self.value) if isinstance(self.value, Decimal) else self.value
-        return BadInput(self.spelled, value, allowed, self.place)
+        return BadInput(self.spelled, self.shown, allowed, self.place)
+
+    @property
+    def shown(self) -> Any:
+        """Return the value for people; of what may be a secret only that it is there."""
+        if _SECRET.search(self.key.upper()) or (isinstance(self.value, str) and "@" in self.value):
+            return "***"
+        return str(self.value) if isinstance(self.value, Decimal) else self.value
 
 
 def from_file(path: Path) -> tuple[list[Given], BadInput | None]:

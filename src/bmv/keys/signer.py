@@ -69,3 +69,20 @@ class InProcessSigner:
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a signer is not pickled or copied")
+
+
+class WatchedWallets:
+    """Name wallets whose keys are not here: whatever asks for a signature is refused."""
+
+    def __init__(self, wallets: Iterable[Pubkey]) -> None:
+        self._wallets = list(wallets)
+
+    def pubkeys(self) -> list[Pubkey]:
+        """Return the wallets in the order they were given."""
+        return list(self._wallets)
+
+    def sign_all(self, jobs: Iterable[Job]) -> list[bytes]:
+        """Raise UnknownKey for the first job there is."""
+        for pubkey, _ in jobs:
+            raise UnknownKey(pubkey)
+        return []

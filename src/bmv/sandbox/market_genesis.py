@@ -91,11 +91,11 @@ def engine_keypairs(seed: int, count: int) -> list[Keypair]:
 
 
 def engine_holders(
-    keypairs: Iterable[Keypair], *, price: Decimal, decimals: int, sol: Decimal, tokens_worth: Decimal
+    wallets: Iterable[Pubkey], *, price: Decimal, decimals: int, sol: Decimal, tokens_worth: Decimal
 ) -> list[Holder]:
     """Return plain SOL and tokens for each operator wallet; ``sol`` and ``tokens_worth`` in SOL each."""
     lamports, atoms = int(sol * LAMPORTS_PER_SOL), atoms_worth(tokens_worth, price, decimals)
-    return [Holder(bytes(keypair.pubkey()), lamports, atoms=atoms) for keypair in keypairs]
+    return [Holder(bytes(wallet), lamports, atoms=atoms) for wallet in wallets]
 
 
 def atoms_worth(sol: Decimal, price: Decimal, decimals: int) -> int:

@@ -5,6 +5,8 @@ Rules
 - Faults of the network (429, 503) strike here, before a method is looked at.
 """
 
+from collections.abc import Mapping
+
 import orjson
 
 from bmv.sandbox.chain import Chain
@@ -43,9 +45,11 @@ def garbled(body: bytes, number: int) -> Answer:
 
 
 class RpcFront:
-    """Answer JSON-RPC requests about one chain."""
+    """Answer JSON-RPC requests about one chain; ``further`` are methods that others answer."""
 
-    def __init__(self, chain: Chain, faults: Faults, encoder: AccountEncoder) -> None:
+    def __init__(
+        self, chain: Chain, faults: Faults, encoder: AccountEncoder, further: Mapping[str, Method]
+    ) -> None:
         self._chain, self._faults = chain, faults
         reads = AccountReads(chain, faults, encoder)
         self._methods: dict[str, Method] = {
@@ -62,6 +66,7 @@ class RpcFront:
             "getRecentPerformanceSamples": self._samples,
             **reads.methods,
             **TransactionCalls(chain, reads, encoder).methods,
+            **further,
         }
 
     def answer(self, body: bytes) -> Answer:

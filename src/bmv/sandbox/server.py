@@ -9,6 +9,7 @@ Rules
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from aiohttp import web
 
@@ -16,7 +17,7 @@ from bmv.sandbox.chain import Chain
 from bmv.sandbox.faults import Faults
 from bmv.sandbox.jito_front import BundleAnswer, JitoFront
 from bmv.sandbox.rpc_front import Answer, RpcFront
-from bmv.sandbox.wire import AccountEncoder
+from bmv.sandbox.wire import AccountEncoder, Method
 from bmv.sandbox.ws_front import WsFront
 
 KEEPALIVE_SECONDS = 10 * 365 * 86_400
@@ -29,17 +30,23 @@ STATUS_PATHS = ("getTipAccounts", "getBundleStatuses", "getInflightBundleStatuse
 class SandboxServer:
     """Serve ``chain`` over HTTP; ``faults`` says what goes wrong on the way.
 
-    ``gets`` are further services by path. ``slot_notify_ms``: how often idle slots are announced to WebSocket
-    subscribers, by default every slot.
+    ``gets`` are further services by path, ``methods`` further methods of the RPC. ``slot_notify_ms``: how
+    often idle slots are announced to WebSocket subscribers, by default every slot.
     """
 
     def __init__(
-        self, chain: Chain, faults: Faults, gets: Gets | None = None, *, slot_notify_ms: int | None = None
+        self,
+        chain: Chain,
+        faults: Faults,
+        gets: Gets | None = None,
+        methods: Mapping[str, Method] = MappingProxyType({}),
+        *,
+        slot_notify_ms: int | None = None,
     ) -> None:
         self.chain, self.faults = chain, faults
         self._gets = gets or {}
         encoder = AccountEncoder()
-        self._rpc = RpcFront(chain, faults, encoder)
+        self._rpc = RpcFront(chain, faults, encoder, methods)
         self._jito = JitoFront(chain, faults)
         self._wake = asyncio.Event()
         self._ws = WsFront(chain, faults, encoder, slot_notify_ms or chain.clock.slot_ms, self._wake.set)

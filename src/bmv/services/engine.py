@@ -26,6 +26,7 @@ from bmv.services.dispatch import Dispatcher
 from bmv.services.feed import Feed
 from bmv.services.outcomes import Sent
 from bmv.services.record import Record
+from bmv.services.rehearsal import Rehearsal
 from bmv.services.reload import Reload
 
 CRASH_PAUSE_S = 1.0
@@ -79,7 +80,7 @@ class Engine:
     async def run(
         self,
         feed: Feed,
-        dispatcher: Dispatcher,
+        dispatcher: Dispatcher | Rehearsal,
         reload: Reload | None = None,
         beside: Mapping[str, Service] = MappingProxyType({}),
     ) -> Finish:
@@ -102,7 +103,7 @@ class Engine:
             await asyncio.gather(*services, return_exceptions=True)
             self._journalled(self._journal.flush)
 
-    async def _decide_on(self, feed: Feed, dispatcher: Dispatcher) -> Finish:
+    async def _decide_on(self, feed: Feed, dispatcher: Dispatcher | Rehearsal) -> Finish:
         while True:
             while self._inbox:
                 event = self._inbox.popleft()
@@ -115,7 +116,7 @@ class Engine:
             self._arrived.clear()
             await self._arrived.wait()
 
-    def _step(self, event: AnyEvent, dispatcher: Dispatcher) -> Finish | None:
+    def _step(self, event: AnyEvent, dispatcher: Dispatcher | Rehearsal) -> Finish | None:
         finish: Finish | None = None
         with self._guarded("decide"):
             self._journalled(partial(self._journal.event, event))

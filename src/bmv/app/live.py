@@ -1,0 +1,198 @@
+"""The engine as a process of its own, against the addresses its settings name."""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+import msgspec
+from solders.pubkey import Pubkey
+
+from bmv.app.assembly import Assembly, Outside, assemble
+from bmv.app.stopping import Stopping
+from bmv.chain.rpc import Rpc
+from bmv.chain.transaction import WalletSigner
+from bmv.config import Settings
+from bmv.core.capacity import check_levels
+from bmv.errors import BadInput
+from bmv.events import AnyAction
+from bmv.keys.signer import WatchedWallets
+from bmv.observe.journal import Journal
+from bmv.observe.log import configure
+from bmv.sandbox.clock import LoopClock, SimulatedLoop
+from bmv.services.rehearsal import Rehearsal
+from bmv.services.reload import Reload, SettingsFile
+from bmv.state.folder import StateFolder
+from bmv.state.servers import local_servers
+from bmv.venue.system import CLOCK, decode_clock
+
+REHEARSAL_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """How to run; ``speed`` other than 1 is that of the sandbox it runs beside, whose time it then takes.
+
+    ``file``, where ``settings`` came from, is watched while it runs.
+    """
+
+    settings: Settings
+    state: StateFolder
+    file: SettingsFile | None = None
+    speed: float = 1.0
+    quiet: bool = True
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How a run ended: ``asked`` says that somebody wanted it to, ``clean`` that nothing of ours is left."""
+
+    clean: bool
+    asked: bool
+    reason: str
+    digest: str
+
+
+class Rehearsed(msgspec.Struct, frozen=True):
+    """What a run would begin with; ``feed_up`` is False where the chain showed nothing in time."""
+
+    market: str
+    feed_up: bool
+    orders_found: int
+    actions: list[AnyAction]
+
+
+def run_live(options: LiveOptions, signer: WalletSigner) -> Ending:
+    """Run from recovery to empty book.
+
+    Raises BadInput where settings or state folder cannot do, OutsideError where the outside cannot be
+    reached at the start, UnsafeState where another run uses the state folder.
+    """
+    loop = SimulatedLoop(options.speed)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        return runner.run(_Live(options, signer, loop).run())
+
+
+def rehearse(options: LiveOptions, wallets: Sequence[Pubkey]) -> Rehearsed:
+    """Read the chain, decide, and send nothing: tell what a run of these wallets would do first.
+
+    Raises what ``run_live`` raises. Nothing is written to the state folder.
+    """
+    loop = SimulatedLoop(options.speed)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        return runner.run(_Live(options, WatchedWallets(wallets), loop).rehearse())
+
+
+def outside_of(settings: Settings, speed: float = 1.0) -> Outside:
+    """Return where the settings say the world is; raise BadInput where they name no node."""
+    if settings.rpc_url is None:
+        raise BadInput("RPC_URL", "", "the URL of a Solana node", "settings")
+    rpc_url = settings.rpc_url.reveal()
+    # https becomes wss, http ws.
+    ws_url = settings.rpc_ws_url.reveal() if settings.rpc_ws_url else f"ws{rpc_url.removeprefix('http')}"
+    return Outside(
+        rpc_url=rpc_url,
+        ws_url=ws_url,
+        jito_urls=settings.jito_urls,
+        tip_floor_url=settings.jito_tip_floor_url,
+        jito_auth=settings.jito_auth_uuid,
+        haste=max(1.0, speed),
+    )
+
+
+async def simulated_clock(session: aiohttp.ClientSession, rpc_url: str, loop: SimulatedLoop) -> LoopClock:
+    """Return a clock that shows the time of a chain which passes at another speed than ours."""
+    rpc = Rpc(session, rpc_url, rng=random.Random())
+    (image,) = (await rpc.accounts([CLOCK])).accounts
+    if image is None:
+        raise BadInput("--speed", loop.speed, "1 beside a chain that tells no time", "command line")
+    return LoopClock(loop, decode_clock(image.data) * 1000 - round(loop.time() * 1000))
+
+
+class _Live:
+    def __init__(self, options: LiveOptions, signer: WalletSigner, loop: SimulatedLoop) -> None:
+        self._options, self._signer, self._loop = options, signer, loop
+        self._outside = outside_of(options.settings, options.speed)
+        self._stopping = Stopping("")
+
+    async def run(self) -> Ending:
+        self._stopping.listen()
+        journal = Journal(self._options.state.journal, durable=True)
+        try:
+            async with aiohttp.ClientSession() as session:
+                return await self._run(session, journal)
+        finally:
+            journal.close()
+
+    async def rehearse(self) -> Rehearsed:
+        self._stopping.listen()
+        async with aiohttp.ClientSession() as session:
+            assembly = await self._assembled(session, await self._clock(session), Journal(), None)
+            rehearsal, engine = Rehearsal(), assembly.engine
+            running = asyncio.create_task(engine.run(assembly.feed, rehearsal, None, assembly.beside))
+            waiting = {asyncio.create_task(each.wait()) for each in (rehearsal.called, self._stopping.asked)}
+            patience = REHEARSAL_S * self._outside.haste
+            await asyncio.wait(waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            for task in (running, *waiting):
+                task.cancel()
+            await asyncio.gather(running, *waiting, return_exceptions=True)
+        state = engine.state
+        found = sum(len(view.orders) for view in state.views.values())
+        return Rehearsed(assembly.spec.address, state.feed_up, found, rehearsal.asked)
+
+    async def _run(self, session: aiohttp.ClientSession, journal: Journal) -> Ending:
+        clock, settings, state = await self._clock(session), self._options.settings, self._options.state
+        urls = {"database_url": settings.database_url, "redis_url": settings.redis_url}
+        async with local_servers(state, clock, **urls):
+            assembly = await self._assembled(session, clock, journal, state.baseline)
+            return await self._run_engine(assembly, clock, journal)
+
+    async def _assembled(
+        self, session: aiohttp.ClientSession, clock: LoopClock, journal: Journal, baseline: Path | None
+    ) -> Assembly:
+        settings = self._options.settings
+        return await assemble(
+            self._outside,
+            session,
+            Pubkey.from_string(settings.market),
+            self._signer,
+            settings,
+            clock=clock,
+            seconds=self._loop.time,
+            journal=journal,
+            seed=random.SystemRandom().randrange(2**32),
+            baseline=baseline,
+        )
+
+    async def _clock(self, session: aiohttp.ClientSession) -> LoopClock:
+        if self._options.speed == 1:
+            clock = LoopClock(self._loop, int(time.time() * 1000) - round(self._loop.time() * 1000))
+        else:
+            clock = await simulated_clock(session, self._outside.rpc_url, self._loop)
+        configure(clock.now, quiet=self._options.quiet)
+        return clock
+
+    async def _run_engine(self, assembly: Assembly, clock: LoopClock, journal: Journal) -> Ending:
+        engine = assembly.engine
+        running = asyncio.create_task(
+            engine.run(assembly.feed, assembly.dispatcher, self._reload(assembly, clock), assembly.beside)
+        )
+        self._stopping.give_up = running.cancel
+        asked = asyncio.create_task(self._stopping.asked.wait())
+        await asyncio.wait({asked, running}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if not running.done():
+            engine.halt(self._stopping.reason)
+            await asyncio.wait({running})
+        reason = engine.state.halt_reason
+        clean = not running.cancelled() and running.result().clean
+        return Ending(clean, reason == self._stopping.reason, reason, journal.digest)
+
+    def _reload(self, assembly: Assembly, clock: LoopClock) -> Reload | None:
+        if self._options.file is None:
+            return None
+        admit = partial(check_levels, assembly.spec, len(assembly.wallets))
+        return Reload(self._options.file, admit, assembly.engine.emit, clock, assembly.engine.settings)

@@ -1,0 +1,61 @@
+"""``bmv run``: the engine against a real (or simulated) outside, until it is told to stop."""
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from bmv.app.live import Ending, LiveOptions, rehearse, run_live
+from bmv.cli import options
+from bmv.errors import BadInput
+from bmv.keys.passphrase import read_passphrase
+from bmv.keys.signer import InProcessSigner
+from bmv.keys.store import Keystore, Role, peek
+from bmv.state.folder import StateFolder
+
+DEFAULT_STATE = Path("state")
+
+
+def run(
+    config: Annotated[Path | None, typer.Option(help="Settings, TOML.")] = None,
+    state: Annotated[Path, typer.Option(help="Folder of the engine's state.")] = DEFAULT_STATE,
+    passphrase_fd: Annotated[
+        int | None, typer.Option("--passphrase-fd", help="Descriptor to read the keystore's passphrase from.")
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Send nothing: print what it would do first. Needs no passphrase."),
+    ] = False,
+    speed: Annotated[str, typer.Option(help="That of the sandbox it runs beside.")] = "1",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log what the engine does to stderr.")] = False,
+) -> None:
+    """Recover, quote until SIGINT or SIGTERM, then cancel everything, verify it on the chain, and end."""
+    pace = options.speed(speed)
+    if pace is None:
+        raise BadInput("--speed", speed, "a number: other processes live in real time", options.SOURCE)
+    settings, file = options.configured(config)
+    folder = StateFolder(state)
+    path = Path(settings.keystore) if settings.keystore else folder.keystore
+    chosen = LiveOptions(settings=settings, state=folder, file=file, speed=pace, quiet=not verbose)
+    operators = [wallet.pubkey for wallet in peek(path) if wallet.role is Role.OPERATOR]
+    if not operators:
+        raise BadInput("KEYSTORE", str(path), "a keystore with an operator wallet", "the file")
+    if dry_run:
+        told = rehearse(chosen, operators)
+        typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
+        return
+    store = Keystore.open(path, read_passphrase(path, passphrase_fd))
+    ended = run_live(chosen, InProcessSigner(store.keypairs(Role.OPERATOR)))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    _tell(ended)
+
+
+def _tell(ended: Ending) -> None:
+    """Say how the run ended; exit with 3 where orders may be left or the engine halted by itself."""
+    left = "nothing of ours is left on the chain" if ended.clean else "orders or funds may be left"
+    typer.echo(f"done: {left}; {ended.reason}", err=True)
+    if not ended.clean or not ended.asked:
+        raise typer.Exit(3)
