@@ -20,9 +20,14 @@ from tests.services.living_world import NOBODY, Living, living, settings_with, v
 
 
 def tables_on(it: Living) -> dict[Pubkey, int]:
-    """Return the lookup tables on the simulated chain and the lamports they hold."""
-    accounts = it.world.chain.bank.accounts.items()
-    return {Pubkey(key): account.lamports for key, account in accounts if account.owner == PROGRAM_ID}
+    """Return our lookup tables on the simulated chain and the lamports they hold."""
+    ours = it.world.keypairs[0].pubkey()
+    tables = {k: one for k, one in it.world.chain.bank.accounts.items() if one.owner == PROGRAM_ID}
+    return {
+        Pubkey(key): account.lamports
+        for key, account in tables.items()
+        if decode_lookup_table(bytes(account.data)).authority == ours
+    }
 
 
 def looked_up(it: Living) -> int:

@@ -17,6 +17,7 @@ from bmv.cli.integrity import integrity_app
 from bmv.cli.replay import replay
 from bmv.cli.run import run
 from bmv.cli.sandbox import sandbox
+from bmv.cli.signer import signer
 from bmv.errors import BmvError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("sandbox")(sandbox)
 app.command("baseline")(baseline)
+app.command("signer")(signer)
 app.command("replay")(replay)
 app.command("run")(run)
 app.add_typer(config_app, name="config")

@@ -1,8 +1,8 @@
 """The settings of one run: every key this version reads, one frozen object.
 
-The keys are declared in ``places``, ``strategy``, ``treasury``, ``oracle``, ``operation`` and ``safety``, one
-class for each part of the product definition: its docstring is the part's title, the string below a key its
-meaning.
+The keys are declared in ``places``, ``strategy``, ``treasury``, ``oracle``, ``operation``, ``safety`` and
+``signing``, one class for each part of the product definition: its docstring is the part's title, the string
+below a key its meaning.
 """
 
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from bmv.config.oracle import Oracle
 from bmv.config.parsing import Shown, key
 from bmv.config.places import Places
 from bmv.config.safety import Safety
+from bmv.config.signing import Signing
 from bmv.config.strategy import Channel, Keys, Ladder, Pivot, Price
 from bmv.config.treasury import TargetControl, Treasury
 
@@ -39,11 +40,13 @@ PARTS: tuple[type[Keys], ...] = (
     TargetControl,
     Execution,
     Safety,
+    Signing,
 )
 """The parts in the order they are shown in."""
 
 
 class Settings(
+    Signing,
     Safety,
     Execution,
     TargetControl,
@@ -93,7 +96,7 @@ LATER = frozenset({"RENT_RECOVERY_TIME", "MIN_QUOTE_SOL"})
 
 def is_cold(name: str) -> bool:
     """Say whether a key can only change with a restart (SPEC 6 names them)."""
-    return name in _COLD or name.startswith("ORACLE_")
+    return name in _COLD or name.startswith(("ORACLE_", "SIGNER_"))
 
 
 def said(name: str, value: Any) -> str:

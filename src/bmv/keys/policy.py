@@ -141,7 +141,7 @@ class Policy:
 
 
 class GuardedSigner:
-    """Sign with ``signer`` what ``policy`` allows."""
+    """Sign with ``signer`` what ``policy`` allows, in this process."""
 
     def __init__(self, signer: BulkSigner, policy: Policy) -> None:
         self._signer, self.policy = signer, policy

@@ -46,6 +46,16 @@ class StateFolder:
         return self.root / "run"
 
     @property
+    def signer(self) -> Path:
+        """Return the socket of the signer."""
+        return self.run / "signer.sock"
+
+    @property
+    def signer_log(self) -> Path:
+        """Return what the signer writes."""
+        return self.run / "signer.log"
+
+    @property
     def baseline(self) -> Path:
         """Return the file that counts bought base."""
         return self.root / "baseline.json"

@@ -1,0 +1,158 @@
+"""Put signers together: the process that holds the keys, who finds or starts it, one in this process."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bmv.chain.jito import TIP_ACCOUNTS
+from bmv.config import Settings
+from bmv.errors import BmvError, OutsideError
+from bmv.keys.client import SignerClient
+from bmv.keys.grounds import Grounds
+from bmv.keys.hardening import harden
+from bmv.keys.passphrase import read_passphrase
+from bmv.keys.policy import GuardedSigner, Limits, Policy
+from bmv.keys.process import SignerProcess
+from bmv.keys.signer import InProcessSigner
+from bmv.keys.store import Keystore, Role
+from bmv.observe.log import configure, get_logger
+from bmv.state.folder import StateFolder, made
+from bmv.state.latch import LatchFile
+from bmv.units import Millis
+from bmv.venue.jupiter import USDC
+from bmv.venue.token import WRAPPED_SOL
+
+PATIENCE_S = 600.0
+"""How long a starting signer may wait for somebody to type the passphrase."""
+_COMMAND = "from bmv.cli.entry import main; main()"
+
+
+class SignerNotStarted(BmvError):
+    """The signer ended before it answered; it has said why itself."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__("the signer did not start")
+        self.exit_code = code if code in (1, 2, 3, 4) else 3
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return the policy's limits as the settings have them."""
+    return Limits(
+        tip=settings.signer_max_tip,
+        lamports_per_minute=settings.signer_sol_per_min,
+        transactions_per_minute=settings.signer_tx_per_min,
+        swap_per_minute={
+            str(WRAPPED_SOL): int(settings.signer_swap_sol),
+            str(USDC): int(settings.signer_swap_usd),
+        },
+        slippage_bps=int(settings.signer_max_slippage),
+    )
+
+
+def policy_of(store: Keystore, settings: Settings) -> Policy:
+    """Return the policy for a keystore's wallets: value moves among them, and to tip accounts."""
+    wallets = store.wallets
+    treasury = next((wallet.pubkey for wallet in wallets if wallet.role is Role.TREASURY), None)
+    grounds = Grounds([wallet.pubkey for wallet in wallets], TIP_ACCOUNTS, treasury)
+    grounds.add_mints([USDC])
+    return Policy(grounds, limits_of(settings), time.monotonic)
+
+
+def guarded(store: Keystore, settings: Settings) -> GuardedSigner:
+    """Return a signer in this process, behind the policy, for every wallet of the keystore."""
+    return GuardedSigner(InProcessSigner(store.keypairs(*Role)), policy_of(store, settings))
+
+
+def run_signer(
+    folder: StateFolder, keystore: Path, settings: Settings, passphrase_fd: int | None, *, detach: bool
+) -> None:
+    """Open the keystore and answer at the folder's socket until told to end.
+
+    With ``detach`` it leaves the terminal and its parent's group once it answers, and writes to a log file.
+    Raises what opening the keystore raises, and UnsafeState where another signer answers already.
+    """
+    missing = harden()
+    configure(_now, quiet=False)
+    for what in missing:
+        get_logger("signer").warning("SIGNER_NOT_HARDENED", reason=what)
+    store = Keystore.open(keystore, read_passphrase(keystore, passphrase_fd))
+    signer = InProcessSigner(store.keypairs(*Role))
+    process = SignerProcess(signer, store.wallets, policy_of(store, settings), LatchFile(folder).path)
+    made(folder.run)
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, process.end)
+        await process.serve(folder.signer, lambda: _leave(folder.signer_log) if detach else None)
+
+    asyncio.run(serve())
+
+
+def _now() -> Millis:
+    return Millis(int(time.time() * 1000))
+
+
+def _leave(log: Path) -> None:
+    """Go on without the terminal: in a session of our own, input from nowhere, output into ``log``."""
+    os.setsid()
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for number, target in ((0, nowhere), (1, written), (2, written)):
+        os.dup2(target, number)
+    os.close(nowhere)
+    os.close(written)
+
+
+def running_signer(folder: StateFolder) -> SignerClient | None:
+    """Return a client of the signer that answers for a state folder; None where none does."""
+    client = SignerClient(folder.signer)
+    try:
+        client.state()
+    except OutsideError:
+        client.close()
+        return None
+    return client
+
+
+def ensured_signer(
+    folder: StateFolder, keystore: Path, config: Path | None, passphrase_fd: int | None
+) -> SignerClient:
+    """Return a client of the folder's signer, started where none answers; it reads the passphrase itself.
+
+    Raises SignerNotStarted, with its exit code, where it ends instead of answering.
+    """
+    found = running_signer(folder)
+    if found is not None:
+        return found
+    made(folder.run)
+    command = ["signer", "--state", str(folder.root), "--keystore", str(keystore), "--detach"]
+    command += [] if config is None else ["--config", str(config)]
+    with _handed_over(passphrase_fd) as descriptors:
+        command += [f"--passphrase-fd={number}" for number in descriptors]
+        child = subprocess.Popen([sys.executable, "-c", _COMMAND, *command], pass_fds=descriptors)
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        found = running_signer(folder)
+        if found is not None:
+            return found
+        code = child.poll()
+        if code is not None:
+            raise SignerNotStarted(code)
+        time.sleep(0.05)
+    child.terminate()
+    raise SignerNotStarted(child.wait())
+
+
+@contextlib.contextmanager
+def _handed_over(descriptor: int | None) -> Iterator[tuple[int, ...]]:
+    """Give the descriptors a child inherits; here they are closed unread."""
+    yield () if descriptor is None else (descriptor,)
+    if descriptor is not None:
+        os.close(descriptor)

@@ -1,0 +1,50 @@
+"""``bmv signer``: the process that holds the keys and signs for the engine."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bmv import config as settings_of
+from bmv.app.signing import run_signer, running_signer
+from bmv.cli import options
+from bmv.errors import BadInput, Unreachable
+from bmv.state.folder import StateFolder
+
+
+def signer(
+    state: Annotated[Path, typer.Option(help="Folder of the engine's state.")],
+    keystore: Annotated[
+        Path | None, typer.Option(help="The keystore; else keystore.json in --state.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings, TOML; its SIGNER_ keys are the caps.")
+    ] = None,
+    passphrase_fd: Annotated[
+        int | None, typer.Option(help="Read the passphrase from this descriptor.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave the terminal once it answers.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End the signer of this folder.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --stop: print one JSON object.")] = False,
+) -> None:
+    """Hold the keys and sign what the policy allows, until SIGTERM, Ctrl-C or --stop."""
+    folder = StateFolder(state)
+    if stop:
+        _stop(folder, as_json)
+        return
+    if as_json:
+        raise BadInput("--json", "alone", "together with --stop", options.SOURCE)
+    settings = settings_of.load(config)
+    run_signer(folder, keystore or folder.keystore, settings, passphrase_fd, detach=detach)
+
+
+def _stop(folder: StateFolder, as_json: bool) -> None:
+    client = running_signer(folder)
+    if client is None:
+        raise Unreachable("signer", f"nobody answers at {folder.signer}")
+    known = client.state()
+    client.quit()
+    facts = {"pid": known.pid, "signed": known.signed, "refused": known.refused}
+    text = f"signer {known.pid} ended; it had signed {known.signed} transactions and refused {known.refused}"
+    typer.echo(json.dumps(facts) if as_json else text)
