@@ -24,6 +24,8 @@ from bmv.units import (
 WalletIndex = int
 TOUCH = -1
 """Level of the order that stands at the inside spread; lattice points are positive."""
+DEPTH_BANDS = (50, 100, 200, 500)
+"""How near to the middle of the book orders count as depth, in basis points."""
 
 
 class Side(IntEnum):
@@ -175,6 +177,8 @@ class ForeignBook(msgspec.Struct, frozen=True):
 
     ``best_*``: the true best prices; ``firm_*``: where orders add up to FOREIGN_MIN_SOL; None: no such.
     ``*_rivals``: best first; whatever size is asked for, the foremost order that large is one of them.
+    ``*_depth``: what stands within each of ``DEPTH_BANDS`` of the middle of the whole book, ours included;
+    empty while a side of it is.
     """
 
     best_bid: Ticks | None = None
@@ -185,6 +189,8 @@ class ForeignBook(msgspec.Struct, frozen=True):
     ask_orders: int = 0
     bid_rivals: tuple[Rival, ...] = ()
     ask_rivals: tuple[Rival, ...] = ()
+    bid_depth: tuple[Lamports, ...] = ()
+    ask_depth: tuple[Lamports, ...] = ()
 
 
 class WalletView(msgspec.Struct, frozen=True):
@@ -234,7 +240,10 @@ class TableView(msgspec.Struct, frozen=True):
 
 
 class Trade(msgspec.Struct, frozen=True):
-    """One match on the market, anybody's; ``seq`` is the maker event's number in the queue."""
+    """One match on the market, anybody's; ``seq`` is the maker event's number in the queue.
+
+    ``maker`` and ``taker`` are OpenOrders accounts; the taker's is empty where its half could not be read.
+    """
 
     seq: int
     at: Millis
@@ -242,6 +251,8 @@ class Trade(msgspec.Struct, frozen=True):
     size: BaseLots
     taker_side: Side
     own: bool
+    maker: str = ""
+    taker: str = ""
 
 
 class Fill(msgspec.Struct, frozen=True):

@@ -203,6 +203,23 @@ def test_the_view_reads_back_as_the_view() -> None:
     on_a_desk(ask)
 
 
+def test_prometheus_is_answered_what_the_metrics_are_at_that_moment() -> None:
+    async def scenario() -> None:
+        scrapes = iter((b"bmv_fills_total 1\n", b"bmv_fills_total 2\n"))
+        server = WebServer(SampleSource(steps=1), token=TOKEN, metrics=lambda: next(scrapes))
+        url = await server.start(port=0)
+        try:
+            async with aiohttp.ClientSession() as client:
+                for number in (1, 2):
+                    async with client.get(url + "metrics") as answer:
+                        assert answer.content_type == "text/plain"
+                        assert await answer.text() == f"bmv_fills_total {number}\n"
+        finally:
+            await server.stop()
+
+    asyncio.run(scenario())
+
+
 def test_history_starts_after_since() -> None:
     async def ask(desk: Desk) -> None:
         points = msgspec.json.decode((await desk.get("api/history?since=25"))[1], type=list[HistoryPoint])

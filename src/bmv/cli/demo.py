@@ -15,6 +15,7 @@ import typer
 
 from bmv.app.assembly import Assembly
 from bmv.app.demo import DemoOptions, run_demo
+from bmv.app.observing import observe
 from bmv.app.world import World
 from bmv.cli import options
 from bmv.cli.options import MAX_PORT, WHOLE, whole
@@ -134,16 +135,20 @@ class _Page:
     async def shown(self, _world: World, assembly: Assembly) -> AsyncIterator[None]:
         """Serve the page while the block runs."""
         showing = Showing(assembly.engine, assembly.spec, assembly.wallets, "demo")
-        server = WebServer(showing, token=self._token, tick_s=self._pace)
+        observed = observe(assembly)
+        metrics = observed.exposition.text
+        server = WebServer(showing, token=self._token, tick_s=self._pace, metrics=metrics)
         url = await self._start(server)
         typer.echo(f"live page: {url}#token={self._token}")
+        typer.echo(f"for Prometheus: {url}metrics")
         typer.echo("Ctrl-C cancels every order and ends.")
         sys.stdout.flush()
-        telling = asyncio.create_task(self._tell(showing))
+        beside = [asyncio.create_task(self._tell(showing)), asyncio.create_task(observed.lag.run())]
         try:
             yield
         finally:
-            telling.cancel()
+            for task in beside:
+                task.cancel()
             await server.stop()
             typer.echo("")
 

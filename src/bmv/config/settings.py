@@ -1,12 +1,13 @@
 """The settings of one run: every key this version reads, one frozen object.
 
-The keys are declared in ``places``, ``strategy``, ``treasury``, ``oracle``, ``operation``, ``safety`` and
-``signing``, one class for each part of the product definition: its docstring is the part's title, the string
-below a key its meaning.
+The keys are declared in ``places``, ``strategy``, ``treasury``, ``oracle``, ``operation``, ``safety``,
+``signing`` and ``observing``, one class for each part of the product definition: its docstring is the part's
+title, the string below a key its meaning.
 """
 
 from typing import Any, Literal
 
+from bmv.config.observing import Observing
 from bmv.config.operation import Execution, Rebuilds, Swarm
 from bmv.config.oracle import Oracle
 from bmv.config.parsing import Shown, key
@@ -41,11 +42,13 @@ PARTS: tuple[type[Keys], ...] = (
     Execution,
     Safety,
     Signing,
+    Observing,
 )
 """The parts in the order they are shown in."""
 
 
 class Settings(
+    Observing,
     Signing,
     Safety,
     Execution,
@@ -90,7 +93,7 @@ _COLD = frozenset(
         *("DATABASE_URL", "REDIS_URL", "KEYSTORE", "LOCKED_ACCOUNTS", "WALLETS"),
     )
 )
-LATER = frozenset({"RENT_RECOVERY_TIME", "MIN_QUOTE_SOL"})
+LATER = frozenset({"RENT_RECOVERY_TIME"})
 """Keys of the definition that no version reads yet."""
 
 

@@ -126,6 +126,7 @@ class Engine:
             dispatcher.dispatch(approved)
             finish = next((action for action in approved.actions if isinstance(action, Finish)), None)
             self.record.saw(event, self.state)
+            self.record.economics.saw(event, self.state, self.settings.min_quote)
             for follow in self.followers:
                 follow(self.state)
             for action in approved.actions:

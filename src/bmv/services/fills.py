@@ -60,22 +60,34 @@ class Matches:
         for half in halves:
             if half.is_maker:
                 makers.append(half)
-                trades.append(self._trade(half, at))
                 continue
+            trades += self._matched(makers, half.owner, at)
             fills += self._met(makers, half.owner, at)
             if half.owner in self._owners:
                 fills.append(self._fill(half, makers[-1].owner if makers else NOBODY, at))
             makers.clear()
         # The taker's half may be missing at the edge of what could be read; ours was filled all the same.
+        trades += self._matched(makers, None, at)
         return trades, fills + self._met(makers, NOBODY, at)
+
+    def _matched(self, makers: Sequence[Half], taker: bytes | None, at: Millis) -> list[Trade]:
+        named = "" if taker is None else str(Pubkey.from_bytes(taker))
+        return [self._trade(maker, named, at) for maker in makers]
 
     def _met(self, makers: Sequence[Half], taker: bytes, at: Millis) -> list[Fill]:
         return [self._fill(maker, taker, at) for maker in makers if maker.owner in self._owners]
 
-    def _trade(self, half: Half, at: Millis) -> Trade:
-        own = half.owner in self._owners
-        price = Ticks(half.order_id >> 64)
-        return Trade(half.seq, at, price, self._size(half), half.side.opposite, own)
+    def _trade(self, half: Half, taker: str, at: Millis) -> Trade:
+        return Trade(
+            seq=half.seq,
+            at=at,
+            price=Ticks(half.order_id >> 64),
+            size=self._size(half),
+            taker_side=half.side.opposite,
+            own=half.owner in self._owners,
+            maker=str(Pubkey.from_bytes(half.owner)),
+            taker=taker,
+        )
 
     def _fill(self, half: Half, other: bytes, at: Millis) -> Fill:
         fee_or_rebate = Lamports(half.fee_or_rebate)

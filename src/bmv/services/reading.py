@@ -17,7 +17,16 @@ from bmv.chain.rpc import AccountImage, AccountsAt
 from bmv.config import Settings
 from bmv.errors import BadBytes
 from bmv.events import MarketSeen, SupplySeen
-from bmv.model import ForeignBook, LiveOrder, MarketSpec, Rival, Side, WalletIndex, WalletView
+from bmv.model import (
+    DEPTH_BANDS,
+    ForeignBook,
+    LiveOrder,
+    MarketSpec,
+    Rival,
+    Side,
+    WalletIndex,
+    WalletView,
+)
 from bmv.services.accounts import WalletAccounts
 from bmv.services.backfill import Gap
 from bmv.services.fills import Matches, half_of_event
@@ -177,7 +186,25 @@ class Reader:
             ask_orders=len(asks),
             bid_rivals=_rivals(bids),
             ask_rivals=_rivals(asks),
+            bid_depth=self._depth(bids),
+            ask_depth=self._depth(asks),
         )
+
+    def _depth(self, orders: Sequence[BookOrder]) -> tuple[Lamports, ...]:
+        """Return what orders, best first, come to in each band around the middle of the whole book."""
+        bids, asks = self._orders[Side.BID], self._orders[Side.ASK]
+        if not bids or not asks:
+            return ()
+        twice_mid = bids[0].price_ticks + asks[0].price_ticks
+        found = [0] * len(DEPTH_BANDS)
+        for order in orders:
+            off = abs(2 * order.price_ticks - twice_mid) * 10_000
+            if off > DEPTH_BANDS[-1] * twice_mid:
+                break
+            value = order.price_ticks * order.size_lots * self._spec.quote_lot_size
+            for number, band in enumerate(DEPTH_BANDS):
+                found[number] += value if off <= band * twice_mid else 0
+        return tuple(Lamports(lamports) for lamports in found)
 
     def _firm(self, orders: Sequence[BookOrder]) -> Ticks | None:
         """Return the price at which orders, best first, add up to the firm amount."""

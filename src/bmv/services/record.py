@@ -12,6 +12,7 @@ from bmv.core.state import State
 from bmv.errors import OutsideError
 from bmv.events import AnyAction, AnyEvent, BundleResolved, EventsFound, Execute, MarketSeen, Report
 from bmv.model import Fill, MarketSpec, Outcome, Trade, WalletView
+from bmv.services.economics import Economics
 from bmv.services.execution import Execution
 from bmv.units import BaseLots, Lamports, Millis, Ticks, atoms_to_lots, notional
 
@@ -47,6 +48,8 @@ class Record:
         self._start: list[WalletView] | None = None
         self._early: list[BundleResolved] = []
         self.execution = Execution()
+        self.economics = Economics(spec)
+        self.reports: Counter[str] = Counter()
 
     def sent(self) -> None:
         """Count a bundle that was sent."""
@@ -72,6 +75,7 @@ class Record:
             self.orders["cancelled"] += len(action.cancels)
         elif isinstance(action, Report):
             self.recent_events.appendleft((at, action))
+            self.reports[action.name] += 1
             if action.name == "GRID_REBUILD":
                 self.rebuilds[str(action.fields["trigger"])] += 1
                 self.orders["kept"] += int(action.fields["kept"])

@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 import hmac
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -25,15 +26,22 @@ from bmv.web.guard import LoopbackGuard, json_answer
 from bmv.web.view import ViewSource
 
 STATIC = Path(__file__).parent / "static"
+METRICS_TYPE = "text/plain; version=0.0.4"
 HALT_REASON = "halt button on the page"
 _SINCE = re.compile(r"-?[0-9]{1,18}")
 
 
-def create_app(source: ViewSource, *, token: str, tick_s: float = 1.0) -> Starlette:
-    """Return the app over ``source``; ``tick_s`` seconds lie between pushes; ValueError: an empty token."""
+def create_app(
+    source: ViewSource, *, token: str, tick_s: float = 1.0, metrics: Callable[[], bytes] | None = None
+) -> Starlette:
+    """Return the app over ``source``; ``tick_s`` seconds lie between pushes; ValueError: an empty token.
+
+    ``metrics`` is what Prometheus is answered; without it there is no such path.
+    """
     if not token:
         raise ValueError("the page's token must not be empty")
     page = _Page(source, token.encode(), tick_s)
+    scraped = [] if metrics is None else [Route("/metrics", partial(_metrics, metrics))]
     return Starlette(
         routes=[
             Route("/", page.index),
@@ -43,6 +51,7 @@ def create_app(source: ViewSource, *, token: str, tick_s: float = 1.0) -> Starle
             Route("/api/halt", page.halt, methods=["POST"]),
             WebSocketRoute("/ws", page.stream),
             Mount("/static", StaticFiles(directory=STATIC)),
+            *scraped,
         ],
         middleware=[Middleware(LoopbackGuard)],
     )
@@ -92,6 +101,10 @@ class _Page:
                     push = msgspec.json.encode({"view": self._source.view(), "history": points})
                     await client.send_text(push.decode())
                     await asyncio.wait({gone}, timeout=self._tick_s)
+
+
+async def _metrics(metrics: Callable[[], bytes], _: Request) -> Response:
+    return Response(metrics(), media_type=METRICS_TYPE)
 
 
 def _since(query: Mapping[str, str]) -> int | None:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
@@ -43,9 +43,16 @@ class _Uvicorn(uvicorn.Server):
 class WebServer:
     """The page on a port of this machine, inside the running loop."""
 
-    def __init__(self, source: ViewSource, *, token: str, tick_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        source: ViewSource,
+        *,
+        token: str,
+        tick_s: float = 1.0,
+        metrics: Callable[[], bytes] | None = None,
+    ) -> None:
         self._config = uvicorn.Config(
-            create_app(source, token=token, tick_s=tick_s),
+            create_app(source, token=token, tick_s=tick_s, metrics=metrics),
             lifespan="off",
             log_config=None,
             log_level="warning",
