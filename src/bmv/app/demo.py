@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import aiohttp
 
 from bmv.app import reporting
 from bmv.app.assembly import Assembly, Outside, assemble
+from bmv.app.keeping import history_kept
 from bmv.app.samples import MINUTE_S, Samples
 from bmv.app.stopping import Stopping
 from bmv.app.world import World, WorldOptions
@@ -24,11 +25,17 @@ from bmv.observe.journal import JOURNAL_FOLDER, Journal
 from bmv.observe.log import configure
 from bmv.sandbox.clock import LoopClock, SimulatedLoop
 from bmv.services.baseline import BASELINE_NAME
+from bmv.services.engine import Service
+from bmv.services.history import EVERY_S
 from bmv.services.reload import Reload, SettingsFile
+from bmv.state.folder import StateFolder, temporary_state
+from bmv.state.servers import Servers, local_servers
 
 VIRTUAL_START_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z: where virtual time begins."""
 QUIET_POLL_S = 0.4
+VIRTUAL_WRITE_S = 600.0
+"""How often history is written in virtual time, where a second passes in no time."""
 QUIET_TRIES = 600
 
 
@@ -37,7 +44,8 @@ class DemoOptions:
     """How to run: ``speed`` None is virtual time, ``run_s`` None runs until stopped.
 
     ``file``, where ``settings`` came from, is watched while it runs, except in virtual time: there, a change
-    would come at no moment that could be repeated.
+    would come at no moment that could be repeated. ``recorded``: PostgreSQL keeps the history, in the state
+    folder or in one that is gone afterwards.
     """
 
     world: WorldOptions
@@ -47,6 +55,7 @@ class DemoOptions:
     state_dir: Path | None
     quiet: bool
     file: SettingsFile | None = None
+    recorded: bool = False
 
 
 Shown = Callable[[World, Assembly], contextlib.AbstractAsyncContextManager[None]]
@@ -74,7 +83,7 @@ class _Demo:
     async def run(self, shown: Shown | None) -> dict[str, Any]:
         self._stopping.listen()
         state_dir = self._options.state_dir
-        async with self._outside() as (outside, session):
+        async with self._servers() as servers, self._outside() as (outside, session):
             assembly = await assemble(
                 outside,
                 session,
@@ -87,12 +96,45 @@ class _Demo:
                 seed=self._options.world.seed,
                 baseline=state_dir / BASELINE_NAME if state_dir else None,
             )
-            async with (shown or _unshown)(self._world, assembly):
-                return await self._run_engine(assembly)
+            async with self._history(assembly, servers) as beside, (shown or _unshown)(self._world, assembly):
+                return await self._run_engine(assembly, beside)
 
     def _settings(self) -> Settings:
         """Return the settings for this world: its token has locked accounts of its own."""
         return self._options.settings.model_copy(update={"locked_accounts": self._world.locked_accounts})
+
+    @contextlib.asynccontextmanager
+    async def _servers(self) -> AsyncIterator[tuple[StateFolder, Servers] | None]:
+        if not self._options.recorded:
+            yield None
+            return
+        given = self._options.state_dir
+        with contextlib.nullcontext(StateFolder(given)) if given else temporary_state() as folder:
+            where = self._options.settings
+            urls = {"database_url": where.database_url, "redis_url": where.redis_url}
+            async with local_servers(folder, self._clock, **urls) as servers:
+                yield folder, servers
+
+    @contextlib.asynccontextmanager
+    async def _history(
+        self, assembly: Assembly, servers: tuple[StateFolder, Servers] | None
+    ) -> AsyncIterator[Mapping[str, Service]]:
+        """Keep this run's history; its chain is a new one, whatever the folder has seen before."""
+        if servers is None:
+            yield assembly.beside
+            return
+        folder, urls = servers
+        speed = self._loop.speed
+        async with history_kept(
+            assembly,
+            urls.database_url,
+            folder,
+            f"demo {int(time.time() * 1000)}",
+            self._clock,
+            haste=max(1.0, speed or 1.0),
+            every_s=VIRTUAL_WRITE_S if speed is None else EVERY_S * max(1.0, speed),
+        ) as keeping:
+            yield {**assembly.beside, "history": keeping.historian.run}
 
     @contextlib.asynccontextmanager
     async def _outside(self) -> AsyncIterator[tuple[Outside, aiohttp.ClientSession]]:
@@ -109,11 +151,11 @@ class _Demo:
                 await self._world.stop()
                 self._journal.close()
 
-    async def _run_engine(self, assembly: Assembly) -> dict[str, Any]:
+    async def _run_engine(self, assembly: Assembly, beside: Mapping[str, Service]) -> dict[str, Any]:
         engine = assembly.engine
         began_ms, began_slot = int(self._clock.now()), self._world.chain.slot
         running = asyncio.create_task(
-            engine.run(assembly.feed, assembly.dispatcher, self._reload(assembly), assembly.beside)
+            engine.run(assembly.feed, assembly.dispatcher, self._reload(assembly), beside)
         )
         self._stopping.give_up = running.cancel
         sampling = asyncio.create_task(self._sample(assembly))

@@ -63,7 +63,7 @@ def demo(
             metavar=WHOLE,
         ),
     ] = None,
-    state: Annotated[Path | None, typer.Option(help="Folder for the journal.")] = None,
+    state: Annotated[Path | None, typer.Option(help="Folder for the journal and the history.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report to this file.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log what the engine does to stderr.")] = False,
 ) -> None:
@@ -88,6 +88,7 @@ def demo(
         state_dir=folder,
         quiet=not verbose,
         file=file,
+        recorded=folder is not None or not headless,
     )
     result = run_demo(chosen, None if headless else _Page(port, pace or 1.0).shown)
     # The book is empty; what is left is to say so, and no impatience may cut that short.

@@ -8,16 +8,17 @@ engine halts (cancels everything) instead of going on.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
+from typing import Protocol
 
 from bmv.config import Settings
 from bmv.core.decide import decide
 from bmv.core.reconfiguring import settings_for
 from bmv.core.state import State
 from bmv.errors import OutsideError
-from bmv.events import AnyEvent, BundleResolved, Finish, HaltRequested, Report, Tick
+from bmv.events import AnyAction, AnyEvent, BundleResolved, Finish, HaltRequested, Report, Tick
 from bmv.model import Outcome
 from bmv.observe.journal import Journal
 from bmv.observe.log import get_logger
@@ -36,6 +37,18 @@ LOUD = frozenset({"CONFIG_REFUSED"})
 """Reports that somebody should see who has not asked for more than warnings."""
 
 
+class Listener(Protocol):
+    """Who wants to know what was decided and what is sent."""
+
+    def saw(self, event: AnyEvent, actions: Sequence[AnyAction], state: State) -> None:
+        """Take note of a decision; ``state`` is the belief after it."""
+        ...
+
+    def sending(self, sent: Sent) -> None:
+        """Take note of a bundle."""
+        ...
+
+
 class Engine:
     """Run the engine from ``state`` until it has finished; ``run`` returns how it ended."""
 
@@ -49,6 +62,8 @@ class Engine:
         self._crashes = 0
         self.followers: list[Callable[[State], None]] = []
         """Called with the belief after every decision."""
+        self.listeners: list[Listener] = []
+        """Told of every decision whole, and of every bundle before it is sent."""
         self._log = get_logger("engine")
 
     def emit(self, event: AnyEvent) -> None:
@@ -72,6 +87,8 @@ class Engine:
         }
         self._journalled(partial(self._journal.bundle, fields))
         self.record.sent()
+        for listener in self.listeners:
+            listener.sending(sent)
 
     def halt(self, reason: str) -> None:
         """Ask the engine to cancel everything, verify and end."""
@@ -129,6 +146,8 @@ class Engine:
             self.record.economics.saw(event, self.state, self.settings.min_quote)
             for follow in self.followers:
                 follow(self.state)
+            for listener in self.listeners:
+                listener.saw(event, approved.actions, self.state)
             for action in approved.actions:
                 self._journalled(partial(self._journal.action, action))
                 self.record.did(action, event.at)

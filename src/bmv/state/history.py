@@ -88,7 +88,10 @@ class History:
             return await _trades(connection, market, int(start), int(end))
 
     async def thin_out(self, now: Millis, window: Millis) -> int:
-        """Delete raw trades that no window needs any more, and return how many; their hours stay."""
+        """Delete raw trades that no window needs any more, and return how many; their hours stay.
+
+        Bundles and events of that age go too; fills, orders and balances are kept.
+        """
         horizon = int(now) - int(window) - KEPT_BEYOND_MS
         horizon -= horizon % HOUR_MS
         async with self._database.connection() as connection:
@@ -97,9 +100,9 @@ class History:
                 await connection.execute(
                     "UPDATE market SET kept_from = greatest(kept_from, $2) WHERE id = $1", market, horizon
                 )
-                done = await connection.execute(
-                    "DELETE FROM trade WHERE market = $1 AND at < $2", market, horizon
-                )
+                for table, time in (("event", "at"), ("bundle", "ended_at"), ("trade", "at")):
+                    query = f"DELETE FROM {table} WHERE market = $1 AND {time} < $2"
+                    done = await connection.execute(query, market, horizon)
         return int(done.split()[-1])
 
     async def close(self) -> None:

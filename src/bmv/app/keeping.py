@@ -1,0 +1,55 @@
+"""Keep the history of a running engine: opened with what was known before, written while it runs."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from bmv.app.assembly import Assembly
+from bmv.ports import Clock
+from bmv.secret import Secret
+from bmv.services.history import EVERY_S, Historian
+from bmv.state.folder import StateFolder
+from bmv.state.history import History
+from bmv.state.rows import Opening
+from bmv.state.spool import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What was known before, and who writes what is added; its ``run`` is a service beside the engine's."""
+
+    opening: Opening
+    historian: Historian
+
+
+@contextlib.asynccontextmanager
+async def history_kept(
+    assembly: Assembly,
+    database_url: Secret,
+    state: StateFolder,
+    world: str,
+    clock: Clock,
+    *,
+    haste: float = 1.0,
+    every_s: float = EVERY_S,
+) -> AsyncIterator[Keeping]:
+    """Open the history of the engine's market in ``world``, and write it until the block ends.
+
+    What an earlier run has left in the spool is written first. ``every_s`` is by the loop's clock, which runs
+    ``haste`` times as fast as real time. Raises Unreachable or Refused where the database does not answer,
+    UnsafeState where its schema is not ours, BadInput where the spool cannot be written.
+    """
+    engine = assembly.engine
+    async with contextlib.AsyncExitStack() as stack:
+        history = History.at(database_url, assembly.spec, world, clock, haste=haste)
+        stack.push_async_callback(history.close)
+        spool = Spool(state.spool)
+        stack.callback(spool.close)
+        historian = Historian(history, spool, clock, lambda: engine.settings, every_s=every_s)
+        opening = await historian.open([str(wallet.owner) for wallet in assembly.wallets])
+        engine.listeners.append(historian)
+        try:
+            yield Keeping(opening, historian)
+        finally:
+            engine.listeners.remove(historian)
+            await historian.finish()

@@ -1,0 +1,207 @@
+"""Events, actions and beliefs -> rows of history.
+
+It keeps what it needs to tell one row from the next (which orders stand, what was filled of them, which hour
+it is) and computes nothing the strategy uses. Same events in, same rows out.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from bmv.core.state import State
+from bmv.events import AnyAction, AnyEvent, BundleResolved, EventsFound, Execute, MarketSeen, Report
+from bmv.model import Fill, LiveOrder, WalletView
+from bmv.services.outcomes import Sent
+from bmv.state.rows import (
+    BalanceRow,
+    Batch,
+    Belief,
+    BundleEnd,
+    BundleSent,
+    EventRow,
+    FillRow,
+    OrderEnd,
+    OrderRow,
+)
+from bmv.state.statements import HOUR_MS
+from bmv.units import Millis
+
+TREASURY = "treasury"
+
+
+class Chronicle:
+    """Tell what each decision adds to the history.
+
+    ``wallets`` are the operator wallets' addresses in their order, ``run`` is when this run began, and
+    ``standing`` and ``last_seq`` are what the history knew before it.
+    """
+
+    def __init__(
+        self, wallets: Sequence[str], run: Millis, standing: Iterable[OrderRow] = (), last_seq: int = -1
+    ) -> None:
+        self._wallets, self._run, self._last_seq = tuple(wallets), int(run), last_seq
+        self._standing = {order.order_id: order for order in standing}
+        self._filled: Counter[int] = Counter()
+        self._cancelled: set[int] = set()
+        self._number = 0
+        self._hour = -1
+        self._believed: Belief | None = None
+
+    def told(self, event: AnyEvent, actions: Iterable[AnyAction], state: State) -> Batch:
+        """Return the rows of one decision; ``state`` is the belief after it."""
+        batch = Batch()
+        if isinstance(event, MarketSeen | EventsFound):
+            batch.trades.extend(event.trades)
+            batch.fills.extend(self._fill(fill, event.at) for fill in event.fills)
+        if isinstance(event, MarketSeen):
+            seqs = [trade.seq for trade in event.trades] + [fill.seq for fill in event.fills]
+            self._last_seq = max([self._last_seq, *seqs])
+            for view in event.wallets:
+                self._orders(view, event.at, batch)
+            self._filled_at_once(event.fills, event.at, batch)
+        elif isinstance(event, BundleResolved):
+            batch.resolved.append(_bundle_end(event))
+        for action in actions:
+            if isinstance(action, Execute):
+                self._cancelled.update(cancel.order_id for cancel in action.cancels)
+            elif isinstance(action, Report):
+                self._number += 1
+                batch.events.append(
+                    EventRow(self._run, self._number, int(event.at), action.name, action.fields)
+                )
+        self._balances(event.at, state, batch)
+        batch.belief = self._belief(event.at, state)
+        return batch
+
+    def sending(self, sent: Sent) -> Batch:
+        """Return the row of a bundle that is about to be sent."""
+        row = BundleSent(
+            bundle_id=sent.bundle_id,
+            sent_at=int(sent.sent_at),
+            tickets=list(sent.tickets),
+            signatures=list(sent.signatures),
+            last_valid=int(sent.last_valid),
+            tip=int(sent.cost.tip),
+            fees=int(sent.cost.fees),
+        )
+        return Batch(sent=[row])
+
+    def _fill(self, fill: Fill, seen_at: Millis) -> FillRow:
+        self._filled[fill.order_id] += int(fill.size)
+        return FillRow(
+            seq=fill.seq,
+            at=int(fill.at),
+            seen_at=int(seen_at),
+            wallet=self._wallets[fill.wallet],
+            side=int(fill.side),
+            price=int(fill.price),
+            size=int(fill.size),
+            maker=fill.maker,
+            rebate=int(fill.rebate),
+            fee=int(fill.fee),
+            order_id=fill.order_id,
+            client_id=fill.client_id,
+            counterparty=fill.counterparty,
+            self_trade=fill.self_trade,
+        )
+
+    def _orders(self, view: WalletView, at: Millis, batch: Batch) -> None:
+        """Tell which orders of a wallet have come and which have gone."""
+        wallet = self._wallets[view.wallet]
+        now = {order.order_id: order for order in view.orders}
+        for order_id, order in now.items():
+            if order_id not in self._standing:
+                row = _order_row(order, wallet, at, self._filled[order_id])
+                self._standing[order_id] = row
+                batch.orders.append(row)
+        gone = [row for row in self._standing.values() if row.wallet == wallet and row.order_id not in now]
+        for row in gone:
+            batch.ends.append(self._end(row, at))
+
+    def _end(self, row: OrderRow, at: Millis) -> OrderEnd:
+        del self._standing[row.order_id]
+        filled = self._filled.pop(row.order_id, 0)
+        if filled >= row.size:
+            ending = "filled"
+        else:
+            ending = "cancelled" if row.order_id in self._cancelled else "gone"
+        self._cancelled.discard(row.order_id)
+        return OrderEnd(row.order_id, int(at), ending, filled)
+
+    def _filled_at_once(self, fills: Iterable[Fill], at: Millis, batch: Batch) -> None:
+        """Tell of orders that were filled before anybody saw them stand."""
+        ended = {end.order_id for end in batch.ends}
+        for fill in fills:
+            filled = self._filled[fill.order_id]
+            if fill.order_id in self._standing or fill.order_id in ended or not filled:
+                continue
+            wallet = self._wallets[fill.wallet]
+            order = LiveOrder(fill.wallet, fill.side, fill.price, fill.size, fill.order_id, fill.client_id)
+            row = _order_row(order, wallet, fill.at, filled - int(fill.size))
+            batch.orders.append(row)
+            self._standing[row.order_id] = row
+            batch.ends.append(self._end(row, at))
+
+    def _balances(self, at: Millis, state: State, batch: Batch) -> None:
+        hour = int(at) // HOUR_MS
+        if hour <= self._hour or len(state.views) < state.wallet_count:
+            return
+        self._hour = hour
+        for wallet, view in sorted(state.views.items()):
+            batch.balances.append(_balance(hour, self._wallets[wallet], view))
+        sol, usdc = int(state.treasury.sol), int(state.treasury.usdc)
+        batch.balances.append(BalanceRow(hour, TREASURY, sol, 0, 0, 0, 0, 0, 0, 0, usdc))
+
+    def _belief(self, at: Millis, state: State) -> Belief | None:
+        """Return what the engine believes now, None where that is what was told last."""
+        flow, market = state.flow, state.market
+        at_before = self._believed.at if self._believed else 0
+        belief = Belief(
+            at=at_before,
+            last_seq=self._last_seq,
+            last_fine=market.tracker.last_fine,
+            pivot_fine=market.capped_pivot.value_fine,
+            net_paid=flow.net_paid,
+            net_paid_at=int(flow.net_paid_at),
+            net_base=int(flow.net_base),
+            proceeds=int(flow.proceeds),
+            baseline=flow.baseline,
+        )
+        if belief == self._believed:
+            return None
+        self._believed = msgspec.structs.replace(belief, at=int(at))
+        return self._believed
+
+
+def _order_row(order: LiveOrder, wallet: str, at: Millis, filled: int) -> OrderRow:
+    size = int(order.size) + filled
+    return OrderRow(order.order_id, wallet, int(order.side), int(order.price), size, order.client_id, int(at))
+
+
+def _bundle_end(event: BundleResolved) -> BundleEnd:
+    return BundleEnd(
+        bundle_id=event.bundle_id,
+        ended_at=int(event.at),
+        outcome=event.outcome.value,
+        slot=int(event.slot),
+        reason=event.reason,
+        tip=int(event.cost.tip),
+        fees=int(event.cost.fees),
+    )
+
+
+def _balance(hour: int, wallet: str, view: WalletView) -> BalanceRow:
+    return BalanceRow(
+        hour=hour,
+        wallet=wallet,
+        gas=int(view.gas),
+        quote_held=int(view.quote_held),
+        quote_free=int(view.quote_free),
+        quote_locked=int(view.quote_locked),
+        base_held=int(view.base_held),
+        base_free=int(view.base_free),
+        base_locked=int(view.base_locked),
+        rent=int(view.rent),
+        usdc=0,
+    )
