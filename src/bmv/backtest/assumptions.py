@@ -20,12 +20,13 @@ class Assumptions(msgspec.Struct, frozen=True):
 
     ``sol`` for bids and ``tokens_worth`` are lamports of all wallets together, ``gas`` is each wallet's above
     its floor; ``others_spread`` is the width of the book of others. The engine looks every ``step_ms`` and
-    when the price has moved by ``look_at``.
+    when the price has moved by ``look_at``. Where the path is not ``edge`` beyond an order, nobody comes.
     """
 
     fills: Model = "through"
     sole_maker: bool = False
     latency_ms: int = 1_200
+    edge: Bps = Bps(0)
     loss: Share = 0.05
     tip: Lamports = Lamports(10_000)
     others_spread: Bps = Bps(60)
@@ -35,6 +36,7 @@ class Assumptions(msgspec.Struct, frozen=True):
     sol: Lamports = Lamports(120 * LAMPORTS_PER_SOL)
     tokens_worth: Lamports = Lamports(120 * LAMPORTS_PER_SOL)
     gas: Lamports = Lamports(5 * LAMPORTS_PER_SOL)
+    takers_per_day: int = 0
     seed: int = 1
 
     def queue_lots(self, tape: Tape) -> int:
@@ -55,27 +57,39 @@ class Assumptions(msgspec.Struct, frozen=True):
             "queue": "An order fills when a print goes beyond its price, or at it once what stood before it "
             f"({QUEUE_PRINTS} median prints) has traded.",
         }
-        width = Decimal(int(self.others_spread)) / 100
         others = (
             "Nobody else quotes: the price is what our own fills say."
             if self.sole_maker
-            else f"Others quote around the last print, {width} % wide, and never move us."
+            else f"Others quote {_percent(self.others_spread)} wide around the last print and never move us."
         )
         return [
             reach[self.fills],
             "A print with a size fills no more than that, best order first; a bar fills all that it reaches.",
-            "Our orders change nothing about the recorded path; nobody trades beyond it.",
+            "Our orders change nothing about the recorded path.",
+            f"Beside it {self.takers_per_day} small takers a day arrive, as in the sandbox."
+            if self.takers_per_day
+            else "Nobody trades beyond it.",
             others,
+            f"Nobody comes for an order before the path is {_percent(self.edge)} beyond it.",
+            *(
+                ["An order that comes to stand beyond the path's price fills there."]
+                if self.sole_maker
+                else []
+            ),
             f"A change lands {self.latency_ms} ms after it was decided; {self.loss:.1%} of them are lost, "
             "which is known a minute later.",
             f"A bundle tips {_sol(self.tip)} SOL, a transaction costs 0.000005 SOL; makers pay no fee.",
             f"The engine looks every {self.step_ms / 1000:g} s, when the price has moved by "
-            f"{Decimal(int(self.look_at)) / 100} %, at fills and at landings.",
+            f"{_percent(self.look_at)}, at fills and at landings.",
             f"{self.wallets} wallets start with {_sol(self.sol)} SOL for bids and tokens worth "
             f"{_sol(self.tokens_worth)} SOL; their accounts and lookup tables exist.",
             "Fills settle at once; cranks, evictions and the room in the book are left out.",
             "Within a bar that rises the low comes before the high, else the high before the low.",
         ]
+
+
+def _percent(share: Bps) -> str:
+    return f"{Decimal(int(share)) / 100} %"
 
 
 def _sol(lamports: Lamports) -> str:

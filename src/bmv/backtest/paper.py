@@ -9,6 +9,7 @@ Rules of this file
   ``through``  orders strictly better than the print's price
   ``queue``    as ``through``; at the print's own price only what is left after the queue that stood there
                before us (``queue_lots`` when the order was placed) has traded
+- A print counts as ``edge`` worse than it is: nobody comes for an order that is not worth the way.
 - A print with a size fills no more than that, best order first; without one (bars) it fills all it reaches.
 """
 
@@ -16,11 +17,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bmv.core.decay import FINE
+from bmv.core.decay import BPS, FINE
 from bmv.errors import OwnCross
 from bmv.events import Execute
 from bmv.model import Fill, LiveOrder, MarketSpec, Placement, Side, WalletIndex, WalletView
-from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Ticks
+from bmv.units import BaseAtoms, BaseLots, Bps, Lamports, Millis, Ticks
 
 Model = Literal["touch", "through", "queue"]
 ORDER_SLOTS = 128
@@ -62,6 +63,7 @@ class Paper:
     purses: list[Purse]
     model: Model
     queue_lots: int = 0
+    edge: Bps = Bps(0)
     bids: list[Order] = field(default_factory=list)
     asks: list[Order] = field(default_factory=list)
     dropped: int = 0
@@ -71,8 +73,9 @@ class Paper:
     def reach(self) -> tuple[int, int]:
         """Return the prices in fine ticks at or beyond which a print may fill something of ours."""
         beyond = 0 if self.model != "through" else 1
-        low = self.bids[0].price * FINE - beyond if self.bids else -1
-        high = self.asks[0].price * FINE + beyond if self.asks else NEVER
+        apart = int(self.edge)
+        low = self.bids[0].price * FINE * (BPS - apart) // BPS - beyond if self.bids else -1
+        high = self.asks[0].price * FINE * (BPS + apart) // BPS + beyond if self.asks else NEVER
         return low, high
 
     def execute(self, action: Execute, bid: int | None, ask: int | None) -> None:
@@ -99,13 +102,18 @@ class Paper:
         self.purses[wallet].gas -= lamports
         self.changed.add(wallet)
 
-    def meet(self, price: int, size: int, at: Millis, seq: int) -> list[Fill]:
-        """Return what a print at ``price`` (fine ticks) of ``size`` lots (0: no limit) fills."""
+    def meet(self, price: int, size: int, at: Millis, seq: int, model: Model | None = None) -> list[Fill]:
+        """Return what a print at ``price`` (fine ticks) of ``size`` lots (0: no limit) fills.
+
+        ``model`` stands in for the fill model (``touch``: a taker with that limit, who is sure to reach us).
+        """
+        apart = 0 if model else int(self.edge)
+        model = model or self.model
         fills: list[Fill] = []
         left = size or NEVER
         for orders in (self.bids, self.asks):
             for order in orders:
-                gone = self._reached(order, price, left)
+                gone = self._reached(order, _shifted(order.side, price, apart), left, model)
                 if gone is None:
                     break
                 if gone:
@@ -140,13 +148,13 @@ class Paper:
             ),
         )
 
-    def _reached(self, order: Order, price: int, left: int) -> int | None:
+    def _reached(self, order: Order, price: int, left: int, model: Model) -> int | None:
         """Return the lots of ``order`` that a print fills; None where it ends before it."""
         fine = order.price * FINE
         beyond = fine - price if order.side is Side.BID else price - fine
-        if beyond < 0 or not left or (beyond == 0 and self.model == "through"):
+        if beyond < 0 or not left or (beyond == 0 and model == "through"):
             return None
-        if beyond == 0 and self.model == "queue":
+        if beyond == 0 and model == "queue":
             waited = min(order.ahead, left)
             order.ahead -= waited
             left -= waited
@@ -209,3 +217,8 @@ class Paper:
             place.client_id,
             self.queue_lots,
         )
+
+
+def _shifted(side: Side, price: int, apart: int) -> int:
+    """Return a print's price moved ``apart`` bps towards the orders it might fill."""
+    return -(-price * BPS // (BPS - apart)) if side is Side.BID else price * BPS // (BPS + apart)

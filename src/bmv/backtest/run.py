@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from bmv.backtest.assumptions import Assumptions
 from bmv.backtest.course import Course
+from bmv.backtest.crowd import PaperCrowd, PaperFloor
 from bmv.backtest.paper import NEVER, ChangeFailed, Paper, Purse
 from bmv.backtest.tape import Tape
 from bmv.config import Settings
@@ -65,6 +66,17 @@ class _Flight:
     lost: bool = field(compare=False)
 
 
+def play_grid(tape: Tape, paper: Paper) -> list[Fill]:
+    """Return what a whole tape fills of orders that rest and are never replaced."""
+    fills: list[Fill] = []
+    index, count = 0, len(tape)
+    while (hit := tape.next_beyond(index, count, *paper.reach())) < count:
+        at = Millis(int(tape.times[hit]))
+        fills += paper.meet(int(tape.prices[hit]), int(tape.sizes[hit]), at, len(fills) + 1)
+        index = hit + 1
+    return fills
+
+
 class Backtest:
     """One engine on one tape; ``run`` plays it to its end or until told to stop."""
 
@@ -72,7 +84,7 @@ class Backtest:
         self._tape, self._spec, self._settings, self._assumed = tape, spec, settings, assumed
         first = int(tape.times[0])
         self.state: State = new_state(spec, assumed.wallets, Millis(first))
-        self.paper = Paper(spec, self._purses(), assumed.fills, assumed.queue_lots(tape))
+        self.paper = Paper(spec, self._purses(), assumed.fills, assumed.queue_lots(tape), assumed.edge)
         self.ledger = Ledger(spec, Ticks(max(1, int(tape.prices[0]) // FINE)), self._base())
         self.course = Course()
         self.tally = Tally()
@@ -85,18 +97,21 @@ class Backtest:
         self._chance = random.Random(assumed.seed)
         self._fresh: list[Fill] = []
         self.equity_start = self.equity()
+        self._index = 1
+        self.crowd = self._invited()
 
     def run(self, go_on: Callable[[float], bool] = lambda _: True) -> None:
         """Play on until the tape ends, the engine has halted, or ``go_on`` (given the part done) says no."""
-        times, total = self._tape.times, len(self._tape)
-        begin, end = int(times[0]), int(times[-1])
+        begin, end = int(self._tape.times[0]), self._tape.end_ms
         step = begin
         self._open()
         while self.finish is None and self._now < end:
-            due = min(step, end, self._flights[0].due if self._flights else end)
+            due = min(step, end, self._flights[0].due if self._flights else end, self._crowd_due())
             if self._play_until(due):
                 continue
             self._now = due
+            if self.crowd is not None and self.crowd.due <= due:
+                self.crowd.act(due)
             if self._flights and self._flights[0].due <= due:
                 self._land(heapq.heappop(self._flights))
             if step <= due:
@@ -104,7 +119,6 @@ class Backtest:
                 self._look()
                 if not go_on((self._now - begin) / max(1, end - begin)):
                     return
-        assert self._index <= total
 
     def equity(self) -> int:
         """Return what we own in lamports, base at the ledger's mark."""
@@ -113,6 +127,13 @@ class Backtest:
     def holdings(self) -> int:
         """Return all our SOL in lamports."""
         return sum(purse.gas + purse.quote for purse in self.paper.purses)
+
+    def _invited(self) -> PaperCrowd | None:
+        """Return the takers beyond the path, where some are assumed."""
+        if not self._assumed.takers_per_day:
+            return None
+        floor = PaperFloor(self.paper, self._price, self._quoted)
+        return PaperCrowd(floor, self._assumed.seed, self._now, self._assumed.takers_per_day, self._taken)
 
     def _base(self) -> BaseLots:
         return BaseLots(sum(purse.base for purse in self.paper.purses))
@@ -142,6 +163,23 @@ class Backtest:
                 return True
         return False
 
+    def _crowd_due(self) -> int:
+        return NEVER if self.crowd is None else max(self._now, self.crowd.due)
+
+    def _taken(self, limit: int, lots: int) -> None:
+        """Let a taker of the crowd have what stands within its limit (ticks)."""
+        now = Millis(self._now)
+        self._book_fills(self.paper.meet(limit * FINE, lots, now, self._seq + 1, "touch"))
+
+    def _picked_off(self) -> list[Fill]:
+        """Return what fills of orders that have come to stand beyond the path's price, which still holds.
+
+        Beside others there is none: the program drops what would take.
+        """
+        if self._tape.kind != "bars" or not self._assumed.sole_maker:
+            return []
+        return self.paper.meet(self._price(), 0, Millis(self._now), self._seq + 1)
+
     def _book_fills(self, fills: Sequence[Fill]) -> None:
         self._seq += len(fills)
         self._fresh += fills
@@ -153,7 +191,6 @@ class Backtest:
     def _open(self) -> None:
         """Let the engine see its wallets and the first price, and a first trade where it is alone."""
         self.paper.changed.update(range(self._assumed.wallets))
-        self._index = 1
         self._read(TableView("backtest", tuple(range(self._assumed.wallets)), 0))
 
     def _look(self) -> None:
@@ -266,7 +303,7 @@ class Backtest:
             self._resolved(landed, Outcome.LANDED, flight.cost)
         if failed:
             self._resolved(tuple(failed), Outcome.FAILED, BundleCost())
-        self._read()
+        self._book_fills(self._picked_off())
 
     def _pay(self, flight: _Flight) -> None:
         cost = flight.cost

@@ -29,6 +29,12 @@ class Scene(msgspec.Struct, frozen=True):
     run: Backtest
 
 
+def market_of(table: Table) -> MarketSpec:
+    """Return a market whose ticks suit the table's first and lowest price."""
+    lots = lots_for(table.first_price, DECIMALS, table.lowest)
+    return MarketSpec("", "", DECIMALS, 9, lots.base, lots.quote, BOOK_SIDE, BOOK_SIDE, BOOK_SIDE)
+
+
 def scene(name: str, table: Table, settings: Settings, assumed: Assumptions) -> Scene:
     """Return a backtest of ``settings`` on a table.
 
@@ -39,8 +45,7 @@ def scene(name: str, table: Table, settings: Settings, assumed: Assumptions) -> 
         raise BadInput(
             "--fills", "queue", "touch or through: bars do not say how much traded", "command line"
         )
-    lots = lots_for(table.first_price, DECIMALS, table.lowest)
-    spec = MarketSpec("", "", DECIMALS, 9, lots.base, lots.quote, BOOK_SIDE, BOOK_SIDE, BOOK_SIDE)
+    spec = market_of(table)
     check_levels(spec, assumed.wallets, settings)
     if assumed.sole_maker and not settings.seed_price:
         daily = (SEED_WORTH / table.first_price).quantize(Decimal("0.001"))

@@ -62,12 +62,16 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Tape(msgspec.Struct, frozen=True):
-    """Prints: times in ms, prices in fine ticks, sizes in base lots (0 where the file has none)."""
+    """Prints: times in ms, prices in fine ticks, sizes in base lots (0 where the file has none).
+
+    The last price holds until ``end_ms``.
+    """
 
     kind: Kind
     times: Whole
     prices: Whole
     sizes: Whole
+    end_ms: int
 
     def __len__(self) -> int:
         return len(self.times)
@@ -160,7 +164,8 @@ def tape_of(table: Table, spec: MarketSpec) -> Tape:
     else:
         lots = table.sizes * 10.0**spec.base_decimals / spec.base_lot_size
         sizes = np.maximum(1, np.rint(lots)).astype(np.int64)
-    return Tape(table.kind, times, fine.reshape(-1), sizes)
+    end = int(table.times[-1]) + table.bar_ms
+    return Tape(table.kind, times, fine.reshape(-1), sizes, end)
 
 
 def _path(prices: NDArray[np.float64], wanted: Sequence[str]) -> NDArray[np.float64]:

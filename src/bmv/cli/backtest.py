@@ -48,6 +48,7 @@ def backtest(
     fills: Annotated[str, typer.Option(help="touch, through or queue.")] = "through",
     sole_maker: Annotated[bool, typer.Option("--sole-maker", help="Nobody else makes.")] = False,
     latency: Annotated[str, typer.Option(help="From a decision to its landing.")] = "1.2s",
+    edge: Annotated[str, typer.Option(help="How far beyond our best price the path must be, bps.")] = "0",
     loss: Annotated[str, typer.Option(help="Share of changes that are lost, 0 to 1.")] = "0.05",
     tip: Annotated[str, typer.Option(help="SOL a bundle tips.")] = "0.00001",
     spread: Annotated[str, typer.Option("--others-spread", help="Width of the others' book, bps.")] = "60",
@@ -69,6 +70,12 @@ def backtest(
             help="Which bundles are lost follows from it.", parser=whole("--seed", 0), metavar=WHOLE
         ),
     ] = 1,
+    takers: Annotated[
+        int,
+        typer.Option(
+            help="Small takers a day beyond the tape.", parser=whole("--takers", 0, 10_000), metavar=WHOLE
+        ),
+    ] = 0,
     html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
     out: Annotated[Path | None, typer.Option("--report", help="Write the JSON to this file instead.")] = None,
 ) -> None:
@@ -82,7 +89,8 @@ def backtest(
         fills=_model(fills),
         sole_maker=sole_maker,
         latency_ms=_millis("--latency", latency),
-        loss=float(_share("--loss", loss)),
+        edge=Bps(int(_within("--edge", edge, 1_000))),
+        loss=float(_within("--loss", loss, 1)),
         tip=_lamports("--tip", tip),
         others_spread=Bps(
             int(options.positive("--others-spread", spread, "1 to 300 bps", most=Decimal(300)))
@@ -91,6 +99,7 @@ def backtest(
         wallets=wallets,
         sol=_lamports("--sol", sol),
         tokens_worth=_lamports("--tokens-worth", tokens_worth),
+        takers_per_day=takers,
         seed=seed,
     )
     scenes = [
@@ -180,8 +189,8 @@ def _lamports(option: str, text: str) -> Lamports:
     return Lamports(int(options.amount(option, text) * LAMPORTS_PER_SOL))
 
 
-def _share(option: str, text: str) -> Decimal:
-    share = options.amount(option, text)
-    if share > 1:
-        raise BadInput(option, text, "a number from 0 to 1", options.SOURCE)
-    return share
+def _within(option: str, text: str, most: int) -> Decimal:
+    number = options.amount(option, text)
+    if number > most:
+        raise BadInput(option, text, f"a number from 0 to {most}", options.SOURCE)
+    return number
