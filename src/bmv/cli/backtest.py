@@ -21,7 +21,7 @@ from bmv.backtest.paper import Model
 from bmv.backtest.scene import Scene, scene
 from bmv.backtest.tape import Table, cut, read_table
 from bmv.cli import options
-from bmv.cli.demo import DEFAULT_LEVELS, with_levels
+from bmv.cli.demo import with_levels
 from bmv.cli.options import WHOLE, whole
 from bmv.config import Configuration, read
 from bmv.config.presets import TEXTS
@@ -29,55 +29,63 @@ from bmv.errors import BadInput
 from bmv.units import LAMPORTS_PER_SOL, Bps, Lamports
 
 Result = tuple[dict[str, Any], Columns]
+Tape = Annotated[Path, typer.Argument(help="Bars or trades, FILE.parquet or FILE.csv.", metavar="PATH")]
+Configs = Annotated[list[Path] | None, typer.Option("--config", help="Settings, TOML; again: one more run.")]
+Presets = Annotated[list[str] | None, typer.Option("--preset", help="A preset; again: one more run.")]
+Length = Annotated[str | None, typer.Option("--for", help="The first so much of the tape: 24h, 30d.")]
+Mapped = Annotated[
+    list[str] | None, typer.Option("--column", help="NAME=COLUMN, where it is named otherwise.")
+]
+Fills = Annotated[str, typer.Option(help="touch, through or queue.")]
+Sole = Annotated[bool, typer.Option("--sole-maker", help="Nobody else makes.")]
+Latency = Annotated[str, typer.Option(help="From a decision to its landing.")]
+Edge = Annotated[str, typer.Option(help="How far beyond an order the path must be, bps.")]
+Loss = Annotated[str, typer.Option(help="Share of changes that are lost, 0 to 1.")]
+Tip = Annotated[str, typer.Option(help="SOL a bundle tips.")]
+Spread = Annotated[str, typer.Option("--others-spread", help="Width of the others' book, bps.")]
+Step = Annotated[str, typer.Option(help="How often the engine looks at the least.")]
+Wallets = Annotated[
+    int, typer.Option(help="Operator wallets.", parser=whole("--wallets", 1, 100), metavar=WHOLE)
+]
+Levels = Annotated[
+    int | None,
+    typer.Option(help="Levels of the ladder, about 100.", parser=whole("--levels", 4), metavar=WHOLE),
+]
+Sol = Annotated[str, typer.Option(help="SOL for bids, of all wallets.")]
+Worth = Annotated[str, typer.Option("--tokens-worth", help="What the tokens at the start are worth, SOL.")]
+Seed = Annotated[int, typer.Option(help="Chance follows from it.", parser=whole("--seed", 0), metavar=WHOLE)]
+Takers = Annotated[
+    int,
+    typer.Option(
+        help="Small takers a day beyond the tape.", parser=whole("--takers", 0, 10_000), metavar=WHOLE
+    ),
+]
+Html = Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")]
+Out = Annotated[Path | None, typer.Option("--report", help="Write the JSON to this file instead.")]
 
 
 def backtest(
-    path: Annotated[Path, typer.Argument(help="Bars or trades, FILE.parquet or FILE.csv.", metavar="PATH")],
-    config: Annotated[
-        list[Path] | None, typer.Option(help="Settings, TOML; again for another run beside it.")
-    ] = None,
-    preset: Annotated[
-        list[str] | None, typer.Option(help="A preset; again for another run beside it.")
-    ] = None,
-    length: Annotated[
-        str | None, typer.Option("--for", help="The first so much of the tape: 24h, 30d.")
-    ] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(help="NAME=COLUMN, where the file names it otherwise.")
-    ] = None,
-    fills: Annotated[str, typer.Option(help="touch, through or queue.")] = "through",
-    sole_maker: Annotated[bool, typer.Option("--sole-maker", help="Nobody else makes.")] = False,
-    latency: Annotated[str, typer.Option(help="From a decision to its landing.")] = "1.2s",
-    edge: Annotated[str, typer.Option(help="How far beyond our best price the path must be, bps.")] = "0",
-    loss: Annotated[str, typer.Option(help="Share of changes that are lost, 0 to 1.")] = "0.05",
-    tip: Annotated[str, typer.Option(help="SOL a bundle tips.")] = "0.00001",
-    spread: Annotated[str, typer.Option("--others-spread", help="Width of the others' book, bps.")] = "60",
-    step: Annotated[str, typer.Option(help="How often the engine looks at the least.")] = "5min",
-    wallets: Annotated[
-        int, typer.Option(help="Operator wallets.", parser=whole("--wallets", 1, 100), metavar=WHOLE)
-    ] = 4,
-    levels: Annotated[
-        int | None,
-        typer.Option(
-            help=f"Levels of the ladder (about {DEFAULT_LEVELS}).", parser=whole("--levels", 4), metavar=WHOLE
-        ),
-    ] = None,
-    sol: Annotated[str, typer.Option(help="SOL for bids, of all wallets.")] = "120",
-    tokens_worth: Annotated[str, typer.Option(help="What the tokens at the start are worth, SOL.")] = "120",
-    seed: Annotated[
-        int,
-        typer.Option(
-            help="Which bundles are lost follows from it.", parser=whole("--seed", 0), metavar=WHOLE
-        ),
-    ] = 1,
-    takers: Annotated[
-        int,
-        typer.Option(
-            help="Small takers a day beyond the tape.", parser=whole("--takers", 0, 10_000), metavar=WHOLE
-        ),
-    ] = 0,
-    html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
-    out: Annotated[Path | None, typer.Option("--report", help="Write the JSON to this file instead.")] = None,
+    path: Tape,
+    config: Configs = None,
+    preset: Presets = None,
+    length: Length = None,
+    column: Mapped = None,
+    fills: Fills = "through",
+    sole_maker: Sole = False,
+    latency: Latency = "1.2s",
+    edge: Edge = "0",
+    loss: Loss = "0.05",
+    tip: Tip = "0.00001",
+    spread: Spread = "60",
+    step: Step = "5min",
+    wallets: Wallets = 4,
+    levels: Levels = None,
+    sol: Sol = "120",
+    tokens_worth: Worth = "120",
+    seed: Seed = 1,
+    takers: Takers = 0,
+    html: Html = None,
+    out: Out = None,
 ) -> None:
     """Play recorded prices or trades through the live strategy; Ctrl-C reports what was played until then."""
     options.writable("--html", html), options.writable("--report", out)
