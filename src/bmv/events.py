@@ -40,7 +40,8 @@ class MarketSeen(Event, frozen=True):
     ``tables`` are all lookup tables of ours, told when they changed. ``events_missed`` counts market events
     that the queue's ring overwrote before they could be read.
     ``torn``: with many wallets, some balances are of a later slot than the books (never of an earlier one).
-    ``closed`` says why the market itself takes no orders any more: disabled, or closed.
+    ``closed`` says why the market itself takes no orders any more: disabled, or closed. ``clock`` is the
+    chain's own, in unix seconds: what ``max_ts`` of a placement is held against.
     """
 
     slot: Slot
@@ -54,6 +55,7 @@ class MarketSeen(Event, frozen=True):
     torn: bool = False
     closed: str = ""
     tables: tuple[TableView, ...] | None = None
+    clock: int = 0
 
 
 class EventsFound(Event, frozen=True):
@@ -139,22 +141,41 @@ class BaselineSet(Event, frozen=True):
 
 
 class HaltRequested(Event, frozen=True):
-    """Somebody asked to stop: cancel everything, verify, end."""
+    """Somebody asked to stop: cancel everything, verify, end.
+
+    ``hand_over``: another engine has the market and its orders now: send nothing more, and end.
+    ``alone``: this engine has placed nothing itself, so placements nobody here knows of may be on their way.
+    """
 
     reason: str
+    hand_over: bool = False
+    alone: bool = False
+
+
+class LeaseSeen(Event, frozen=True):
+    """The lease on the market is ours until ``until`` (the engine's clock), whatever happens to Redis."""
+
+    until: Millis
 
 
 class Action(msgspec.Struct, frozen=True, tag=True):
     """Something the engine asks the shell to do."""
 
 
-class Execute(Action, frozen=True):
-    """Change one wallet's orders: cancels first, then placements, atomically."""
+class Execute(Action, frozen=True, omit_defaults=True):
+    """Change one wallet's orders: cancels first, then placements, atomically.
+
+    In a halt the same cancels are asked for again and again; ``round`` counts that from 1. A newer round
+    takes the place of one that was not sent yet, and its transactions differ from those of all others.
+    ``plain``: send them to the node instead of the block engine.
+    """
 
     ticket: int
     wallet: WalletIndex
     cancels: tuple[Cancel, ...]
     places: tuple[Placement, ...]
+    round: int = 0
+    plain: bool = False
 
 
 class Prepare(Action, frozen=True):
@@ -234,6 +255,7 @@ AnyEvent = (
     | ConfigChanged
     | ConfigRefused
     | BaselineSet
+    | LeaseSeen
     | HaltRequested
 )
 TableAction = OpenTable | ExtendTable | RetireTable | CloseTable

@@ -16,9 +16,10 @@ LEVELS = 100
 Look = Callable[[World, Assembly], contextlib.AbstractAsyncContextManager[None]]
 
 
-def settings_of(levels: int = LEVELS) -> Settings:
-    """Return the default settings with so many levels."""
-    return load(None, {}).model_copy(update={"grid_levels": levels})
+def settings_of(levels: int = LEVELS, **keys: str) -> Settings:
+    """Return the default settings with so many levels, and with ``keys``."""
+    environ = {f"BMV_{key}": value for key, value in keys.items()}
+    return load(None, environ).model_copy(update={"grid_levels": levels})
 
 
 @dataclass
@@ -39,10 +40,16 @@ class Run:
 
 
 def run(
-    seconds: float, *, state: Path | None = None, look: Look | None = None, levels: int = LEVELS, **world: Any
+    seconds: float,
+    *,
+    state: Path | None = None,
+    look: Look | None = None,
+    levels: int = LEVELS,
+    settings: Settings | None = None,
+    **world: Any,
 ) -> Run:
     """Run a demo for ``seconds`` of virtual time; ``look`` runs beside it."""
-    kept = Run(settings=settings_of(levels))
+    kept = Run(settings=settings or settings_of(levels))
 
     @contextlib.asynccontextmanager
     async def shown(there: World, assembly: Assembly) -> AsyncIterator[None]:

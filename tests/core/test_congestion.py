@@ -61,13 +61,13 @@ def test_a_full_queue_is_cranked_before_anything_is_withdrawn() -> None:
     live = order(0, Side.BID, 90, 10)
     state = state_with(CAPACITY, wallet(0, orders=[live]))
     state.phase = Phase.HALTING
-    (action,) = halting(state)
+    (action,) = halting(state, Settings())
     assert isinstance(action, Crank)
     state.in_flight[action.ticket] = InFlight(action.ticket, action, None, START)
-    assert halting(state) == []
+    assert halting(state, Settings()) == []
     state.in_flight.clear()
     state.queue_count = 0
-    assert [type(action) for action in halting(state)] == [Execute]
+    assert [type(action) for action in halting(state, Settings())] == [Execute]
 
 
 def test_low_slots_are_told_once_for_each_wallet() -> None:

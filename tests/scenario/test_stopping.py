@@ -48,7 +48,7 @@ def test_a_stop_while_every_bundle_is_dropped_waits_until_one_lands() -> None:
             await asyncio.sleep(60)
             world.faults.rates["bundle_dropped"] = 1.0
             signal.raise_signal(signal.SIGINT)
-            await asyncio.sleep(400)
+            await asyncio.sleep(150)
             world.faults.rates.clear()
 
         working = asyncio.create_task(sabotage())

@@ -10,14 +10,14 @@ import pytest
 from bmv.chain.transaction import signature
 from bmv.errors import InvariantBroken
 from bmv.events import AnyAction, BundleResolved, Crank, Execute, Prepare, Settle
-from bmv.model import Cancel, Outcome, Side
+from bmv.model import Cancel, Outcome, Placement, Side
 from bmv.observe.journal import Journal
 from bmv.observe.segments import records
 from bmv.sandbox.clock import LoopClock
 from bmv.services import dispatch
 from bmv.services.building import settle_steps
 from bmv.services.dispatch import Dispatcher
-from bmv.units import LAMPORTS_PER_SOL, Lamports, Ticks
+from bmv.units import LAMPORTS_PER_SOL, BaseLots, Lamports, Ticks
 from tests.services.living_world import NOBODY, Living, living, virtually
 
 SENDING = ("bundle_dropped", "jito_unreachable", "jito_rate_limited", "rpc_rate_limited", "rpc_unreachable")
@@ -283,3 +283,62 @@ def test_the_loop_goes_on_between_the_groups_and_bundles_of_a_large_plan() -> No
             assert set(desk.outcomes()) == set(range(100, 140))
 
     virtually(scenario)
+
+
+def cancelling(ticket: int, number: int = 0, *, plain: bool = False) -> Execute:
+    """Return a round of a halt; that nothing of it stands does not keep a bundle from landing."""
+    return Execute(ticket, 0, (Cancel(0, Side.BID, Ticks(1), 1, 1),), (), number, plain)
+
+
+def test_rounds_of_the_same_cancels_are_bundles_of_their_own_and_the_newest_replaces_what_waits() -> None:
+    async def scenario(clock: LoopClock) -> dict[int, str]:
+        async with living(clock, crowd=NOBODY) as it:
+            desk = Desk(it)
+            await desk.prepare()
+            for ticket, number in ((10, 1), (11, 2), (12, 3)):
+                desk.send(cancelling(ticket, number))
+                await asyncio.sleep(0.4)
+            for ticket, number in ((20, 4), (21, 5), (22, 6)):
+                desk.send(cancelling(ticket, number))
+            await asyncio.sleep(10)
+            replaced = [event for event in desk.told if "newer round" in event.reason]
+            assert [event.tickets for event in replaced] == [(20,), (21,)]
+            return desk.outcomes()
+
+    landed = dict.fromkeys((10, 11, 12, 22), "landed")
+    assert virtually(scenario) == landed | {20: "failed", 21: "failed"}
+
+
+def test_plain_cancels_reach_the_chain_without_bundles_or_tips() -> None:
+    async def scenario(clock: LoopClock) -> list[BundleResolved]:
+        async with living(clock, crowd=NOBODY) as it:
+            desk = Desk(it)
+            await desk.prepare()
+            it.world.faults.rates["bundle_dropped"] = 1.0
+            tips = len(it.world.chain.landed_tips)
+            desk.send(cancelling(10, 8), cancelling(11, 8, plain=True))
+            await asyncio.sleep(5)
+            assert len(it.world.chain.landed_tips) == tips
+            return desk.told
+
+    told = virtually(scenario)
+    assert [(event.tickets, event.outcome) for event in told] == [((11,), Outcome.LANDED)]
+    assert (int(told[0].cost.tip), int(told[0].cost.fees)) == (0, 5_000)
+
+
+def test_what_was_decided_before_a_halt_is_not_placed_after_it() -> None:
+    async def scenario(clock: LoopClock) -> tuple[list[BundleResolved], int]:
+        async with living(clock, crowd=NOBODY) as it:
+            desk = Desk(it)
+            await desk.prepare()
+            desk.dispatcher._may_place = lambda: False
+            place = Placement(0, Side.BID, 1, Ticks(100), BaseLots(10), 1)
+            desk.dispatcher._waiting.put_nowait((Execute(10, 0, (), (place,)), cancelling(11)))
+            desk.dispatcher._waiting.put_nowait((cancelling(12),))
+            await asyncio.sleep(10)
+            return desk.told, it.own_orders()
+
+    told, orders = virtually(scenario)
+    outcomes = {event.tickets: event.outcome for event in told}
+    assert outcomes == {(10,): Outcome.FAILED, (11,): Outcome.FAILED, (12,): Outcome.LANDED}
+    assert orders == 0

@@ -138,6 +138,7 @@ async def assemble(
         rng=random.Random(f"{seed} tips"),
         emit=engine.emit,
         on_sending=engine.sending,
+        may_place=engine.may_place,
     )
     sources = _price_sources(outside, session, rpc, settings)
     count = partial(count_error, errors)

@@ -66,9 +66,7 @@ def policy_of(store: Keystore, settings: Settings) -> Policy:
 
 def guarded(store: Keystore, settings: Settings) -> GuardedSigner:
     """Return a signer in this process, behind the policy, for every wallet of the keystore."""
-    operators = [wallet.pubkey for wallet in store.wallets if wallet.role is Role.OPERATOR]
-    signer = InProcessSigner(store.keypairs(*Role))
-    return GuardedSigner(signer, policy_of(store, settings), operators)
+    return GuardedSigner(InProcessSigner(store.keypairs(*Role)), policy_of(store, settings))
 
 
 def run_signer(

@@ -4,6 +4,7 @@ An amount or a price of 0 means that there is no such limit.
 """
 
 from decimal import Decimal
+from typing import Literal
 
 from bmv.config.parsing import DAY_MS, HOUR_MS, Duration, Number, Percent, Sol, Whole, key
 from bmv.config.strategy import Keys
@@ -49,5 +50,9 @@ class Safety(Keys):
     """After so many attempts in a row of which nothing landed, nothing is placed for a while."""
     failed_cycles_pause: Duration = key("FAILED_CYCLES_PAUSE", 60_000, 1_000, HOUR_MS)
     """How long; it doubles until something lands."""
+    lease_grace: Duration = key("LEASE_GRACE", 600_000, 0, DAY_MS)
+    """When Redis has not confirmed the lease for this long after it ran out, every order is withdrawn."""
+    kill_plain_rpc: Literal["on", "off"] = key("KILL_PLAIN_RPC", "on")
+    """Send the cancels of a kill to the node too, when bundles have not brought them to the chain at once."""
     failed_cycles_halt: Duration = key("FAILED_CYCLES_HALT", 2 * HOUR_MS, 60_000, 30 * DAY_MS)
     """When attempts have failed for so long and none landed, the engine halts."""

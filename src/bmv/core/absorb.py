@@ -10,6 +10,7 @@ from bmv.config import DAY_MS, Settings
 from bmv.core.capacity import capacity
 from bmv.core.congestion import tell_queue, tell_slots
 from bmv.core.failures import CRANK, Backoff
+from bmv.core.kill import begin_halt, on_request, prove_anew, yield_to_another
 from bmv.core.landing import never_lands
 from bmv.core.limits import gas_reserve
 from bmv.core.state import InFlight, Phase, State, Supply, Treasury
@@ -26,6 +27,7 @@ from bmv.events import (
     Execute,
     FeedLost,
     HaltRequested,
+    LeaseSeen,
     MarketSeen,
     OracleSeen,
     Prepare,
@@ -44,8 +46,7 @@ EVICTED_MEMORY_MS = Millis(DAY_MS)
 """So long an eviction counts as one more of the same: who floods the book again and again costs little."""
 FLOOD_LEVELS = 8
 """So many evicted levels of one side at once are a flood of the book, not bad luck."""
-_ORDERLY = Execute | Crank | Settle | TableAction
-"""What moves a wallet's tokens and wrapped SOL about and neither adds nor takes any."""
+_ORDERLY = Execute | Crank | Settle | TableAction  # moves tokens and wrapped SOL about, and keeps their sum
 
 
 def absorb(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]:
@@ -58,7 +59,7 @@ def absorb(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]
     if isinstance(event, EventsFound):
         return _found(state, event)
     if isinstance(event, HaltRequested):
-        return begin_halt(state, event.reason)
+        return on_request(state, event)
     if isinstance(event, FeedLost):
         was_up, state.feed_up = state.feed_up, False
         return [Report("FEED_LOST", {"reason": event.reason})] if was_up else []
@@ -67,7 +68,14 @@ def absorb(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]
 
 def _note(
     state: State,
-    event: Tick | OracleSeen | SupplySeen | TreasurySeen | BaselineSet | ConfigChanged | ConfigRefused,
+    event: Tick
+    | LeaseSeen
+    | OracleSeen
+    | SupplySeen
+    | TreasurySeen
+    | BaselineSet
+    | ConfigChanged
+    | ConfigRefused,
 ) -> list[AnyAction]:
     """Take over a fact as it is told."""
     if isinstance(event, ConfigRefused):
@@ -81,6 +89,8 @@ def _note(
         state.supply = Supply(event.supply, event.locked)
     elif isinstance(event, TreasurySeen):
         state.treasury = Treasury(event.sol, event.usdc)
+    elif isinstance(event, LeaseSeen):
+        state.lease_until = event.until
     elif isinstance(event, Tick):
         state.slot = max(state.slot, event.slot)
     return []
@@ -96,15 +106,6 @@ def _begin_count(state: State, event: BaselineSet) -> list[AnyAction]:
         return []
     state.signal = state.signal or "a baseline was set"
     return [Report("BASELINE_SET", fields)]
-
-
-def begin_halt(state: State, reason: str) -> list[AnyAction]:
-    """Let the engine halt from now on; say so once."""
-    if state.phase in {Phase.HALTING, Phase.DONE}:
-        return []
-    state.phase = Phase.HALTING
-    state.halt_reason = reason
-    return [Report("KILL_SWITCH", {"reason": reason})]
 
 
 def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]:
@@ -124,6 +125,7 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
     if event.slot > state.seen:
         # A node that stands still answers as well as any other.
         state.seen, state.seen_at = event.slot, event.at
+        state.chain_clock = event.clock
     state.slot = max(state.slot, event.slot)
     state.book = event.book
     state.queue_count, state.own_pending = event.queue_count, event.own_pending
@@ -265,9 +267,11 @@ def _strange(state: State, view: WalletView) -> list[AnyAction]:
     new = [order for order in view.orders if order.order_id not in known]
     sent = {(p.wallet, p.client_id, p.side, p.price) for p in state.flying_places()} if new else set()
     found = [order for order in new if (order.wallet, order.client_id, order.side, order.price) not in sent]
-    if found:
-        state.signal = state.signal or "an order nobody asked for stands"
-    return [Report("WALLET_ORDER_UNKNOWN", _order_fields(order)) for order in found]
+    if not found:
+        return []
+    state.signal = state.signal or "an order nobody asked for stands"
+    told = [Report("WALLET_ORDER_UNKNOWN", _order_fields(order)) for order in found]
+    return [*told, *yield_to_another(state)]
 
 
 def _landed(state: State, settings: Settings) -> list[AnyAction]:
@@ -321,6 +325,7 @@ def _side_is_full(state: State, side: Side, settings: Settings) -> bool:
 
 
 def _resolve(state: State, event: BundleResolved, settings: Settings) -> list[AnyAction]:
+    prove_anew(state)
     flights: list[InFlight] = [state.in_flight[t] for t in event.tickets if t in state.in_flight]
     if event.outcome is not Outcome.LANDED:
         return _not_landed(state, event, flights, settings)

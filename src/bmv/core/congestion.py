@@ -20,20 +20,26 @@ TIGHT_SHARE = 16
 
 def queue_room(state: State) -> int:
     """Return how many more events the queue takes, with everything that flies already in it."""
-    flying = sum(
-        len(flight.action.cancels) + len(flight.action.places)
+    return state.spec.event_capacity - state.queue_count - len(_leaving(state)) - len(state.flying_places())
+
+
+def _leaving(state: State) -> set[int]:
+    """Return the orders whose cancels fly; however many fly for one, it leaves once."""
+    return {
+        cancel.order_id
         for flight in state.in_flight.values()
         if isinstance(flight.action, Execute)
-    )
-    return state.spec.event_capacity - state.queue_count - flying
+        for cancel in flight.action.cancels
+    }
 
 
 def fitting(changes: Sequence[WalletPlan], state: State) -> list[WalletPlan]:
     """Return the changes whose events fit the queue, in order; the others come after the next crank."""
-    room = queue_room(state)
+    room, leaving = queue_room(state), _leaving(state)
     kept = []
     for change in changes:
-        needed = len(change.cancels) + len(change.places)
+        new = sum(cancel.order_id not in leaving for cancel in change.cancels)
+        needed = new + len(change.places)
         if needed <= room:
             room -= needed
             kept.append(change)

@@ -47,7 +47,7 @@ def decide(state: State, event: AnyEvent, settings: Settings) -> tuple[State, Ap
     if state.phase is Phase.QUOTING:
         actions += quoting(state, event, settings)
     elif state.phase is Phase.HALTING:
-        actions += halting(state)
+        actions += halting(state, settings)
     approved = approve(actions, state, settings)
     _remember(state, approved)
     return state, approved

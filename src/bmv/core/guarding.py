@@ -5,9 +5,9 @@ stands of it is withdrawn. Every change is told once.
 """
 
 from bmv.config import Settings
-from bmv.core.absorb import begin_halt
 from bmv.core.bands import price_limits
 from bmv.core.drawdown import Stage
+from bmv.core.kill import begin_halt
 from bmv.core.limits import gas_reserve
 from bmv.core.state import State
 from bmv.events import AnyAction, Report

@@ -3,7 +3,7 @@
 ``Approved`` can be made by ``approve`` alone; the dispatcher takes nothing else. Cancels always pass. A
 placement passes if all of these hold:
 1. The engine quotes, and the chain was seen a moment ago.
-2. The day's cost budget is not spent.
+2. The day's cost budget is not spent, and the lease on the market is ours for long enough.
 3. Its wallet has its accounts, and no other change under way.
    The wallet is not set aside.
 4. The wallet can pay for it, cancels of the same change included, with no more than MAX_ORDER_% of what it
@@ -35,7 +35,7 @@ from bmv.core.state import Phase, State
 from bmv.errors import OwnCross
 from bmv.events import AnyAction, Execute
 from bmv.model import Cancel, LiveOrder, MarketSpec, Placement, Side, WalletIndex, WalletView
-from bmv.units import LAMPORTS_PER_SOL, Lamports, notional
+from bmv.units import LAMPORTS_PER_SOL, Lamports, Millis, notional
 
 GAS_FOR_CANCELS = Lamports(LAMPORTS_PER_SOL // 50)
 RESERVED_TIPS = 4
@@ -98,7 +98,14 @@ def standstill(state: State, settings: Settings) -> str:
         return "the day's cost budget is spent"
     if state.guards.failures.paused(state.now):
         return "nothing that was sent lately has landed"
+    if not leased(state, state.now, settings):
+        return "Redis has not confirmed the lease on the market lately"
     return ""
+
+
+def leased(state: State, now: Millis, settings: Settings) -> bool:
+    """Say whether what is placed at ``now`` is dead before anybody else can have the lease on the market."""
+    return state.lease_until is None or now + settings.max_order_age < state.lease_until
 
 
 @dataclass(slots=True)

@@ -3,18 +3,18 @@
 Every event diffs the target with what stands and what flies; whatever was lost, dropped or evicted is put
 back by that same path. While nothing may be placed, what stands on the wrong side of P, on a stopped side or
 with a wallet set aside is withdrawn. While the chain cannot be seen, nothing is changed; after
-STALE_WITHDRAW_AFTER all that is known to stand is withdrawn.
+STALE_WITHDRAW_AFTER, or LEASE_GRACE without the lease, all that is known to stand is withdrawn.
 """
 
 from collections.abc import Callable
 
 from bmv.config import Settings
-from bmv.core.absorb import begin_halt
 from bmv.core.congestion import LOW_SLOTS, fitting, is_crowded
 from bmv.core.cost import estimate
 from bmv.core.decay import BPS, FINE
 from bmv.core.financing import watch_treasury
 from bmv.core.guarding import guarding
+from bmv.core.kill import begin_halt
 from bmv.core.limits import standstill
 from bmv.core.opening import opening
 from bmv.core.plan import MAX_CHANGE, Plan, cancel_of, diff
@@ -51,8 +51,8 @@ ORACLE_PATIENCE_MS = Millis(60_000)
 
 def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]:
     """Return what to change now; most events change nothing."""
-    if state.now - state.seen_at > settings.stale_withdraw_after:
-        return _blind(state)
+    if blind := _blind(state, settings):
+        return _withdrawal(state, *blind)
     state.guards.blind = False
     if not state.feed_up or not _worth_a_look(state, event):
         return []
@@ -105,10 +105,19 @@ def _exposed(state: State) -> list[AnyAction]:
     )
 
 
-def _blind(state: State) -> list[AnyAction]:
-    """Withdraw all that is known to stand: nobody knows what it is worth any more, or whether it is there."""
-    guards, silent = state.guards, state.now - state.seen_at
-    told: list[AnyAction] = [] if guards.blind else [Report("STALE_WITHDRAWAL", {"silent_ms": int(silent)})]
+def _blind(state: State, settings: Settings) -> tuple[str, Millis] | None:
+    """Return what to report, and for how long it has been so, where nothing may be left standing."""
+    if state.now - state.seen_at > settings.stale_withdraw_after:
+        return "STALE_WITHDRAWAL", state.now - state.seen_at
+    if state.lease_until is not None and state.now > state.lease_until + settings.lease_grace:
+        return "LEASE_WITHDRAWAL", state.now - state.lease_until
+    return None
+
+
+def _withdrawal(state: State, why: str, silent: Millis) -> list[AnyAction]:
+    """Withdraw all that is known to stand: nobody knows what it is worth any more, or whether it is ours."""
+    guards = state.guards
+    told: list[AnyAction] = [] if guards.blind else [Report(why, {"silent_ms": int(silent)})]
     guards.blind = True
     return [*told, *_withdrawals(state, lambda _: True)]
 

@@ -164,12 +164,34 @@ class Guards:
 
 
 @dataclass(slots=True)
+class Halt:
+    """How far a halt has come: its rounds of cancels, and what must have passed before it is verified.
+
+    ``round`` counts the rounds, the last one asked for in ``slot`` at ``at``; ``since`` is the slot in which
+    it began. ``proof``: a reading of this slot or later shows what became of all that flew.
+    ``strangers_until``: placements of somebody else may land until the chain's clock says this (unix seconds;
+    None: not known yet).
+    """
+
+    round: int = 0
+    slot: Slot = Slot(0)
+    at: Millis = Millis(0)
+    since: Slot = Slot(0)
+    proof: Slot = Slot(0)
+    cancelled: bool = False
+    hand_over: bool = False
+    alone: bool = False
+    strangers_until: int | None = None
+
+
+@dataclass(slots=True)
 class State:
     """The engine's belief; see the module's rules.
 
     ``stirred``: readings have shown something new since the ladder was last looked at. ``tables`` is None
     where nobody can say which lookup tables there are. ``jobs`` are the procedures under way, by name.
     ``never_landed`` counts the bundles taken by the block engine in a row of which the chain knows nothing.
+    ``lease_until`` is None where there is no lease to hold.
     """
 
     spec: MarketSpec
@@ -199,10 +221,13 @@ class State:
     tables: tuple[TableView, ...] | None = None
     jobs: dict[str, Job] = field(default_factory=dict)
     never_landed: int = 0
+    chain_clock: int = 0
+    lease_until: Millis | None = None
     queue_count: int = 0
     own_pending: int = 0
     cranked_at: Millis = Millis(0)
     halt_reason: str = ""
+    halt: Halt = field(default_factory=Halt)
     cost_day: int = 0
     cost_spent: Lamports = Lamports(0)
     last_tip: Lamports | None = None

@@ -38,7 +38,7 @@ from bmv.services.building import (
     settle_steps,
 )
 from bmv.services.outcomes import Outcomes, Sent
-from bmv.services.packing import BundleDraft, Group, Packing
+from bmv.services.packing import BundleDraft, Group, Packing, pack_transactions
 from bmv.services.reading import Reader
 from bmv.units import BlockHeight, Lamports, Millis
 from bmv.venue.openbook_v1.instructions import MarketKeys
@@ -58,7 +58,8 @@ ON_CHAIN = Execute | Prepare | Crank | Settle | TableAction
 class Dispatcher:
     """Send approved actions as bundles; ``on_sending`` hears of each before, ``emit`` gets their outcomes.
 
-    ``settings`` returns those that hold now.
+    ``settings`` returns those that hold now. While ``may_place`` says no, nothing leaves that could come to
+    stand, whenever it was decided.
     """
 
     def __init__(
@@ -76,11 +77,12 @@ class Dispatcher:
         rng: random.Random,
         emit: Callable[[BundleResolved], None],
         on_sending: Callable[[Sent], None],
+        may_place: Callable[[], bool] = lambda: True,
     ) -> None:
         self._rpc, self._block_engine, self._signer = rpc, block_engine, signer
         self._spec, self._market, self._wallets = spec, market, wallets
         self._reader, self._settings, self._clock, self._rng = reader, settings, clock, rng
-        self._on_sending = on_sending
+        self._on_sending, self._may_place = on_sending, may_place
         self._outcomes = Outcomes(rpc, clock, emit, self._send_again)
         self._waiting: asyncio.Queue[tuple[AnyAction, ...]] = asyncio.Queue()
         self._owed: list[int] = []
@@ -102,15 +104,31 @@ class Dispatcher:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._outcomes.run())
             while True:
-                actions = await self._waiting.get()
-                self._owed = [_ticket(action) for action in actions]
+                actions = await self._next()
                 try:
                     await self._send_all(actions)
                 finally:
                     for ticket in list(self._owed):
                         self._never_sent(ticket, "sending it failed inside")
 
-    async def _send_all(self, actions: Sequence[AnyAction]) -> None:
+    async def _next(self) -> list[AnyAction]:
+        """Return what is to be sent next; of the rounds of a halt that wait, only the newest."""
+        actions = list(await self._waiting.get())
+        self._owed = [_ticket(action) for action in actions]
+        while not self._waiting.empty() and any(map(_round, actions)):
+            for action in filter(_round, actions):
+                self._never_sent(_ticket(action), "a newer round took its place")
+            newer = self._waiting.get_nowait()
+            actions = [*(action for action in actions if not _round(action)), *newer]
+            self._owed += [_ticket(action) for action in newer]
+        return actions
+
+    async def _send_all(self, asked: Sequence[AnyAction]) -> None:
+        plain = [action for action in asked if isinstance(action, Execute) and action.plain]
+        await self._send_plain(plain)
+        actions = [action for action in asked if action not in plain]
+        if not actions:
+            return
         tip: Tip = (self._rng.choice(TIP_ACCOUNTS), await self._tip_lamports())
         try:
             groups = [await _in_turn(self._group(action)) for action in actions]
@@ -159,7 +177,14 @@ class Dispatcher:
             age = int(self._settings().max_order_age) // 1000
             until = self._reader.chain_seconds(self._clock.now()) + age
             steps = change_steps(action, wallet, self._market, self._spec, until)
-            return Group(action.ticket, steps, (wallet.open_orders,), events_of(action))
+            return Group(
+                action.ticket,
+                steps,
+                (wallet.open_orders,),
+                events_of(action),
+                round=action.round,
+                places=bool(action.places),
+            )
         spelled_out = isinstance(action, Prepare | Settle)
         return Group(_ticket(action), await self._steps(action), spelled_out=spelled_out)
 
@@ -181,7 +206,26 @@ class Dispatcher:
         rent = None if found.accounts[0] is not None else self._rent
         return prepare_steps(wallet, self._market, action.wrap, rent)
 
+    async def _send_plain(self, actions: Sequence[Execute]) -> None:
+        """Send cancels straight to the node, each change as one transaction."""
+        bundles = []
+        for action in actions:
+            group = await self._group(action)
+            bundles.append(BundleDraft([group], pack_transactions(group.work, self._reader.tables.of_payer)))
+        try:
+            signed = await self._signed(bundles, None)
+        except OutsideError as error:
+            for action in actions:
+                self._never_sent(action.ticket, str(error))
+            return
+        for sent in signed:
+            await self._send(sent)
+
     async def _send(self, sent: Sent) -> None:
+        if sent.places and not self._may_place():
+            for ticket in sent.tickets:
+                self._never_sent(ticket, "nothing may be placed any more")
+            return
         if self._clock.now() - sent.sent_at > BLOCKHASH_STALE_MS:
             for ticket in sent.tickets:
                 self._never_sent(ticket, "the bundles before it took too long")
@@ -193,14 +237,21 @@ class Dispatcher:
             # However sending ends: where anybody may have seen it, only the chain knows what became of it.
             unless_unseen.callback(self._outcomes.watch, sent)
             try:
-                await self._block_engine.send_bundle(sent.raws)
+                await self._hand_over(sent)
             except (RateLimited, NotSent) as error:
                 unless_unseen.pop_all()
                 self._outcomes.resolve(sent, Outcome.FAILED, str(error))
             except OutsideError as error:
                 self._log.warning("bundle_refused", bundle=sent.bundle_id, reason=str(error))
 
-    async def _signed(self, bundles: Sequence[BundleDraft], tip: Tip) -> list[Sent]:
+    async def _hand_over(self, sent: Sent) -> None:
+        if not sent.plain:
+            await self._block_engine.send_bundle(sent.raws)
+            return
+        for raw in sent.raws:
+            await self._rpc.send_transaction(raw, skip_preflight=True)
+
+    async def _signed(self, bundles: Sequence[BundleDraft], tip: Tip | None) -> list[Sent]:
         """Return bundles never sent before; raise Stale where there is no other blockhash for them."""
         if not bundles:
             return []
@@ -216,7 +267,9 @@ class Dispatcher:
     def _repeats(self, signed: Sequence[Sent]) -> bool:
         return any(sent.bundle_id in self._recent for sent in signed)
 
-    async def _sign(self, bundles: Sequence[BundleDraft], tip: Tip, blockhash: Blockhash) -> list[Sent]:
+    async def _sign(
+        self, bundles: Sequence[BundleDraft], tip: Tip | None, blockhash: Blockhash
+    ) -> list[Sent]:
         """Build and sign a whole plan, bundle by bundle: between them the loop goes on."""
         signed = []
         for bundle in bundles:
@@ -224,12 +277,18 @@ class Dispatcher:
             await asyncio.sleep(0)
         return signed
 
-    def _sign_one(self, bundle: BundleDraft, tip: Tip, blockhash: Blockhash) -> Sent:
+    def _sign_one(self, bundle: BundleDraft, tip: Tip | None, blockhash: Blockhash) -> Sent:
+        """Build and sign a bundle; a unit of compute more tells the transactions of one round from another's.
+
+        Else what has landed of the round before would be repeated, and the whole bundle refused for it.
+        """
+        # Even for bundles, odd for the node: the two must not share a transaction either.
+        more = 2 * bundle.round + (tip is None)
         messages = [
             build_transaction(
                 draft.payer,
                 draft.pieces,
-                draft.units,
+                draft.units + more,
                 tip if draft is bundle.drafts[-1] else None,
                 blockhash.raw,
                 tables=draft.tables,
@@ -246,14 +305,18 @@ class Dispatcher:
             raws=raws,
             signatures=signatures,
             last_valid=blockhash.last_valid_block_height,
-            cost=BundleCost(fees, tip[1]),
+            cost=BundleCost(fees, tip[1] if tip else Lamports(0)),
             sent_at=self._clock.now(),
+            places=bundle.places,
+            plain=tip is None,
         )
 
     async def _send_again(self, sent: Sent) -> None:
         """Send the same signed bytes once more; whatever comes of it, the chain has the last word."""
+        if sent.places and not self._may_place():
+            return
         try:
-            await self._block_engine.send_bundle(sent.raws)
+            await self._hand_over(sent)
         except OutsideError as error:
             self._log.info("resend_failed", bundle=sent.bundle_id, reason=str(error))
 
@@ -296,6 +359,10 @@ async def _in_turn(group: Awaitable[Group]) -> Group:
     made = await group
     await asyncio.sleep(0)
     return made
+
+
+def _round(action: AnyAction) -> int:
+    return action.round if isinstance(action, Execute) else 0
 
 
 def _ticket(action: AnyAction) -> int:

@@ -15,8 +15,9 @@ from typing import Protocol
 
 from bmv.config import Settings
 from bmv.core.decide import decide
+from bmv.core.limits import leased
 from bmv.core.reconfiguring import settings_for
-from bmv.core.state import State
+from bmv.core.state import Phase, State
 from bmv.errors import OutsideError
 from bmv.events import AnyAction, AnyEvent, BundleResolved, Finish, HaltRequested, Report, Tick
 from bmv.model import Outcome
@@ -29,8 +30,10 @@ from bmv.services.outcomes import Sent
 from bmv.services.record import Record
 from bmv.services.rehearsal import Rehearsal
 from bmv.services.reload import Reload
+from bmv.units import Slot
 
 CRASH_PAUSE_S = 1.0
+HALT_LOOK_S = 0.4
 Service = Callable[[], Awaitable[None]]
 """What runs until it is cancelled."""
 LOUD = frozenset({"CONFIG_REFUSED"})
@@ -58,7 +61,7 @@ class Engine:
         self.state, self.settings, self.record = state, settings, record
         self._journal, self._clock = journal, clock
         self._inbox: deque[AnyEvent] = deque()
-        self._arrived = asyncio.Event()
+        self._arrived, self._halted = asyncio.Event(), asyncio.Event()
         self._crashes = 0
         self.followers: list[Callable[[State], None]] = []
         """Called with the belief after every decision."""
@@ -94,6 +97,11 @@ class Engine:
         """Ask the engine to cancel everything, verify and end."""
         self.emit(HaltRequested(at=self._clock.now(), reason=reason))
 
+    def may_place(self) -> bool:
+        """Say whether what was decided a moment ago may still come to stand."""
+        quoting = self.state.phase is Phase.QUOTING
+        return quoting and leased(self.state, self._clock.now(), self.settings)
+
     async def run(
         self,
         feed: Feed,
@@ -109,6 +117,7 @@ class Engine:
             asyncio.create_task(self._supervised("feed", feed.run)),
             asyncio.create_task(self._supervised("dispatch", dispatcher.run)),
         ]
+        services.append(asyncio.create_task(self._supervised("halting", partial(self._watch_halt, feed))))
         services += [asyncio.create_task(self._supervised(name, service)) for name, service in beside.items()]
         if reload is not None:
             services.append(asyncio.create_task(self._supervised("reload", reload.run)))
@@ -119,6 +128,13 @@ class Engine:
                 service.cancel()
             await asyncio.gather(*services, return_exceptions=True)
             self._journalled(self._journal.flush)
+
+    async def _watch_halt(self, feed: Feed) -> None:
+        """In a halt, look at the chain in every slot, whatever the stream tells."""
+        await self._halted.wait()
+        while True:
+            feed.refresh(Slot(0))
+            await asyncio.sleep(HALT_LOOK_S)
 
     async def _decide_on(self, feed: Feed, dispatcher: Dispatcher | Rehearsal) -> Finish:
         while True:
@@ -139,6 +155,8 @@ class Engine:
             self._journalled(partial(self._journal.event, event))
             self.settings = settings_for(event, self.settings)
             self.state, approved = decide(self.state, event, self.settings)
+            if self.state.phase is Phase.HALTING:
+                self._halted.set()
             # First what cannot be repaired later: a ticket nobody sends, an end nobody hears of.
             dispatcher.dispatch(approved)
             finish = next((action for action in approved.actions if isinstance(action, Finish)), None)

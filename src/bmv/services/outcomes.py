@@ -27,7 +27,7 @@ EXPIRY_MARGIN = BlockHeight(16)
 
 @dataclass(slots=True)
 class Sent:
-    """A bundle on its way."""
+    """A bundle on its way; ``plain``: one transaction, sent to the node without a tip."""
 
     bundle_id: str
     tickets: tuple[int, ...]
@@ -36,6 +36,8 @@ class Sent:
     last_valid: BlockHeight
     cost: BundleCost
     sent_at: Millis
+    places: bool = False
+    plain: bool = False
     resends: int = 0
 
 

@@ -140,6 +140,7 @@ class Reader:
             torn=reading.newest > reading.slot,
             closed=closed,
             tables=self.tables.news(),
+            clock=unix_seconds,
         )
 
     def read_supply(self, at: Millis, reading: AccountsAt) -> SupplySeen:
