@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from bmv import __version__
 from bmv.core.decay import FINE
-from bmv.core.ledger import Part
 from bmv.core.markouts import HORIZONS_S
 from bmv.core.state import Phase, State
 from bmv.model import DEPTH_BANDS, MarketSpec, Side, WalletView
@@ -14,7 +13,8 @@ from bmv.services.record import Record
 from bmv.units import LAMPORTS_PER_SOL, MICROS_PER_USD, Lamports, Ticks
 
 SIDES = {Side.BID: "bid", Side.ASK: "ask"}
-COSTS = {Part.TIPS: "tips", Part.NETWORK_FEES: "network_fees"}
+RARE = ("OUT_OF_CHANNEL", "KILL_SWITCH", "COST_BUDGET_SPENT", "BUNDLE_NEVER_LANDS", "INTEGRITY_OWN_TRADE")
+"""Shown as 0 before the first one: a counter that begins with 1 has no increase."""
 
 
 class Measuring:
@@ -162,7 +162,7 @@ class Measuring:
         values.put("bmv_queue_events", state.queue_count)
         values.put("bmv_loop_lag_seconds", self._lag())
         values.put_all("bmv_errors", record.errors)
-        values.put_all("bmv_reports", record.reports)
+        values.put_all("bmv_reports", {**dict.fromkeys(RARE, 0), **record.reports})
 
     def _fine(self, fine: int | None) -> float | None:
         return None if fine is None else self._sol_per_tick * fine / FINE
