@@ -16,15 +16,19 @@ from typing import IO, Any
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from bmv.app.signing import running_signer
 from bmv.keys.store import Keystore, Role
 from bmv.sandbox.market_genesis import engine_keypairs
 from bmv.secret import Secret
+from bmv.state.folder import StateFolder
 from bmv.venue.openbook_v1.addresses import open_orders_address
 from bmv.venue.openbook_v1.codec import OpenOrdersAccount, decode_open_orders
 
 BMV = str(Path(sys.executable).with_name("bmv"))
 PATIENCE_S = 60
 PASSPHRASE = "only simulated"
+_STATES: list[StateFolder] = []
+"""Folders whose signers outlive what started them; they end with the sandbox."""
 
 
 def wait_for(path: Path) -> None:
@@ -70,6 +74,10 @@ def sandbox(folder: Path, *options: str) -> Iterator[dict[str, Any]]:
         facts: dict[str, Any] = json.loads(process.stdout.readline())
         yield facts
     finally:
+        while _STATES:
+            signer = running_signer(_STATES.pop())
+            if signer is not None:
+                signer.quit()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
@@ -98,6 +106,7 @@ def engine(
     """Start an engine; its complaints go to ``log``, or to a pipe."""
     with passphrase.open() as secret:
         descriptor = secret.fileno()
+        _STATES.append(StateFolder(state))
         command = [BMV, "run", "--config", str(settings), "--state", str(state)]
         return subprocess.Popen(
             [*command, "--passphrase-fd", str(descriptor), *options],

@@ -24,7 +24,8 @@ CODE_BLOCK = re.compile(r"^```\w*\n(.*?)^```|((?:^    \S.*\n)+)", re.DOTALL | re
 COMMAND = re.compile(r"(?:^|[\s|;(`/])((?:bmv|make) [a-z-][^`\n|;#&>]*)")
 LINK = re.compile(r"\[[^\]]+\]\(([^)#]+)(?:#[^)]*)?\)")
 NAMED_PATH = re.compile(r"`((?:" + "|".join(map(re.escape, PATH_ROOMS)) + r")[\w./-]*)`")
-MODULE = re.compile(r"`((?:app|chain|cli|core|keys|observe|sandbox|services|venue|web)/[\w./]+\.py)`")
+ROOMS = "app|backtest|chain|cli|core|integrity|keys|observe|sandbox|services|state|venue|web"
+MODULE = re.compile(rf"`((?:{ROOMS})/[\w./]+\.py)`")
 
 
 def text_of(name: str) -> str:

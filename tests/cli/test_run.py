@@ -1,6 +1,7 @@
 """``bmv run`` beside a sandbox, as real processes: start, halt by signal, dry run, what is refused."""
 
 import json
+import os
 import signal
 import sys
 import time
@@ -9,12 +10,15 @@ from typing import Any
 
 import pytest
 
+from bmv.app.signing import running_signer
 from bmv.cli import main
 from bmv.observe.journal import JOURNAL_FOLDER
 from bmv.observe.segments import records
-from bmv.sandbox.market_genesis import seeded_keypair
+from bmv.sandbox.market_genesis import engine_keypairs, seeded_keypair
 from bmv.services.replay import replay
-from tests.processes import PATIENCE_S, call, engine, keystore, open_orders, prepared, sandbox
+from bmv.state.folder import StateFolder
+from tests.hunting import in_files, in_memory, needles, seen_in
+from tests.processes import PASSPHRASE, PATIENCE_S, call, engine, keystore, open_orders, prepared, sandbox
 
 SPEED = "8"
 
@@ -50,6 +54,13 @@ def test_a_run_quotes_until_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
 
         running = engine(settings, state, passphrase, "--speed", SPEED)
         wait_until_quoting(state)
+        keys = needles([*engine_keypairs(7, 4)])
+        keys["the passphrase"] = PASSPHRASE.encode()
+        if os.geteuid() == 0:
+            signer = running_signer(StateFolder(state))
+            assert signer is not None
+            assert len(in_memory(signer.state().pid, keys)) >= 4  # so the search finds what is there
+            assert in_memory(running.pid, keys) == set()
         second = engine(settings, state, passphrase, "--speed", SPEED)
         _, err = second.communicate(timeout=PATIENCE_S)
         assert (second.returncode, "another run" in err) == (3, True), err
@@ -65,6 +76,9 @@ def test_a_run_quotes_until_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
     assert run.actions > 10
     everything = b"".join(record.payload for record in records(state / JOURNAL_FOLDER))
     assert b'"RPC_URL":"(secret)"' in everything
+    assert seen_in(everything + err.encode(), keys) == set()
+    passphrase.unlink()
+    assert in_files(state, keys) == set()
 
 
 @pytest.mark.parametrize(

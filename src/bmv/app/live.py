@@ -15,11 +15,12 @@ from solders.pubkey import Pubkey
 from bmv.app.assembly import Assembly, Outside, assemble
 from bmv.app.stopping import Stopping
 from bmv.chain.rpc import Rpc
-from bmv.chain.transaction import WalletSigner
 from bmv.config import Settings
 from bmv.core.capacity import check_levels
 from bmv.errors import BadInput
 from bmv.events import AnyAction
+from bmv.keys.client import SignerClient
+from bmv.keys.policy import GuardedSigner
 from bmv.keys.signer import WatchedWallets
 from bmv.observe.journal import Journal
 from bmv.observe.log import configure
@@ -30,6 +31,7 @@ from bmv.state.folder import StateFolder
 from bmv.state.servers import local_servers
 from bmv.venue.system import CLOCK, decode_clock
 
+Signer = SignerClient | GuardedSigner
 REHEARSAL_S = 60.0
 
 
@@ -65,7 +67,7 @@ class Rehearsed(msgspec.Struct, frozen=True):
     actions: list[AnyAction]
 
 
-def run_live(options: LiveOptions, signer: WalletSigner) -> Ending:
+def run_live(options: LiveOptions, signer: Signer) -> Ending:
     """Run from recovery to empty book.
 
     Raises BadInput where settings or state folder cannot do, OutsideError where the outside cannot be
@@ -113,7 +115,7 @@ async def simulated_clock(session: aiohttp.ClientSession, rpc_url: str, loop: Si
 
 
 class _Live:
-    def __init__(self, options: LiveOptions, signer: WalletSigner, loop: SimulatedLoop) -> None:
+    def __init__(self, options: LiveOptions, signer: Signer | WatchedWallets, loop: SimulatedLoop) -> None:
         self._options, self._signer, self._loop = options, signer, loop
         self._outside = outside_of(options.settings, options.speed)
         self._stopping = Stopping("")
@@ -154,7 +156,7 @@ class _Live:
         self, session: aiohttp.ClientSession, clock: LoopClock, journal: Journal, baseline: Path | None
     ) -> Assembly:
         settings = self._options.settings
-        return await assemble(
+        assembly = await assemble(
             self._outside,
             session,
             Pubkey.from_string(settings.market),
@@ -166,6 +168,9 @@ class _Live:
             seed=random.SystemRandom().randrange(2**32),
             baseline=baseline,
         )
+        if not isinstance(self._signer, WatchedWallets):
+            self._signer.serve(assembly.market)
+        return assembly
 
     async def _clock(self, session: aiohttp.ClientSession) -> LoopClock:
         if self._options.speed == 1:

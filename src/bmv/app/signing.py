@@ -66,7 +66,9 @@ def policy_of(store: Keystore, settings: Settings) -> Policy:
 
 def guarded(store: Keystore, settings: Settings) -> GuardedSigner:
     """Return a signer in this process, behind the policy, for every wallet of the keystore."""
-    return GuardedSigner(InProcessSigner(store.keypairs(*Role)), policy_of(store, settings))
+    operators = [wallet.pubkey for wallet in store.wallets if wallet.role is Role.OPERATOR]
+    signer = InProcessSigner(store.keypairs(*Role))
+    return GuardedSigner(signer, policy_of(store, settings), operators)
 
 
 def run_signer(

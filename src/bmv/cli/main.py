@@ -9,6 +9,7 @@ import sys
 import typer
 
 from bmv import __version__
+from bmv.cli.backtest import backtest
 from bmv.cli.baseline import baseline
 from bmv.cli.config import config_app
 from bmv.cli.demo import demo
@@ -32,6 +33,7 @@ app.command("baseline")(baseline)
 app.command("signer")(signer)
 app.command("replay")(replay)
 app.command("run")(run)
+app.command("backtest")(backtest)
 app.add_typer(config_app, name="config")
 app.add_typer(inspect_app, name="inspect")
 app.add_typer(integrity_app, name="integrity")

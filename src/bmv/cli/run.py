@@ -2,16 +2,16 @@
 
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import typer
 
 from bmv.app.live import Ending, LiveOptions, rehearse, run_live
+from bmv.app.signing import ensured_signer, guarded
 from bmv.cli import options
 from bmv.errors import BadInput
 from bmv.keys.passphrase import read_passphrase
-from bmv.keys.signer import InProcessSigner
 from bmv.keys.store import Keystore, Role, peek
 from bmv.state.folder import StateFolder
 
@@ -24,6 +24,10 @@ def run(
     passphrase_fd: Annotated[
         int | None, typer.Option("--passphrase-fd", help="Descriptor to read the keystore's passphrase from.")
     ] = None,
+    signer: Annotated[
+        Literal["process", "inside"],
+        typer.Option(help="Who holds the keys: a process of its own, found or started; or this one."),
+    ] = "process",
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Send nothing: print what it would do first. Needs no passphrase."),
@@ -46,8 +50,11 @@ def run(
         told = rehearse(chosen, operators)
         typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
         return
-    store = Keystore.open(path, read_passphrase(path, passphrase_fd))
-    ended = run_live(chosen, InProcessSigner(store.keypairs(Role.OPERATOR)))
+    if signer == "inside":
+        store = Keystore.open(path, read_passphrase(path, passphrase_fd))
+        ended = run_live(chosen, guarded(store, settings))
+    else:
+        ended = run_live(chosen, ensured_signer(folder, path, config, passphrase_fd))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     _tell(ended)

@@ -20,6 +20,7 @@ from bmv.keys.decoded import decode_message
 from bmv.keys.grounds import Grounds
 from bmv.keys.lawful import Effect, NotLawful, read_effect
 from bmv.units import LAMPORTS_PER_SOL, Lamports
+from bmv.venue.openbook_v1.instructions import MarketKeys
 
 WINDOW_S = 60.0
 
@@ -143,8 +144,16 @@ class Policy:
 class GuardedSigner:
     """Sign with ``signer`` what ``policy`` allows, in this process."""
 
-    def __init__(self, signer: BulkSigner, policy: Policy) -> None:
-        self._signer, self.policy = signer, policy
+    def __init__(self, signer: BulkSigner, policy: Policy, operators: Sequence[Pubkey] = ()) -> None:
+        self._signer, self.policy, self._operators = signer, policy, operators
+
+    def pubkeys(self) -> list[Pubkey]:
+        """Return the wallets that trade, in order."""
+        return list(self._operators)
+
+    def serve(self, market: MarketKeys) -> None:
+        """Tell which market is traded, once."""
+        self.policy.grounds.set_market(market)
 
     def sign_all(self, jobs: Iterable[tuple[Pubkey, bytes]]) -> list[bytes]:
         """Return one signature per (key, message), in order; raise Unlawful for all where one is refused."""

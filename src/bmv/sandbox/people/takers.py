@@ -9,11 +9,12 @@ Rules of this file
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
+from typing import Any, Protocol
 
 from bmv.model import Side
-from bmv.sandbox.people.floor import Floor, Trader
+from bmv.sandbox.people.floor import Trader
 from bmv.sandbox.people.person import Absences
 from bmv.units import LAMPORTS_PER_SOL
 
@@ -25,12 +26,74 @@ REFUSED = 0.03
 FEE_SHARE = 0.0005
 
 
+class Busy(Protocol):
+    """Something that tells how busy takers are; 1 is an ordinary hour."""
+
+    def activity_at(self, ms: int) -> float:
+        """Return how busy they are at ``ms``."""
+        ...
+
+
+class TakersFloor(Protocol):
+    """What small takers see: the simulated chain's market, or one on paper; prices in ticks."""
+
+    @property
+    def reference(self) -> Busy:
+        """Return what tells how busy takers are."""
+        ...
+
+    def fair(self, now: int) -> int:
+        """Return what the token is worth to them."""
+        ...
+
+    def best(self, side: Side) -> int | None:
+        """Return the best price of a side."""
+        ...
+
+    def lots_worth(self, lamports: int, price: int) -> int:
+        """Return how many lots ``lamports`` pay for at ``price``."""
+        ...
+
+    def cost(self, lots: int, price: int) -> int:
+        """Return what ``lots`` cost at ``price`` in lamports, fees not counted."""
+        ...
+
+
+class TakersWallet(Protocol):
+    """What a taker has and does; ``take`` and ``settle`` return what ``send`` sends."""
+
+    @property
+    def floor(self) -> TakersFloor:
+        """Return the floor it trades on."""
+        ...
+
+    def quote_funds(self) -> int:
+        """Return the lamports at hand."""
+        ...
+
+    def base_funds(self) -> int:
+        """Return the whole lots at hand."""
+        ...
+
+    def take(self, side: Side, limit_price: int, lots: int, max_quote: int) -> Any:
+        """Return an immediate-or-cancel order."""
+        ...
+
+    def settle(self) -> Any:
+        """Return what brings proceeds home."""
+        ...
+
+    def send(self, orders: Iterable[Any]) -> None:
+        """Send orders as one transaction."""
+        ...
+
+
 def time_of_day(now: int) -> float:
     """Return how busy the hour is: 1.5 at 15:00 UTC, 0.5 at 03:00 UTC, 1 on average."""
     return 1 + 0.5 * math.sin(2 * math.pi * (now / DAY_MS - 9 / 24))
 
 
-def take_funded(trader: Trader, side: Side, limit_price: int, lots: int, *, settle: bool) -> bool:
+def take_funded(trader: TakersWallet, side: Side, limit_price: int, lots: int, *, settle: bool) -> bool:
     """Take up to ``lots`` as far as the funds go; return whether there was anything to send."""
     floor = trader.floor
     funds = trader.quote_funds() if side is Side.BID else trader.base_funds()
@@ -57,7 +120,12 @@ class TakerFlow:
     """
 
     def __init__(
-        self, floor: Floor, traders: Sequence[Trader], random: Random, spells: Absences, per_day: float
+        self,
+        floor: TakersFloor,
+        traders: Sequence[TakersWallet],
+        random: Random,
+        spells: Absences,
+        per_day: float,
     ) -> None:
         self._floor, self._traders, self._random, self._spells = floor, traders, random, spells
         self._wait_ms = DAY_MS / (per_day * BUSIEST)

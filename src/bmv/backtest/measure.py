@@ -1,0 +1,188 @@
+"""What a backtest came to: one JSON value, each number from the columns and rows of the run.
+
+Floats here are statistics; amounts are decimal strings in SOL. Time shares weigh each step by its length.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bmv.backtest.course import DEPTHS, Course
+from bmv.backtest.run import Backtest
+from bmv.backtest.tape import Table, Tape
+from bmv.core.decay import BPS, FINE
+from bmv.core.ledger import Part
+from bmv.model import MarketSpec, Side
+from bmv.units import LAMPORTS_PER_SOL, Ticks
+
+DAY_MS = 86_400_000
+NEAR_BPS = (200, 500)
+MARKOUTS_S = (60, 600, 3_600)
+Floats = NDArray[np.float64]
+
+
+class Columns:
+    """A course as arrays: hours between steps as weights, prices in ticks, amounts in SOL."""
+
+    def __init__(self, course: Course, spec: MarketSpec) -> None:
+        self.times = np.asarray(course.times, dtype=np.int64)
+        self.weights = np.diff(self.times, append=self.times[-1:]).astype(np.float64)
+        self.prices = np.asarray(course.prices, dtype=np.float64) / FINE
+        self.bids = np.asarray(course.bids, dtype=np.float64)
+        self.asks = np.asarray(course.asks, dtype=np.float64)
+        self.sol = np.asarray(course.sol, dtype=np.float64) / LAMPORTS_PER_SOL
+        tokens = np.asarray(course.base, dtype=np.float64) * spec.quote_lot_size / LAMPORTS_PER_SOL
+        self.base_worth = tokens * self.prices
+        self.equity = self.sol + self.base_worth
+        self.hold = self.sol[0] + tokens[0] * self.prices
+        share = self.base_worth[0] / self.equity[0]
+        growth = np.divide(self.prices[1:], self.prices[:-1])
+        self.mix = self.equity[0] * np.cumprod(np.concatenate(([1.0], 1 + share * (growth - 1))))
+
+    def time_share(self, wanted: NDArray[np.bool_]) -> float:
+        """Return the share of time in which ``wanted`` holds."""
+        total = self.weights.sum()
+        return float((self.weights * wanted).sum() / total) if total else float(wanted.mean())
+
+
+def report(
+    name: str, table: Table, tape: Tape, spec: MarketSpec, run: Backtest, wall_s: float
+) -> dict[str, Any]:
+    """Return everything that is told of one run."""
+    columns = Columns(run.course, spec)
+    days = max(1e-9, float(columns.times[-1] - columns.times[0]) / DAY_MS)
+    parts = run.ledger.totals()
+    return {
+        "name": name,
+        "tape": {
+            "source": table.source,
+            "kind": table.kind,
+            "prints": len(tape),
+            "from_ms": int(columns.times[0]),
+            "to_ms": int(columns.times[-1]),
+            "days": round(days, 3),
+            "rows_skipped": table.skipped,
+            "gaps": table.gaps,
+            "first_price": _price(spec, columns.prices[0]),
+            "last_price": _price(spec, columns.prices[-1]),
+        },
+        "equity_sol": _equity(columns),
+        "pnl_parts_lamports": {part.value: int(parts[part]) for part in Part},
+        "identity_residual_lamports": run.equity() - run.equity_start - sum(map(int, parts.values())),
+        "base_share": {
+            "median": _round(np.median(columns.base_worth / columns.equity)),
+            "max": _round((columns.base_worth / columns.equity).max()),
+        },
+        "two_sided": {
+            f"within_{bps // 100}pct": _round(columns.time_share(_near(columns, bps))) for bps in NEAR_BPS
+        },
+        "depth_sol": _depth(run.course),
+        "fills": _fills(run, days),
+        "markouts_bps": _markouts(run, tape),
+        "writes": _writes(run, days),
+        "incidents": dict(sorted(run.tally.incidents.items())),
+        "halted": run.finish.reason if run.finish else None,
+        "wall_s": round(wall_s, 1),
+        "digest": run.journal.digest,
+    }
+
+
+def drawdown(equity: Floats) -> float:
+    """Return the largest fall from a peak, as a share of it."""
+    peaks = np.maximum.accumulate(equity)
+    return float(((peaks - equity) / peaks).max())
+
+
+def _equity(columns: Columns) -> dict[str, Any]:
+    names = {"ours": columns.equity, "hold": columns.hold, "constant_mix": columns.mix}
+    return {
+        "start": _sol(columns.equity[0]),
+        **{f"end_{name}": _sol(course[-1]) for name, course in names.items()},
+        **{f"drawdown_{name}": _round(drawdown(course)) for name, course in names.items()},
+    }
+
+
+def _near(columns: Columns, bps: int) -> NDArray[np.bool_]:
+    share = bps / BPS
+    near: NDArray[np.bool_] = (
+        (columns.bids >= columns.prices * (1 - share))
+        & (columns.asks <= columns.prices * (1 + share))
+        & (columns.asks > 0)
+    )
+    return near
+
+
+def _depth(course: Course) -> dict[str, dict[str, float]]:
+    """Return the mean depth on each side within each distance."""
+    rows = np.asarray(course.depths, dtype=np.float64) / LAMPORTS_PER_SOL
+    means = rows.mean(axis=0)
+    return {
+        f"{bps / 100:g}pct": {"bid": _round(means[2 * index]), "ask": _round(means[2 * index + 1])}
+        for index, bps in enumerate(DEPTHS)
+    }
+
+
+def _fills(run: Backtest, days: float) -> dict[str, Any]:
+    sides = {side: [fill for fill in run.fills if fill.side is side] for side in Side}
+    lot = run.paper.spec.quote_lot_size
+    worth = {
+        side: sum(int(f.price) * int(f.size) * lot for f in fills) / LAMPORTS_PER_SOL
+        for side, fills in sides.items()
+    }
+    return {
+        "count": len(run.fills),
+        "bids": len(sides[Side.BID]),
+        "asks": len(sides[Side.ASK]),
+        "volume_sol": _sol(run.tally.volume / LAMPORTS_PER_SOL),
+        "bought_sol": _sol(worth[Side.BID]),
+        "sold_sol": _sol(worth[Side.ASK]),
+        "per_day": _round(len(run.fills) / days),
+    }
+
+
+def _markouts(run: Backtest, tape: Tape) -> dict[str, dict[str, float | None]]:
+    """Return the mean gain, per side and time after a fill, against its price (positive: in our favour)."""
+    found: dict[str, dict[str, float | None]] = {}
+    for side in Side:
+        fills = [fill for fill in run.fills if fill.side is side]
+        at = np.array([int(fill.at) for fill in fills], dtype=np.int64)
+        paid = np.array([int(fill.price) for fill in fills], dtype=np.float64)
+        row: dict[str, float | None] = {}
+        for seconds in MARKOUTS_S:
+            later = at + seconds * 1_000
+            known = later <= int(tape.times[-1])
+            index = np.searchsorted(tape.times, later[known], side="right") - 1
+            gain = (tape.prices[index] / FINE / paid[known] - 1) * BPS * (1 if side is Side.BID else -1)
+            row[f"{seconds}s"] = _round(gain.mean()) if len(gain) else None
+        found["bids" if side is Side.BID else "asks"] = row
+    return found
+
+
+def _writes(run: Backtest, days: float) -> dict[str, Any]:
+    tally = run.tally
+    return {
+        "rebuilds": tally.rebuilds,
+        "placed": tally.placed,
+        "cancelled": tally.cancelled,
+        "dropped": run.paper.dropped,
+        "bundles": tally.bundles,
+        "changes_lost": tally.lost,
+        "writes_per_day": _round((tally.placed + tally.cancelled) / days),
+        "bundles_per_day": _round(tally.bundles / days),
+        "tips_sol": _sol(tally.tips / LAMPORTS_PER_SOL),
+        "fees_sol": _sol(tally.fees / LAMPORTS_PER_SOL),
+    }
+
+
+def _price(spec: MarketSpec, ticks: float) -> str:
+    return f"{Decimal(repr(float(ticks))) * spec.price(Ticks(1)):.12g}"
+
+
+def _sol(value: float) -> str:
+    return f"{float(value):.9f}"
+
+
+def _round(value: float) -> float:
+    return round(float(value), 6)

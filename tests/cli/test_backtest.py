@@ -1,0 +1,74 @@
+"""``bmv backtest`` plays a file, writes one page that needs nothing else, and names what it refuses."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bmv.cli.main import app
+from bmv.errors import BadInput
+from tests.backtest.scenes import bars, walk
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture
+def tape(tmp_path: Path) -> Path:
+    return Path(bars(tmp_path, walk(1, 96)).source)
+
+
+def test_runs_stand_side_by_side_in_one_page_that_asks_nobody_for_anything(
+    tape: Path, tmp_path: Path
+) -> None:
+    html, report = tmp_path / "page.html", tmp_path / "report.json"
+    options = ["--preset", "growth", "--preset", "sla", "--levels", "40", "--html", str(html)]
+    done = RUNNER.invoke(app, ["backtest", str(tape), *options, "--report", str(report)])
+    assert done.exit_code == 0, done.output
+    told = json.loads(report.read_text())
+    assert told["finished"]
+    assert [run["name"] for run in told["runs"]] == ["growth", "sla"]
+    assert {run["identity_residual_lamports"] for run in told["runs"]} == {0}
+    text = html.read_text()
+    for sentence in told["assumptions"]:
+        assert sentence in text
+    for run in told["runs"]:
+        assert run["equity_sol"]["end_ours"] in text
+    outside = re.compile(r"""<(?:script|link|img|iframe)[^>]+(?:src|href)=["']?https?:""")
+    assert not outside.search(text)
+
+
+def test_settings_files_and_assumptions_reach_the_run(tape: Path, tmp_path: Path) -> None:
+    file = tmp_path / "narrow.toml"
+    file.write_text("BUY_CHANNEL_WIDTH_PCT = 5\n")
+    common = ["--levels", "40", "--loss", "0"]
+    plain, narrow = (
+        json.loads(RUNNER.invoke(app, ["backtest", str(tape), *common, *more]).stdout)["runs"][0]
+        for more in ([], ["--config", str(file)])
+    )
+    assert narrow["name"] == "narrow"
+    assert narrow["digest"] != plain["digest"]
+    alone = json.loads(RUNNER.invoke(app, ["backtest", str(tape), *common, "--sole-maker"]).stdout)
+    assert alone["runs"][0]["digest"] != plain["digest"]
+    assert any("Nobody else quotes" in sentence for sentence in alone["assumptions"])
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        (["--fills", "luck"], "--fills"),
+        (["--fills", "queue"], "--fills"),
+        (["--loss", "2"], "--loss"),
+        (["--preset", "moon"], "--preset"),
+        (["--for", "90d"], "--for"),
+        (["--column", "close"], "--column"),
+        (["--column", "close=nothing"], "--column"),
+        (["--others-spread", "0"], "--others-spread"),
+        (["--html", "no/such/folder/page.html"], "--html"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(tape: Path, options: list[str], field: str) -> None:
+    done = RUNNER.invoke(app, ["backtest", str(tape), *options])
+    assert isinstance(done.exception, BadInput)
+    assert done.exception.field == field
