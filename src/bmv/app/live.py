@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,22 +14,27 @@ import msgspec
 from solders.pubkey import Pubkey
 
 from bmv.app.assembly import Assembly, Outside, assemble
+from bmv.app.holding import Holding, market_held
 from bmv.app.stopping import Stopping
 from bmv.chain.rpc import Rpc
 from bmv.config import Settings
 from bmv.core.capacity import check_levels
 from bmv.errors import BadInput
-from bmv.events import AnyAction
+from bmv.events import AnyAction, HaltRequested
 from bmv.keys.client import SignerClient
 from bmv.keys.policy import GuardedSigner
 from bmv.keys.signer import WatchedWallets
 from bmv.observe.journal import Journal
 from bmv.observe.log import configure
 from bmv.sandbox.clock import LoopClock, SimulatedLoop
+from bmv.services.killswitch import refuse_latched
 from bmv.services.rehearsal import Rehearsal
 from bmv.services.reload import Reload, SettingsFile
 from bmv.state.folder import StateFolder
+from bmv.state.latch import LatchFile
+from bmv.state.lock import locked
 from bmv.state.servers import local_servers
+from bmv.units import Millis
 from bmv.venue.system import CLOCK, decode_clock
 
 Signer = SignerClient | GuardedSigner
@@ -71,7 +77,8 @@ def run_live(options: LiveOptions, signer: Signer) -> Ending:
     """Run from recovery to empty book.
 
     Raises BadInput where settings or state folder cannot do, OutsideError where the outside cannot be
-    reached at the start, UnsafeState where another run uses the state folder.
+    reached at the start, UnsafeState where another run uses the state folder or quotes the market, or the
+    kill switch is latched.
     """
     loop = SimulatedLoop(options.speed)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
@@ -122,12 +129,15 @@ class _Live:
 
     async def run(self) -> Ending:
         self._stopping.listen()
-        journal = Journal(self._options.state.journal, durable=True)
-        try:
-            async with aiohttp.ClientSession() as session:
-                return await self._run(session, journal)
-        finally:
-            journal.close()
+        state = self._options.state
+        refuse_latched(LatchFile(state))
+        with locked(state, Millis(int(time.time() * 1000)), self._options.settings.market):
+            journal = Journal(state.journal, durable=True)
+            try:
+                async with aiohttp.ClientSession() as session:
+                    return await self._run(session, journal)
+            finally:
+                journal.close()
 
     async def rehearse(self) -> Rehearsed:
         self._stopping.listen()
@@ -148,9 +158,11 @@ class _Live:
     async def _run(self, session: aiohttp.ClientSession, journal: Journal) -> Ending:
         clock, settings, state = await self._clock(session), self._options.settings, self._options.state
         urls = {"database_url": settings.database_url, "redis_url": settings.redis_url}
-        async with local_servers(state, clock, **urls):
+        async with local_servers(state, clock, **urls) as servers:
             assembly = await self._assembled(session, clock, journal, state.baseline)
-            return await self._run_engine(assembly, clock, journal)
+            haste = self._outside.haste
+            async with market_held(assembly, servers.redis_url, state, clock, haste=haste) as holding:
+                return await self._run_engine(assembly, holding, clock, journal)
 
     async def _assembled(
         self, session: aiohttp.ClientSession, clock: LoopClock, journal: Journal, baseline: Path | None
@@ -180,17 +192,21 @@ class _Live:
         configure(clock.now, quiet=self._options.quiet)
         return clock
 
-    async def _run_engine(self, assembly: Assembly, clock: LoopClock, journal: Journal) -> Ending:
+    async def _run_engine(
+        self, assembly: Assembly, holding: Holding, clock: LoopClock, journal: Journal
+    ) -> Ending:
         engine = assembly.engine
+        beside = {**assembly.beside, **holding.beside}
         running = asyncio.create_task(
-            engine.run(assembly.feed, assembly.dispatcher, self._reload(assembly, clock), assembly.beside)
+            engine.run(assembly.feed, assembly.dispatcher, self._reload(assembly, clock), beside)
         )
+        self._loop.add_signal_handler(signal.SIGUSR1, engine.halt, "SIGUSR1 received")
         self._stopping.give_up = running.cancel
         asked = asyncio.create_task(self._stopping.asked.wait())
         await asyncio.wait({asked, running}, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
         if not running.done():
-            engine.halt(self._stopping.reason)
+            holding.switch.stop(HaltRequested(at=clock.now(), reason=self._stopping.reason))
             await asyncio.wait({running})
         reason = engine.state.halt_reason
         clean = not running.cancelled() and running.result().clean

@@ -13,7 +13,9 @@ from bmv.cli import options
 from bmv.errors import BadInput
 from bmv.keys.passphrase import read_passphrase
 from bmv.keys.store import Keystore, Role, peek
+from bmv.services.killswitch import refuse_latched
 from bmv.state.folder import StateFolder
+from bmv.state.latch import LatchFile
 
 DEFAULT_STATE = Path("state")
 
@@ -50,6 +52,7 @@ def run(
         told = rehearse(chosen, operators)
         typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
         return
+    refuse_latched(LatchFile(folder))
     if signer == "inside":
         store = Keystore.open(path, read_passphrase(path, passphrase_fd))
         ended = run_live(chosen, guarded(store, settings))

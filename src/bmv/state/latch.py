@@ -43,7 +43,7 @@ class LatchFile:
     """The latch of one state folder."""
 
     def __init__(self, folder: StateFolder) -> None:
-        self.path, self._released = folder.run / "HALT", folder.run / "RELEASED"
+        self.root, self.path, self._released = folder.root, folder.run / "HALT", folder.run / "RELEASED"
 
     def read(self) -> Latch | None:
         """Return the latch, None where it is not raised; a file that cannot be read counts as raised."""

@@ -35,7 +35,7 @@ class FolderTaken(UnsafeState):
     def __init__(self, root: Path, occupant: Occupant | None, now: Millis) -> None:
         who = f"process {occupant.pid} on {occupant.host}" if occupant else "another process"
         age = f", for {max(0, int(now - occupant.since)) // 1000} s" if occupant else ""
-        super().__init__(f"another engine runs in {root}: {who}{age}; stop it first, or use another --state")
+        super().__init__(f"another run uses {root}: {who}{age}; stop it first, or use another --state")
         self.occupant = occupant
 
 
