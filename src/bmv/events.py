@@ -12,6 +12,8 @@ from bmv.model import (
     Cancel,
     Fill,
     ForeignBook,
+    Leftover,
+    LiveOrder,
     Outcome,
     Placement,
     TableView,
@@ -42,6 +44,8 @@ class MarketSeen(Event, frozen=True):
     ``torn``: with many wallets, some balances are of a later slot than the books (never of an earlier one).
     ``closed`` says why the market itself takes no orders any more: disabled, or closed. ``clock`` is the
     chain's own, in unix seconds: what ``max_ts`` of a placement is held against.
+    ``leftovers`` are all accounts of ours that nothing uses, told when they changed; ``reclaimed`` those that
+    are gone since the last reading, as they were then.
     """
 
     slot: Slot
@@ -56,6 +60,8 @@ class MarketSeen(Event, frozen=True):
     closed: str = ""
     tables: tuple[TableView, ...] | None = None
     clock: int = 0
+    leftovers: tuple[Leftover, ...] | None = None
+    reclaimed: tuple[Leftover, ...] = ()
 
 
 class EventsFound(Event, frozen=True):
@@ -229,6 +235,31 @@ class CloseTable(Action, frozen=True):
     table: str
 
 
+class Withdraw(Action, frozen=True):
+    """Cancel orders of a left-over OpenOrders account, and crank what that frees."""
+
+    ticket: int
+    wallet: WalletIndex
+    account: str
+    orders: tuple[LiveOrder, ...]
+
+
+class Reclaim(Action, frozen=True):
+    """Settle and close left-over accounts of one wallet; what they hold returns to it."""
+
+    ticket: int
+    wallet: WalletIndex
+    accounts: tuple[Leftover, ...]
+
+
+class CloseAccounts(Action, frozen=True):
+    """Close a wallet's own accounts, unwrapping its SOL; ``base``: the token account too, which is empty."""
+
+    ticket: int
+    wallet: WalletIndex
+    base: bool
+
+
 class Report(Action, frozen=True):
     """Tell people and logs: ``name`` is an event name of the product, ``fields`` are plain values."""
 
@@ -259,4 +290,5 @@ AnyEvent = (
     | HaltRequested
 )
 TableAction = OpenTable | ExtendTable | RetireTable | CloseTable
-AnyAction = Execute | Prepare | Crank | Settle | TableAction | Report | Finish
+RentAction = Withdraw | Reclaim | CloseAccounts
+AnyAction = Execute | Prepare | Crank | Settle | TableAction | RentAction | Report | Finish

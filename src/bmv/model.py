@@ -239,6 +239,24 @@ class TableView(msgspec.Struct, frozen=True):
     retired: Slot | None = None
 
 
+class Leftover(msgspec.Struct, frozen=True):
+    """An account of a wallet of ours that the engine does not use, and the lamports it holds.
+
+    It is an OpenOrders account of our market beside the wallet's own, with what can be settled from it
+    (``quote``, ``base``), or an empty token account (``token``). ``orders`` stand on the book; ``idle`` says
+    that neither those nor waiting events keep it from being closed.
+    """
+
+    address: str
+    wallet: WalletIndex
+    lamports: Lamports
+    token: bool = False
+    quote: Lamports = Lamports(0)
+    base: BaseAtoms = BaseAtoms(0)
+    idle: bool = True
+    orders: tuple[LiveOrder, ...] = ()
+
+
 class Trade(msgspec.Struct, frozen=True):
     """One match on the market, anybody's; ``seq`` is the maker event's number in the queue.
 

@@ -65,7 +65,7 @@ def test_a_spread_wider_than_a_zone_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_key_of_the_definition_that_is_not_built_yet_is_told_as_such(tmp_path: Path) -> None:
-    assert "not in this version" in refusal(tmp_path, 'RENT_RECOVERY_TIME = "1h"')
+    assert "not in this version" in refusal(tmp_path, 'WALLETS = "a"')
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from bmv.core.halting import (
     PLAIN_CANCELS,
     STRANGERS_LIVE_S,
     halting,
-    unsettled,
 )
+from bmv.core.rent import unsettled
 from bmv.core.state import InFlight, Phase, State
 from bmv.events import (
     AnyAction,

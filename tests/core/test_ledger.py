@@ -73,10 +73,11 @@ def landed(fees: int, tip: int) -> Happening:
     return happen
 
 
-def rent_lost(lamports: int) -> Happening:
+def reclaimed(lamports: int, base: int) -> Happening:
     def happen(purse: Purse, ledger: Ledger) -> None:
-        purse.quote -= lamports
-        ledger.record_rent_lost(AT, Lamports(lamports), "an account was closed to somebody else")
+        purse.quote += lamports
+        purse.base += base
+        ledger.record_reclaimed(AT, Lamports(lamports), BaseLots(base), "an account nobody used")
 
     return happen
 
@@ -87,7 +88,7 @@ HISTORIES = st.lists(
     st.one_of(
         st.builds(seen, st.lists(FILLS, max_size=4), st.lists(PRICES, max_size=4)),
         st.builds(landed, COSTS, COSTS),
-        st.builds(rent_lost, COSTS),
+        st.builds(reclaimed, COSTS, st.integers(0, 10**6)),
     ),
     max_size=12,
 )

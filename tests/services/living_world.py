@@ -3,10 +3,11 @@
 import asyncio
 import random
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import aiohttp
@@ -26,6 +27,7 @@ from bmv.sandbox.clock import LoopClock, SimulatedLoop
 from bmv.sandbox.people.crowd import CrowdOptions
 from bmv.services.accounts import WalletAccounts, market_keys
 from bmv.services.dispatch import Dispatcher
+from bmv.services.engine import Service
 from bmv.units import Millis, Slot
 from bmv.venue.openbook_v1.addresses import OPENBOOK_V1
 from bmv.venue.openbook_v1.codec import decode_market
@@ -111,10 +113,10 @@ class Living:
         book = standing_orders(self.world.chain, self.assembly.market, self.assembly.wallets)
         return sum(order.wallet is not None for order in book)
 
-    async def run_engine(self, seconds: float) -> bool:
+    async def run_engine(self, seconds: float, beside: Mapping[str, Service] = MappingProxyType({})) -> bool:
         """Run the engine, ask it to stop after ``seconds``, and say whether it ended clean."""
-        engine = self.assembly.engine
-        running = asyncio.create_task(engine.run(self.assembly.feed, self.assembly.dispatcher))
+        engine, assembly = self.assembly.engine, self.assembly
+        running = asyncio.create_task(engine.run(assembly.feed, assembly.dispatcher, None, beside))
         await asyncio.wait({running}, timeout=seconds)
         engine.halt("the test is over")
         return (await asyncio.wait_for(running, 3_600)).clean

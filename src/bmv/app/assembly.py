@@ -30,10 +30,12 @@ from bmv.services.baseline import BaselineKeeper
 from bmv.services.dispatch import Dispatcher
 from bmv.services.engine import Engine, Service
 from bmv.services.feed import Feed
+from bmv.services.leftovers import LeftoverBook, LeftoverSearch
 from bmv.services.oracle import OracleWatch, PriceSource
 from bmv.services.reading import Reader
 from bmv.services.record import Record, count_error
 from bmv.services.tables import TableBook, find_tables
+from bmv.units import Slot
 from bmv.venue.market import detect
 from bmv.venue.openbook_v1.codec import decode_market
 from bmv.venue.openbook_v1.instructions import MarketKeys
@@ -71,11 +73,12 @@ class Assembly:
     market: MarketKeys
     wallets: Sequence[WalletAccounts]
     oracle: OracleWatch
+    search: LeftoverSearch
 
     @property
     def beside(self) -> dict[str, Service]:
         """Return the services that run beside feed and dispatcher, by name."""
-        return {"oracle": self.oracle.run}
+        return {"oracle": self.oracle.run, "leftovers": self.search.run}
 
 
 async def assemble(
@@ -114,7 +117,8 @@ async def assemble(
         keeper = BaselineKeeper(baseline, spec.address, clock.now(), engine.emit)
         engine.followers.append(keeper.follow)
     tables = TableBook(market, wallets, await find_tables(rpc, wallets[0].owner, market))
-    reader = Reader(spec, market, wallets, lambda: engine.settings, locked, tables)
+    leftovers = LeftoverBook(market, wallets)
+    reader = Reader(spec, market, wallets, lambda: engine.settings, locked, tables, leftovers)
     watched = [market.bids, market.asks, market.event_queue]
     stream = AccountStream(
         session,
@@ -143,7 +147,9 @@ async def assemble(
     sources = _price_sources(outside, session, rpc, settings)
     count = partial(count_error, errors)
     oracle = OracleWatch(sources, lambda: engine.settings, clock, engine.emit, count)
-    return Assembly(engine, feed, dispatcher, spec, market, wallets, oracle)
+    refresh = partial(feed.refresh, Slot(0))
+    search = LeftoverSearch(rpc, market, wallets, leftovers, lambda: engine.settings, refresh)
+    return Assembly(engine, feed, dispatcher, spec, market, wallets, oracle, search)
 
 
 def _price_sources(

@@ -84,6 +84,7 @@ def counts(assembly: Assembly, samples: Samples) -> dict[str, Any]:
             "tips": sol(-parts.get(Part.TIPS, Lamports(0))),
             "fees": sol(-parts.get(Part.NETWORK_FEES, Lamports(0))),
         },
+        "rent_reclaimed_sol": sol(record.rent_reclaimed),
         "execution": execution(record),
         "fills": record.fills,
         "takers": len(record.counterparties),

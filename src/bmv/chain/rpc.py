@@ -200,12 +200,22 @@ class Rpc:
         matching = {"memcmp": {"offset": at, "bytes": _base64(sample), "encoding": "base64"}}
         options = {"encoding": "base64", "commitment": "confirmed", "filters": [matching]}
 
-        def parse(result: Any, texts: Sequence[str]) -> list[tuple[Pubkey, AccountImage]]:
-            found = [(Pubkey.from_string(one["pubkey"]), one["account"]) for one in result]
-            images = [(key, self._image(key, account, texts)) for key, account in found]
-            return [(key, image) for key, image in images if image is not None]
+        return await self._read_images("getProgramAccounts", [str(program), options], self._listed)
 
-        return await self._read_images("getProgramAccounts", [str(program), options], parse)
+    async def token_accounts(self, owner: Pubkey, program: Pubkey) -> list[tuple[Pubkey, AccountImage]]:
+        """Read the accounts that a token program keeps for ``owner``, in any order."""
+        options = {"encoding": "base64", "commitment": "confirmed"}
+
+        def parse(result: Any, texts: Sequence[str]) -> list[tuple[Pubkey, AccountImage]]:
+            return self._listed(result["value"], texts)
+
+        params = [str(owner), {"programId": str(program)}, options]
+        return await self._read_images("getTokenAccountsByOwner", params, parse)
+
+    def _listed(self, listed: Any, texts: Sequence[str]) -> list[tuple[Pubkey, AccountImage]]:
+        found = [(Pubkey.from_string(one["pubkey"]), one["account"]) for one in listed]
+        images = [(key, self._image(key, account, texts)) for key, account in found]
+        return [(key, image) for key, image in images if image is not None]
 
     async def signature_statuses(self, signatures: Sequence[str], search_history: bool = False) -> StatusesAt:
         """Ask what became of signatures, 256 a call; the oldest answer's slot counts."""

@@ -46,6 +46,10 @@ class Execution(Keys):
     """A placement that would land later than this after it was made dies."""
     lookup_tables: Literal["on", "off"] = key("LOOKUP_TABLES", "on")
     """Keep the accounts we use in lookup tables, so that changes take fewer transactions; off closes them."""
+    rent_recovery_time: Duration = key("RENT_RECOVERY_TIME", HOUR_MS, 60_000, 30 * DAY_MS)
+    """How often accounts of ours that nothing uses are looked for; they are emptied and closed."""
+    close_accounts_at_halt: Literal["off", "on"] = key("CLOSE_ACCOUNTS_AT_HALT", "off")
+    """At the end of a halt also close the accounts that trade, and unwrap all SOL; the rent returns."""
     jito_tip: Sol = key("JITO_TIP_AMOUNT_SOL", LAMPORTS_PER_SOL // 200, 1_000, LAMPORTS_PER_SOL)
     """The most a bundle tips."""
     jito_tip_mode: Literal["floor", "fixed"] = key("JITO_TIP_MODE", "floor")

@@ -93,8 +93,6 @@ _COLD = frozenset(
         *("DATABASE_URL", "REDIS_URL", "KEYSTORE", "LOCKED_ACCOUNTS", "WALLETS"),
     )
 )
-LATER = frozenset({"RENT_RECOVERY_TIME"})
-"""Keys of the definition that no version reads yet."""
 
 
 def is_cold(name: str) -> bool:

@@ -13,6 +13,7 @@ from bmv.core.failures import CRANK, Backoff
 from bmv.core.kill import begin_halt, on_request, prove_anew, yield_to_another
 from bmv.core.landing import never_lands
 from bmv.core.limits import gas_reserve
+from bmv.core.rent import tell_rent
 from bmv.core.state import InFlight, Phase, State, Supply, Treasury
 from bmv.core.witness import on_found, on_reading, short_orders
 from bmv.events import (
@@ -154,7 +155,7 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
 
 def _of_market(state: State, event: MarketSeen) -> list[AnyAction]:
     """Tell what a reading says beyond orders and fills: the market, its queue, balances, short orders."""
-    reports = tell_queue(state, event)
+    reports = [*tell_queue(state, event), *tell_rent(state, event)]
     moving = any(not isinstance(flight.action, _ORDERLY) for flight in state.in_flight.values())
     reports += on_reading(state.witness, event, state.views, state.spec, moving=moving)
     for place, stands in short_orders(state.in_flight.values(), event):
@@ -188,7 +189,7 @@ def _found(state: State, event: EventsFound) -> list[AnyAction]:
 def _says_something(state: State, event: MarketSeen) -> bool:
     """Say whether a reading shows anything that the one before it did not."""
     queue = (event.queue_count, event.own_pending) != (state.queue_count, state.own_pending)
-    news = event.wallets or event.trades or event.fills or event.events_missed
+    news = event.wallets or event.trades or event.fills or event.events_missed or event.leftovers
     return bool(news) or queue or not state.feed_up or event.book != state.book
 
 

@@ -23,6 +23,7 @@ from bmv.events import (
     Crank,
     Execute,
     Prepare,
+    RentAction,
     Settle,
     TableAction,
 )
@@ -62,7 +63,7 @@ def _remember(state: State, approved: Approved) -> None:
     for action in approved.actions:
         if isinstance(action, Execute | Prepare | Settle):
             state.in_flight[action.ticket] = InFlight(action.ticket, action, action.wallet, state.now)
-        elif isinstance(action, Crank | TableAction):
+        elif isinstance(action, Crank | TableAction | RentAction):
             state.in_flight[action.ticket] = InFlight(action.ticket, action, None, state.now)
             if isinstance(action, Crank):
                 state.cranked_at = state.now

@@ -11,7 +11,8 @@ until the chain's clock has passed what they can live to. After a hand-over (``H
 are somebody else's: nothing more is sent.
 
 While the chain cannot be read, what was last known to stand is withdrawn; nothing is called empty then. Funds
-of a frozen token account stay where they are: no instruction moves them, and the end is not clean.
+of a frozen token account stay where they are: no instruction moves them, and the end is not clean. At last
+the accounts themselves are closed, where that is wanted.
 """
 
 from collections.abc import Iterator
@@ -19,10 +20,11 @@ from collections.abc import Iterator
 from bmv.config import Settings
 from bmv.core.congestion import fitting
 from bmv.core.plan import WalletPlan, cancel_of
+from bmv.core.rent import closings, unsettled, withdrawals
 from bmv.core.state import Phase, State
-from bmv.events import AnyAction, Crank, Execute, Finish, Prepare, Report, Settle, TableAction
-from bmv.model import Cancel, WalletIndex, WalletView
-from bmv.units import BaseAtoms, Lamports, Millis
+from bmv.events import AnyAction, Crank, Execute, Finish, Prepare, RentAction, Report, Settle, TableAction
+from bmv.model import Cancel, WalletIndex
+from bmv.units import Millis
 
 MAX_CANCELS = 32
 SLOT_AT_MOST = Millis(1_000)
@@ -41,17 +43,18 @@ def halting(state: State, settings: Settings) -> list[AnyAction]:
     if state.halt.hand_over:
         return [] if state.in_flight else _finish(state, clean=False)
     _note_strangers(state)
-    actions: list[AnyAction] = []
+    actions: list[AnyAction] = [*withdrawals(state)]
     if any(view.orders for view in state.views.values()):
-        return _round(state, settings) if _round_is_due(state) else actions
+        return actions + (_round(state, settings) if _round_is_due(state) else [])
     # What was never read cannot be called empty.
-    if len(state.views) < state.wallet_count or not state.feed_up:
+    left_over = any(one.orders for one in state.leftovers)
+    if left_over or len(state.views) < state.wallet_count or not state.feed_up:
         return actions
     if not state.halt.cancelled:
         state.halt.cancelled = True
         fields: dict[str, str | int] = {"slots": max(0, int(state.seen - state.halt.since))}
         actions.append(Report("HALT_CANCELLED", fields))
-    return actions if state.flying_places() else actions + _after_cancels(state)
+    return actions if state.flying_places() else actions + _after_cancels(state, settings)
 
 
 def _round_is_due(state: State) -> bool:
@@ -91,7 +94,7 @@ def _few(change: WalletPlan) -> Iterator[tuple[Cancel, ...]]:
         yield tuple(change.cancels[start : start + PLAIN_CANCELS])
 
 
-def _after_cancels(state: State) -> list[AnyAction]:
+def _after_cancels(state: State, settings: Settings) -> list[AnyAction]:
     asked = _lately_asked(state)
     if state.own_pending:
         return [] if None in asked else [Crank(state.take_ticket())]
@@ -105,6 +108,8 @@ def _after_cancels(state: State) -> list[AnyAction]:
         return actions
     if halt.alone and (halt.strangers_until is None or state.chain_clock < halt.strangers_until):
         return []
+    if closing := closings(state, settings):
+        return [*closing]
     left = any(unsettled(view) or view.orders for view in state.views.values())
     return _finish(state, clean=not left)
 
@@ -119,7 +124,7 @@ def _lately_asked(state: State) -> set[WalletIndex | None]:
     return {
         flight.wallet
         for flight in state.in_flight.values()
-        if not isinstance(flight.action, Execute | Prepare | TableAction)
+        if not isinstance(flight.action, Execute | Prepare | TableAction | RentAction)
         and (flight.landed is not None or state.now - flight.sent_at < AGAIN_AFTER)
     }
 
@@ -128,9 +133,3 @@ def _note_strangers(state: State) -> None:
     halt = state.halt
     if halt.alone and halt.strangers_until is None and state.seen >= halt.proof:
         halt.strangers_until = state.chain_clock + STRANGERS_LIVE_S
-
-
-def unsettled(view: WalletView) -> bool:
-    """Say whether a wallet's OpenOrders account still holds funds."""
-    held = view.quote_free + view.quote_locked, view.base_free + view.base_locked
-    return held != (Lamports(0), BaseAtoms(0))

@@ -69,9 +69,14 @@ class Ledger:
         self._write(at, Part.NETWORK_FEES, -int(cost.fees), bundle_id)
         self._write(at, Part.TIPS, -int(cost.tip), bundle_id)
 
-    def record_rent_lost(self, at: Millis, lamports: Lamports, cause: str) -> None:
-        """Write rent that left our accounts for good (rent held in accounts of ours is still equity)."""
-        self._write(at, Part.RENT, -int(lamports), cause)
+    def record_reclaimed(self, at: Millis, lamports: Lamports, base: BaseLots, cause: str) -> None:
+        """Write what an account brought in that did not count before: rent, and what was settled from it.
+
+        Rent held in the accounts we trade with is equity all the time.
+        """
+        self.base += base
+        worth = int(base) * int(self.mark) * self._spec.quote_lot_size
+        self._write(at, Part.RENT, int(lamports) + worth, cause)
 
     def totals(self) -> dict[Part, Lamports]:
         """Return the sum of each part."""

@@ -20,6 +20,7 @@ from bmv.core.opening import opening
 from bmv.core.plan import MAX_CHANGE, Plan, cancel_of, diff
 from bmv.core.pricing import NO_SOL_USD, out_of_channel, reprice
 from bmv.core.rebuilding import price_fine, rebuild_if_due
+from bmv.core.rent import rent_step
 from bmv.core.replacing import numbered
 from bmv.core.state import Phase, State
 from bmv.core.tables import served, table_step
@@ -68,7 +69,7 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     if standstill(state, settings):
         return [*told, *_exposed(state), *_crank(state)]
     told += opening(state, settings)
-    told += table_step(state, settings)
+    told += [*table_step(state, settings), *rent_step(state, settings)]
     # An unconfirmed jump: the old price and the target stand; limits see to it that repairs raise nothing.
     trigger = rebuild_if_due(state, settings) if _confirmed(state) else None
     views = [view for _, view in sorted(state.views.items())]

@@ -24,7 +24,17 @@ from bmv.core.price import PriceReading, PriceTracker
 from bmv.core.treasury import Memory
 from bmv.core.witness import Witness
 from bmv.events import Action, Execute
-from bmv.model import ForeignBook, MarketSpec, Placement, Quote, Side, TableView, WalletIndex, WalletView
+from bmv.model import (
+    ForeignBook,
+    Leftover,
+    MarketSpec,
+    Placement,
+    Quote,
+    Side,
+    TableView,
+    WalletIndex,
+    WalletView,
+)
 from bmv.units import BaseAtoms, BaseLots, Bps, Lamports, MicroUsd, Millis, Slot, Ticks
 
 
@@ -219,6 +229,7 @@ class State:
     guards: Guards = field(default_factory=Guards)
     witness: Witness = field(default_factory=Witness)
     tables: tuple[TableView, ...] | None = None
+    leftovers: tuple[Leftover, ...] = ()
     jobs: dict[str, Job] = field(default_factory=dict)
     never_landed: int = 0
     chain_clock: int = 0

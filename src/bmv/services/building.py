@@ -153,10 +153,14 @@ def own_crank_step(open_orders: Sequence[Pubkey], events: int, payer: Pubkey, ma
     return Step(payer, instruction, compute.consumes(1, events))
 
 
-def settle_steps(wallet: WalletAccounts, market: MarketKeys) -> list[Step]:
-    """Return the step that moves a wallet's free funds home, its own quote account being the referrer."""
+def settle_steps(wallet: WalletAccounts, market: MarketKeys, open_orders: Pubkey | None = None) -> list[Step]:
+    """Return the step that moves a wallet's free funds home, its own quote account being the referrer.
+
+    They come from the OpenOrders account the wallet uses, or from another one of its.
+    """
+    source = wallet.open_orders if open_orders is None else open_orders
     instruction = openbook.settle_funds(
-        market, wallet.open_orders, wallet.owner, wallet.base, wallet.quote, referrer=wallet.quote
+        market, source, wallet.owner, wallet.base, wallet.quote, referrer=wallet.quote
     )
     return [Step(wallet.owner, instruction, compute.SETTLE)]
 

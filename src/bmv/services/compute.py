@@ -17,6 +17,8 @@ TRANSFER = 1_000
 CREATE_TABLE, EXTEND_TABLE, CLOSE_TABLE = 15_000, 16_000, 4_000
 """Measured: 10,500; 12,800 for 24 addresses; 3,200 to deactivate, 2,200 to close."""
 SYNC_NATIVE = 5_000
+CLOSE_OPEN_ORDERS = 6_000
+CLOSE_TOKEN_ACCOUNT = 5_000
 
 
 def cancels(ids: int) -> int:

@@ -22,7 +22,19 @@ from bmv.chain.transaction import MessageSigner, Tip, build_transaction, sign_al
 from bmv.config import Settings
 from bmv.core.limits import Approved
 from bmv.errors import OutsideError, RateLimited, Stale
-from bmv.events import AnyAction, BundleResolved, Crank, Execute, Prepare, Settle, TableAction
+from bmv.events import (
+    AnyAction,
+    BundleResolved,
+    CloseAccounts,
+    Crank,
+    Execute,
+    Prepare,
+    Reclaim,
+    RentAction,
+    Settle,
+    TableAction,
+    Withdraw,
+)
 from bmv.model import BundleCost, MarketSpec, Outcome
 from bmv.observe.log import get_logger
 from bmv.ports import Clock
@@ -51,8 +63,10 @@ BLOCKHASH_FRESH_MS = Millis(5_000)
 BLOCKHASH_STALE_MS = Millis(30_000)
 TIP_FRESH_MS = Millis(60_000)
 RECENT_BUNDLES = 256
-ON_CHAIN = Execute | Prepare | Crank | Settle | TableAction
+ON_CHAIN = Execute | Prepare | Crank | Settle | TableAction | RentAction
 """The actions that are carried out by bundles."""
+SPELLED_OUT = Prepare | Settle | Reclaim | CloseAccounts
+"""Those that name where money goes; no lookup table is used for them."""
 
 
 class Dispatcher:
@@ -185,8 +199,10 @@ class Dispatcher:
                 round=action.round,
                 places=bool(action.places),
             )
-        spelled_out = isinstance(action, Prepare | Settle)
-        return Group(_ticket(action), await self._steps(action), spelled_out=spelled_out)
+        work = await self._steps(action)
+        if isinstance(action, Withdraw):
+            return Group(action.ticket, work, (Pubkey.from_string(action.account),), len(action.orders))
+        return Group(_ticket(action), work, spelled_out=isinstance(action, SPELLED_OUT))
 
     async def _steps(self, action: AnyAction) -> list[Step]:
         if isinstance(action, Settle):
@@ -195,6 +211,8 @@ class Dispatcher:
             return await self._prepare(action)
         if isinstance(action, TableAction):
             return self._reader.tables.steps(action)
+        if isinstance(action, RentAction):
+            return self._reader.leftovers.steps(action)
         payer = self._wallets[self._reader.richest_in_gas()].owner
         return crank_steps(self._front(), payer, self._market)
 

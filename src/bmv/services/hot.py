@@ -12,7 +12,7 @@ from os import getpid
 from pathlib import Path
 
 from bmv import __version__
-from bmv.core.halting import unsettled
+from bmv.core.rent import unsettled
 from bmv.core.state import InFlight, Phase, State
 from bmv.errors import OutsideError
 from bmv.events import Execute

@@ -30,6 +30,7 @@ from bmv.model import (
 from bmv.services.accounts import WalletAccounts
 from bmv.services.backfill import Gap
 from bmv.services.fills import Matches, half_of_event
+from bmv.services.leftovers import LeftoverBook
 from bmv.services.tables import TableBook
 from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Slot, Ticks
 from bmv.venue.market import closed_reason
@@ -76,6 +77,7 @@ class Reader:
         settings: Callable[[], Settings],
         locked: Sequence[Pubkey] = (),
         tables: TableBook | None = None,
+        leftovers: LeftoverBook | None = None,
     ) -> None:
         self._spec = spec
         self._wallets = wallets
@@ -91,6 +93,8 @@ class Reader:
         self._chain_time: tuple[int, Millis] | None = None
         self.market, self.event_queue = market.market, market.event_queue
         self.tables = tables or TableBook(market, wallets, None)
+        self.leftovers = leftovers or LeftoverBook(market, wallets)
+        self._varying: tuple[list[Pubkey], list[Pubkey]] = [], []
         self._keys: list[Pubkey] = [market.bids, market.asks, market.event_queue, market.market, CLOCK]
         self._keys += [wallet.open_orders for wallet in wallets]
         for wallet in wallets:
@@ -100,8 +104,9 @@ class Reader:
 
     @property
     def keys(self) -> list[Pubkey]:
-        """Return what to fetch now; lookup tables come last, and grow in number."""
-        return [*self._keys, *self.tables.keys]
+        """Return what to fetch now, for the next ``read``; lookup tables and left-over accounts come last."""
+        self._varying = list(self.tables.keys), self.leftovers.keys
+        return [*self._keys, *self._varying[0], *self._varying[1]]
 
     def read(self, at: Millis, reading: AccountsAt) -> MarketSeen:
         """Return what changed since the last reading; raise BadBytes if any account does not decode.
@@ -114,7 +119,10 @@ class Reader:
         self._read_side(Side.ASK, asks.data)
         queue = decode_event_queue(events.data)
         closed, unix_seconds = closed_reason(market.data), decode_clock(clock.data)
-        rent = self.tables.see(reading.accounts[len(self._keys) :], reading.slot)
+        tables, others = self._varying
+        at_end = dict(zip([*tables, *others], reading.accounts[len(self._keys) :], strict=True))
+        rent = self.tables.see([at_end[key] for key in tables], reading.slot)
+        leftovers, reclaimed = self.leftovers.see({key: at_end[key] for key in others}, self._orders)
         views = self._wallet_views(reading.accounts, queue)
         # The first wallet has paid for the tables, and gets it back.
         views[0] = msgspec.structs.replace(views[0], rent=views[0].rent + rent)
@@ -135,13 +143,18 @@ class Reader:
             trades=tuple(trades),
             fills=tuple(fills),
             queue_count=queue.count,
-            own_pending=sum(owner in self._owners for owner in queue.pending_owners()),
+            own_pending=sum(self._is_ours(owner) for owner in queue.pending_owners()),
             events_missed=self.gap.missed if self.gap else 0,
             torn=reading.newest > reading.slot,
             closed=closed,
             tables=self.tables.news(),
             clock=unix_seconds,
+            leftovers=leftovers,
+            reclaimed=reclaimed,
         )
+
+    def _is_ours(self, open_orders: bytes) -> bool:
+        return open_orders in self._owners or self.leftovers.owns(open_orders)
 
     def read_supply(self, at: Millis, reading: AccountsAt) -> SupplySeen:
         """Return the token's supply and what is locked of it; a locked account that is gone holds nothing.

@@ -14,7 +14,7 @@ from bmv.events import AnyAction, AnyEvent, BundleResolved, EventsFound, Execute
 from bmv.model import Fill, MarketSpec, Outcome, Trade, WalletView
 from bmv.services.economics import Economics
 from bmv.services.execution import Execution
-from bmv.units import BaseLots, Lamports, Millis, Ticks, atoms_to_lots, notional
+from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Ticks, atoms_to_lots, notional
 
 RECENT_FILLS = 50
 RECENT_EVENTS = 100
@@ -40,6 +40,7 @@ class Record:
         self.fills = 0
         self.self_trades = 0
         self.volume = Lamports(0)
+        self.rent_reclaimed = Lamports(0)
         self.counterparties: set[str] = set()
         self.ledger: Ledger | None = None
         self.equity_start: Lamports | None = None
@@ -62,6 +63,7 @@ class Record:
             self._resolved(event)
         elif isinstance(event, MarketSeen):
             self._open_books(state)
+            self._reclaimed(event, state)
             self._market(event.at, event.trades, event.fills)
         elif isinstance(event, EventsFound):
             # The last trade's price is known already; what is found late must not become the mark again.
@@ -76,7 +78,9 @@ class Record:
         elif isinstance(action, Report):
             self.recent_events.appendleft((at, action))
             self.reports[action.name] += 1
-            if action.name == "GRID_REBUILD":
+            if action.name == "RENT_RECLAIM":
+                self.rent_reclaimed += Lamports(int(action.fields["lamports"]))
+            elif action.name == "GRID_REBUILD":
                 self.rebuilds[str(action.fields["trigger"])] += 1
                 self.orders["kept"] += int(action.fields["kept"])
 
@@ -94,6 +98,14 @@ class Record:
             self.recent_fills.appendleft(fill)
         if self.ledger is not None:
             self.ledger.record_market(at, trades, fills)
+
+    def _reclaimed(self, event: MarketSeen, state: State) -> None:
+        """Book what accounts held that are gone: now it is in their wallets, and counts."""
+        for one in event.reclaimed:
+            if self.ledger is not None:
+                total = state.views[one.wallet].base_total
+                base = _whole(total, self._spec) - _whole(total - one.base, self._spec)
+                self.ledger.record_reclaimed(event.at, one.lamports + one.quote, base, one.address)
 
     def _resolved(self, event: BundleResolved) -> None:
         unsent = event.outcome is Outcome.FAILED and event.bundle_id.startswith("unsent")
@@ -130,4 +142,8 @@ def equity(views: list[WalletView], mark: Ticks, spec: MarketSpec) -> Lamports:
 
 
 def _lots(view: WalletView, spec: MarketSpec) -> BaseLots:
-    return atoms_to_lots(view.base_total, spec.base_lot_size)
+    return _whole(view.base_total, spec)
+
+
+def _whole(base: BaseAtoms, spec: MarketSpec) -> BaseLots:
+    return atoms_to_lots(base, spec.base_lot_size)

@@ -1,0 +1,112 @@
+"""Rent back: what a crashed run left behind is found, emptied, closed, told, and booked to the lamport."""
+
+from typing import Any
+
+import pytest
+from solders.pubkey import Pubkey
+
+from bmv.app import reporting
+from bmv.chain.rpc import Rpc
+from bmv.core.ledger import Part
+from bmv.errors import Refused
+from bmv.sandbox.clock import LoopClock
+from tests.services.left_behind import (
+    OPEN_ORDERS_RENT,
+    TOKEN_RENT,
+    check_recovered,
+    leave_behind,
+    run_and_search,
+)
+from tests.services.living_world import NOBODY, Living, living, settings_with, virtually
+
+
+def closed(it: Living) -> dict[str, list[bool]]:
+    """Say of every wallet's accounts whether they are gone."""
+    chain = it.world.chain
+    kinds = {
+        "open_orders": [wallet.open_orders for wallet in it.assembly.wallets],
+        "base": [wallet.base for wallet in it.assembly.wallets],
+        "quote": [wallet.quote for wallet in it.assembly.wallets],
+    }
+    return {kind: [chain.account(bytes(key)) is None for key in keys] for kind, keys in kinds.items()}
+
+
+def test_what_a_crash_left_is_withdrawn_settled_closed_and_booked() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock) as it:
+            assert await it.run_engine(60)
+            left = await leave_behind(it)
+            again = await it.assembled_again()
+            assert await run_and_search(again, 600)
+            check_recovered(again, left)
+            assert closed(again) == {key: [False, False] for key in ("open_orders", "base", "quote")}
+            assert again.assembly.feed._reader.leftovers.keys == []
+
+    virtually(scenario)
+
+
+def test_a_halt_leaves_no_order_of_a_crashed_run_on_the_book() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            assert await it.run_engine(60)
+            quoting, *_ = await leave_behind(it)
+            again = await it.assembled_again()
+            again.assembly.feed._reader.leftovers.watch({quoting: 0})
+            again.assembly.engine.halt("at once")
+            assert await again.run_engine(120)
+            held = it.world.chain.account(bytes(quoting))
+            assert held is not None
+            assert not any(
+                order.owner == bytes(quoting)
+                for side in again.assembly.feed._reader._orders.values()
+                for order in side
+            )
+
+    virtually(scenario)
+
+
+def test_where_wanted_a_halt_also_closes_the_accounts_that_traded() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        wanted = settings_with(grid_levels=24, close_accounts_at_halt="on", lookup_tables="off")
+        async with living(clock, settings=wanted) as it:
+            assert await it.run_engine(600)
+            assert closed(it) == {
+                "open_orders": [True, True],
+                "base": [False, False],
+                "quote": [True, True],
+            }
+            record = it.assembly.engine.record
+            assert int(record.rent_reclaimed) == 2 * (OPEN_ORDERS_RENT + TOKEN_RENT)
+            assert record.ledger is not None
+            assert int(record.ledger.totals()[Part.RENT]) == 0
+            assert reporting.books(it.assembly)["identity_residual_lamports"] == 0
+
+    virtually(scenario)
+
+
+def test_where_the_node_lists_no_accounts_everything_else_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_: Any, **__: Any) -> None:
+        raise Refused("rpc", "excluded from account secondary indexes", -32010)
+
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock) as it:
+            monkeypatch.setattr(Rpc, "program_accounts", refused)
+            assert await it.assembly.search.search() == {}
+            assert await run_and_search(it, 60)
+
+    virtually(scenario)
+
+
+def test_only_idle_accounts_that_nothing_uses_are_found() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            assert await it.run_engine(60)
+            assert await it.assembly.search.search() == {}
+            quoting, holding, empty = await leave_behind(it)
+            assert await it.assembly.search.search() == {quoting: 0, holding: 1, empty: 0}
+            book = it.assembly.feed._reader.leftovers
+            assert not book.owns(bytes(quoting))
+            book.watch({quoting: 0, Pubkey(bytes(32)): 1})
+            assert book.owns(bytes(quoting))
+
+    virtually(scenario)
