@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from bmv.config import Settings
-from bmv.core.absorb import EVICTED_MEMORY_MS, FLOOD_LEVELS, absorb
+from bmv.core.absorb import absorb
+from bmv.core.eviction import EVICTED_MEMORY_MS, FLOOD_LEVELS
 from bmv.core.limits import standstill
 from bmv.core.plan import cancel_of
 from bmv.core.state import InFlight, Phase, State

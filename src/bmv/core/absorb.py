@@ -6,9 +6,9 @@ placement that landed but never came to stand is accounted for: filled, or dropp
 
 from collections.abc import Sequence
 
-from bmv.config import DAY_MS, Settings
-from bmv.core.capacity import capacity
+from bmv.config import Settings
 from bmv.core.congestion import tell_queue, tell_slots
+from bmv.core.eviction import flooded, rest_level, resting, side_is_full
 from bmv.core.failures import CRANK, Backoff
 from bmv.core.kill import begin_halt, on_request, prove_anew, yield_to_another
 from bmv.core.landing import never_lands
@@ -39,14 +39,10 @@ from bmv.events import (
     Tick,
     TreasurySeen,
 )
-from bmv.model import Fill, LiveOrder, Outcome, Placement, Quote, Side, WalletView
-from bmv.units import BaseLots, Millis, Ticks, notional
+from bmv.model import Fill, LiveOrder, Outcome, Placement, Quote, WalletView
+from bmv.units import BaseLots, Millis, notional
 
 FAILED_REST_MS = Millis(1_000)
-EVICTED_MEMORY_MS = Millis(DAY_MS)
-"""So long an eviction counts as one more of the same: who floods the book again and again costs little."""
-FLOOD_LEVELS = 8
-"""So many evicted levels of one side at once are a flood of the book, not bad luck."""
 _ORDERLY = Execute | Crank | Settle | TableAction  # moves tokens and wrapped SOL about, and keeps their sum
 
 
@@ -140,7 +136,7 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
     for fill in event.fills:
         reports += _fill(state, fill)
         _arrived(state, fill.wallet, [fill])
-    resting = _resting(state)
+    waiting = resting(state)
     for view in event.wallets:
         reports += _vanished(state, view, event, settings)
         reports += _strange(state, view)
@@ -150,7 +146,7 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
         _arrived(state, view.wallet, view.orders)
     reports += _landed(state, settings)
     state.stirred = state.stirred or len(state.in_flight) != flying
-    return reports + _flooded(state, resting)
+    return reports + flooded(state, waiting)
 
 
 def _of_market(state: State, event: MarketSeen) -> list[AnyAction]:
@@ -252,7 +248,7 @@ def _vanished(state: State, view: WalletView, event: MarketSeen, settings: Setti
         filled = sum((fill.size for fill in event.fills if fill.order_id == order.order_id), BaseLots(0))
         if filled >= order.size:
             continue
-        _rest(state, order.side, order.price, settings)
+        rest_level(state, order.side, order.price, settings)
         if not event.events_missed:
             reports.append(Report("WALLET_ORDER_EVICTED", _order_fields(order)))
             state.signal = state.signal or "an order was evicted"
@@ -286,43 +282,10 @@ def _landed(state: State, settings: Settings) -> list[AnyAction]:
         for place in places:
             if place.client_id not in flight.arrived:
                 # On a full side the program drops what is worst at once; else the market moved through it.
-                if _side_is_full(state, place.side, settings):
-                    _rest(state, place.side, place.price, settings)
+                if side_is_full(state, place.side, settings):
+                    rest_level(state, place.side, place.price, settings)
                 reports.append(Report("ORDER_DROPPED", _order_fields(place)))
     return reports
-
-
-def _rest(state: State, side: Side, price: Ticks, settings: Settings) -> None:
-    """Let a lost level wait before it is tried again; forget those whose time is long over."""
-    state.evicted = {
-        key: rest
-        for key, rest in state.evicted.items()
-        if rest.until + max(rest.wait, EVICTED_MEMORY_MS) > state.now
-    }
-    known = state.evicted.get((side, price))
-    state.evicted[side, price] = Backoff.after(known, state.now, settings.evict_backoff, EVICTED_MEMORY_MS)
-
-
-def _resting(state: State) -> dict[Side, int]:
-    """Return how many levels of each side wait after an eviction."""
-    resting = [side for (side, _), rest in state.evicted.items() if rest.until > state.now]
-    return {side: resting.count(side) for side in Side}
-
-
-def _flooded(state: State, before: dict[Side, int]) -> list[AnyAction]:
-    """Tell once when somebody's orders push many of ours out of the book."""
-    book, now = state.book, _resting(state)
-    others = {Side.BID: book.bid_orders, Side.ASK: book.ask_orders}
-    return [
-        Report("BOOK_FLOODED", {"side": side.name, "evicted": now[side], "orders_of_others": others[side]})
-        for side in Side
-        if before[side] < FLOOD_LEVELS <= now[side]
-    ]
-
-
-def _side_is_full(state: State, side: Side, settings: Settings) -> bool:
-    own = sum(order.side is side for view in state.views.values() for order in view.orders)
-    return own >= capacity(side, state, settings)
 
 
 def _resolve(state: State, event: BundleResolved, settings: Settings) -> list[AnyAction]:
