@@ -6,60 +6,50 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bmv.backtest.assumptions import Assumptions
 from bmv.backtest.measure import Columns, report
-from bmv.backtest.page import page
-from bmv.backtest.paper import Model
 from bmv.backtest.scene import Scene, scene
-from bmv.backtest.tape import Table, cut, read_table
+from bmv.backtest.tape import Table
 from bmv.cli import options
 from bmv.cli.demo import with_levels
-from bmv.cli.options import WHOLE, whole
+from bmv.cli.tape_options import (
+    LATENCY,
+    SPREAD,
+    STEP,
+    TIP,
+    Configs,
+    Edge,
+    Fills,
+    Latency,
+    Length,
+    Levels,
+    Loss,
+    Mapped,
+    Presets,
+    Seed,
+    Sol,
+    Sole,
+    Spread,
+    Step,
+    Takers,
+    Tape,
+    Tip,
+    Wallets,
+    Worth,
+    assumptions,
+    table_of,
+)
 from bmv.config import Configuration, read
 from bmv.config.presets import TEXTS
 from bmv.errors import BadInput
-from bmv.units import LAMPORTS_PER_SOL, Bps, Lamports
 
 Result = tuple[dict[str, Any], Columns]
-Tape = Annotated[Path, typer.Argument(help="Bars or trades, FILE.parquet or FILE.csv.", metavar="PATH")]
-Configs = Annotated[list[Path] | None, typer.Option("--config", help="Settings, TOML; again: one more run.")]
-Presets = Annotated[list[str] | None, typer.Option("--preset", help="A preset; again: one more run.")]
-Length = Annotated[str | None, typer.Option("--for", help="The first so much of the tape: 24h, 30d.")]
-Mapped = Annotated[
-    list[str] | None, typer.Option("--column", help="NAME=COLUMN, where it is named otherwise.")
-]
-Fills = Annotated[str, typer.Option(help="touch, through or queue.")]
-Sole = Annotated[bool, typer.Option("--sole-maker", help="Nobody else makes.")]
-Latency = Annotated[str, typer.Option(help="From a decision to its landing.")]
-Edge = Annotated[str, typer.Option(help="How far beyond an order the path must be, bps.")]
-Loss = Annotated[str, typer.Option(help="Share of changes that are lost, 0 to 1.")]
-Tip = Annotated[str, typer.Option(help="SOL a bundle tips.")]
-Spread = Annotated[str, typer.Option("--others-spread", help="Width of the others' book, bps.")]
-Step = Annotated[str, typer.Option(help="How often the engine looks at the least.")]
-Wallets = Annotated[
-    int, typer.Option(help="Operator wallets.", parser=whole("--wallets", 1, 100), metavar=WHOLE)
-]
-Levels = Annotated[
-    int | None,
-    typer.Option(help="Levels of the ladder, about 100.", parser=whole("--levels", 4), metavar=WHOLE),
-]
-Sol = Annotated[str, typer.Option(help="SOL for bids, of all wallets.")]
-Worth = Annotated[str, typer.Option("--tokens-worth", help="What the tokens at the start are worth, SOL.")]
-Seed = Annotated[int, typer.Option(help="Chance follows from it.", parser=whole("--seed", 0), metavar=WHOLE)]
-Takers = Annotated[
-    int,
-    typer.Option(
-        help="Small takers a day beyond the tape.", parser=whole("--takers", 0, 10_000), metavar=WHOLE
-    ),
-]
 Html = Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")]
 Out = Annotated[Path | None, typer.Option("--report", help="Write the JSON to this file instead.")]
 
@@ -72,12 +62,12 @@ def backtest(
     column: Mapped = None,
     fills: Fills = "through",
     sole_maker: Sole = False,
-    latency: Latency = "1.2s",
+    latency: Latency = LATENCY,
     edge: Edge = "0",
     loss: Loss = "0.05",
-    tip: Tip = "0.00001",
-    spread: Spread = "60",
-    step: Step = "5min",
+    tip: Tip = TIP,
+    spread: Spread = SPREAD,
+    step: Step = STEP,
     wallets: Wallets = 4,
     levels: Levels = None,
     sol: Sol = "120",
@@ -89,25 +79,20 @@ def backtest(
 ) -> None:
     """Play recorded prices or trades through the live strategy; Ctrl-C reports what was played until then."""
     options.writable("--html", html), options.writable("--report", out)
-    run_s = options.seconds("--for", length)
-    table = cut(
-        read_table(path, _columns(column or [])), None if run_s is None else Decimal(str(run_s)) / 86_400
-    )
-    assumed = Assumptions(
-        fills=_model(fills),
+    table = table_of(path, column, length)
+    assumed = assumptions(
+        fills=fills,
         sole_maker=sole_maker,
-        latency_ms=_millis("--latency", latency),
-        edge=Bps(int(_within("--edge", edge, 1_000))),
-        loss=float(_within("--loss", loss, 1)),
-        tip=_lamports("--tip", tip),
-        others_spread=Bps(
-            int(options.positive("--others-spread", spread, "1 to 300 bps", most=Decimal(300)))
-        ),
-        step_ms=max(1_000, _millis("--step", step)),
+        edge=edge,
+        loss=loss,
         wallets=wallets,
-        sol=_lamports("--sol", sol),
-        tokens_worth=_lamports("--tokens-worth", tokens_worth),
-        takers_per_day=takers,
+        sol=sol,
+        tokens_worth=tokens_worth,
+        takers=takers,
+        latency=latency,
+        tip=tip,
+        spread=spread,
+        step=step,
         seed=seed,
     )
     scenes = [
@@ -118,6 +103,8 @@ def backtest(
     sentences = assumed.sentences()
     told = {"assumptions": sentences, "finished": whole_tape, "runs": [each for each, _ in results]}
     if html is not None:
+        from bmv.backtest.page import page  # noqa: PLC0415  (the plotting library takes long to load)
+
         html.write_text(page(results, sentences, not whole_tape), encoding="utf-8")
     if out is not None:
         options.write_json(out, told)
@@ -172,33 +159,3 @@ def _configurations(
         if name not in TEXTS:
             raise BadInput("--preset", name, f"one of {', '.join(TEXTS)}", options.SOURCE)
         yield name, with_levels(read(None, {**environ, "BMV_PRESET": name}), levels, wallets)
-
-
-def _columns(texts: Sequence[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in texts]
-    for text, (name, _, value) in zip(texts, pairs, strict=True):
-        if not name or not value:
-            raise BadInput("--column", text, "NAME=COLUMN", options.SOURCE)
-    return {name: value for name, _, value in pairs}
-
-
-def _model(text: str) -> Model:
-    found = next((model for model in get_args(Model) if model == text), None)
-    if found is None:
-        raise BadInput("--fills", text, f"one of {', '.join(get_args(Model))}", options.SOURCE)
-    return found  # type: ignore[no-any-return]
-
-
-def _millis(option: str, text: str) -> int:
-    return int((options.seconds(option, text) or 0) * 1_000)
-
-
-def _lamports(option: str, text: str) -> Lamports:
-    return Lamports(int(options.amount(option, text) * LAMPORTS_PER_SOL))
-
-
-def _within(option: str, text: str, most: int) -> Decimal:
-    number = options.amount(option, text)
-    if number > most:
-        raise BadInput(option, text, f"a number from 0 to {most}", options.SOURCE)
-    return number

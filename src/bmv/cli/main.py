@@ -19,6 +19,7 @@ from bmv.cli.replay import replay
 from bmv.cli.run import run
 from bmv.cli.sandbox import sandbox
 from bmv.cli.signer import signer
+from bmv.cli.tune import tune
 from bmv.errors import BmvError
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.command("signer")(signer)
 app.command("replay")(replay)
 app.command("run")(run)
 app.command("backtest")(backtest)
+app.command("tune")(tune)
 app.add_typer(config_app, name="config")
 app.add_typer(inspect_app, name="inspect")
 app.add_typer(integrity_app, name="integrity")

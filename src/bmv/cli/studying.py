@@ -1,0 +1,113 @@
+"""The work behind ``bmv tune``: the study in the database, worked on until it is complete."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import optuna
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from bmv.backtest.assumptions import Assumptions
+from bmv.backtest.front import front_page, summary
+from bmv.backtest.space import read_space
+from bmv.backtest.tape import Table
+from bmv.backtest.tuning import Objective, Task, complete, cut_in_pieces, open_study, work
+from bmv.cli import options
+from bmv.config import Settings
+from bmv.errors import BadInput
+from bmv.sandbox.clock import LoopClock, SimulatedLoop
+from bmv.secret import Secret
+from bmv.state.folder import StateFolder
+from bmv.state.servers import local_database
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What was asked for on the command line; ``given`` are the settings every trial begins with."""
+
+    study: str
+    space: Path
+    trials: int
+    pieces: int
+    objectives: tuple[str, ...]
+    table: Table
+    assumed: Assumptions
+    given: Settings
+    levels: int | None
+    state: Path
+    seed: int
+    html: Path | None
+
+
+def studied(asked: Asked, settings: Callable[[Mapping[str, str]], Settings]) -> tuple[dict[str, Any], bool]:
+    """Work on the study; return what it has found and whether Ctrl-C ended it.
+
+    ``settings`` returns those of chosen values. Raises BadInput for what cannot be studied.
+    """
+    task = _task(asked, settings)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with _database(asked.given, asked.state) as url:
+        study = open_study(asked.study, url, task, asked.seed)
+        stopped = _worked(study, task, asked.trials)
+        if asked.html is not None:
+            asked.html.write_text(front_page(study, task), encoding="utf-8")
+        return summary(study, task), stopped
+
+
+def _task(asked: Asked, settings: Callable[[Mapping[str, str]], Settings]) -> Task:
+    wanted, parts = _objectives(asked.objectives), read_space(asked.space)
+    told = (parts, wanted, asked.assumed, asked.pieces, asked.given.written(), asked.levels)
+    tape = asked.table.times.tobytes() + asked.table.points.tobytes()
+    identity = sha256(msgspec.json.encode(told) + tape).hexdigest()
+    return Task(cut_in_pieces(asked.table, asked.pieces), parts, wanted, asked.assumed, settings, identity)
+
+
+def _worked(study: optuna.Study, task: Task, trials: int) -> bool:
+    """Work on a study; return whether Ctrl-C ended it."""
+    with _progress(trials) as told:
+        try:
+            work(study, task, trials, told)
+        except KeyboardInterrupt:
+            typer.echo(f"stopped; {len(complete(study))} trials are kept", err=True)
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def _database(settings: Settings, state: Path) -> Iterator[Secret]:
+    """Give the database of the settings, or the local one while the block runs."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    loop = SimulatedLoop(1.0)
+    clock = LoopClock(loop, 0)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        held = local_database(StateFolder(state), clock)
+        url = runner.run(held.__aenter__())
+        try:
+            yield url
+        finally:
+            runner.run(held.__aexit__(None, None, None))
+
+
+@contextlib.contextmanager
+def _progress(trials: int) -> Iterator[Callable[[int], None]]:
+    columns = (TextColumn("trials"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        shown = progress.add_task("trials", total=trials)
+        yield lambda done: progress.update(shown, completed=done)
+
+
+def _objectives(texts: tuple[str, ...]) -> tuple[Objective, ...]:
+    known: tuple[Objective, ...] = get_args(Objective)
+    found = tuple(one for text in texts for one in known if one == text)
+    if len(set(found)) != len(texts):
+        allowed = f"each one of {', '.join(known)}, once"
+        raise BadInput("--objective", " ".join(texts), allowed, options.SOURCE)
+    return found
