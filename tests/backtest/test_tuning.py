@@ -17,7 +17,15 @@ from optuna.distributions import IntDistribution
 from bmv.backtest.assumptions import Assumptions
 from bmv.backtest.front import front_page, summary
 from bmv.backtest.space import read_space
-from bmv.backtest.tuning import Objective, Task, cut_in_pieces, open_study, scores, walk_forward
+from bmv.backtest.tuning import (
+    Objective,
+    Task,
+    cut_in_pieces,
+    open_study,
+    scores,
+    storage_of,
+    walk_forward,
+)
 from bmv.config import Settings, read
 from bmv.errors import BadInput
 from bmv.secret import Secret
@@ -125,6 +133,6 @@ def test_three_workers_give_each_trial_once_and_survive_the_kill_of_one(
     told: list[dict[str, Any]] = [json.loads(worker.communicate(timeout=300)[0]) for worker in workers[1:]]
     assert [worker.returncode for worker in workers[1:]] == [0, 0]
     assert {each["trials"] for each in told} == {12}
-    study = open_study("three", database_url, made, 1)
+    study = optuna.load_study(study_name="three", storage=storage_of(database_url))
     numbers = [trial.number for trial in study.get_trials()]
     assert len(set(numbers)) == len(numbers)

@@ -78,7 +78,7 @@ def open_study(name: str, database: Secret, task: Task, seed: int) -> optuna.Stu
     )
     study = optuna.create_study(
         study_name=name,
-        storage=_storage(database),
+        storage=storage_of(database),
         sampler=sampler,
         directions=[_direction(each) for each in task.objectives],
         load_if_exists=True,
@@ -192,7 +192,7 @@ def _value(told: Mapping[str, Any], objective: Objective) -> float:
     return float(equity["end_ours"]) / float(equity["end_hold"]) - 1
 
 
-def _storage(database: Secret) -> RDBStorage:
+def storage_of(database: Secret) -> RDBStorage:
     """Return the project's PostgreSQL, a schema of its own in it."""
     url = make_url(database.reveal()).set(drivername="postgresql+psycopg")
     engine = create_engine(url)
