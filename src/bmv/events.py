@@ -7,6 +7,7 @@ The journal is these two unions, in order.
 
 import msgspec
 
+from bmv.belief import Belief, QueueMark, TradeSum
 from bmv.model import (
     BundleCost,
     Cancel,
@@ -42,6 +43,8 @@ class MarketSeen(Event, frozen=True):
     ``tables`` are all lookup tables of ours, told when they changed. ``events_missed`` counts market events
     that the queue's ring overwrote before they could be read.
     ``torn``: with many wallets, some balances are of a later slot than the books (never of an earlier one).
+    ``mark`` is how far its events are told by now; where some were missed, ``consumed`` are the order ids of
+    the fills cranked since the last reading that the ring still held.
     ``closed`` says why the market itself takes no orders any more: disabled, or closed. ``clock`` is the
     chain's own, in unix seconds: what ``max_ts`` of a placement is held against.
     ``leftovers`` are all accounts of ours that nothing uses, told when they changed; ``reclaimed`` those that
@@ -62,6 +65,8 @@ class MarketSeen(Event, frozen=True):
     clock: int = 0
     leftovers: tuple[Leftover, ...] | None = None
     reclaimed: tuple[Leftover, ...] = ()
+    mark: QueueMark | None = None
+    consumed: tuple[int, ...] = ()
 
 
 class EventsFound(Event, frozen=True):
@@ -274,6 +279,38 @@ class Finish(Action, frozen=True):
     reason: str
 
 
+TableAction = OpenTable | ExtendTable | RetireTable | CloseTable
+RentAction = Withdraw | Reclaim | CloseAccounts
+OnChain = Execute | Prepare | Crank | Settle | TableAction | RentAction
+"""What is carried out by bundles."""
+AnyAction = OnChain | Report | Finish
+
+
+class Flight(msgspec.Struct, frozen=True):
+    """An action of an earlier run that was sent and whose outcome is not known."""
+
+    action: OnChain
+    sent_at: Millis
+
+
+class Remembered(Event, frozen=True):
+    """What earlier runs have left: told once, before the first reading.
+
+    ``hours`` are the trades recorded since ``recorded_from``; ``fills`` and ``costs`` (when, how much) came
+    after ``belief`` was kept. ``missing`` says what could not be found again.
+    """
+
+    first_start: Millis
+    recorded_from: Millis
+    hours: tuple[TradeSum, ...] = ()
+    belief: Belief | None = None
+    fills: tuple[Fill, ...] = ()
+    costs: tuple[tuple[Millis, Lamports], ...] = ()
+    flights: tuple[Flight, ...] = ()
+    next_ticket: int = 1
+    missing: str = ""
+
+
 AnyEvent = (
     Tick
     | MarketSeen
@@ -288,7 +325,5 @@ AnyEvent = (
     | BaselineSet
     | LeaseSeen
     | HaltRequested
+    | Remembered
 )
-TableAction = OpenTable | ExtendTable | RetireTable | CloseTable
-RentAction = Withdraw | Reclaim | CloseAccounts
-AnyAction = Execute | Prepare | Crank | Settle | TableAction | RentAction | Report | Finish

@@ -33,6 +33,7 @@ from bmv.services.feed import Feed
 from bmv.services.leftovers import LeftoverBook, LeftoverSearch
 from bmv.services.oracle import OracleWatch, PriceSource
 from bmv.services.reading import Reader
+from bmv.services.recollection import Recollection
 from bmv.services.record import Record, count_error
 from bmv.services.tables import TableBook, find_tables
 from bmv.units import Slot
@@ -93,14 +94,15 @@ async def assemble(
     journal: Journal,
     seed: int,
     baseline: Path | None = None,
+    memory: Recollection | None = None,
 ) -> Assembly:
     """Read the market's facts from the chain and wire the engine for it.
 
     ``seconds`` is the loop's monotonic time; ``seed`` feeds the jitter of retries and the choice of tip
-    accounts; ``baseline`` is the file that keeps the count of bought base. Raises OutsideError where the
-    chain cannot be read, BadBytes where the market's parts are not there, BadInput where this version cannot
-    trade there, GRID_LEVELS asks for more than wallets and book hold, LOCKED_ACCOUNTS names no account
-    of the token, or the file of the baseline says nothing sensible.
+    accounts; ``baseline`` is the file that keeps the count of bought base, ``memory`` what earlier runs have
+    left. Raises OutsideError where the chain cannot be read, BadBytes where the market's parts are not there,
+    BadInput where this version cannot trade there, GRID_LEVELS asks for more than wallets and book hold,
+    LOCKED_ACCOUNTS names no account of the token, or the file of the baseline says nothing sensible.
     """
     errors: Counter[str] = Counter()
     rpc, block_engine = _clients(outside, session, seconds, seed, partial(count_error, errors))
@@ -111,7 +113,8 @@ async def assemble(
     locked = await _locked_accounts(rpc, market, settings)
     state = new_state(spec, len(wallets), clock.now())
     start = {"version": __version__, "at": int(state.now), "wallets": len(wallets), "market": spec}
-    journal.begin({**start, "settings": settings.written()})
+    came = {"owners": [str(wallet.owner) for wallet in wallets], "goes_on": memory is not None}
+    journal.begin({**start, **came, "settings": settings.written()})
     engine = Engine(state, settings, journal, record, clock)
     if baseline is not None:
         keeper = BaselineKeeper(baseline, spec.address, clock.now(), engine.emit)
@@ -119,16 +122,7 @@ async def assemble(
     tables = TableBook(market, wallets, await find_tables(rpc, wallets[0].owner, market))
     leftovers = LeftoverBook(market, wallets)
     reader = Reader(spec, market, wallets, lambda: engine.settings, locked, tables, leftovers)
-    watched = [market.bids, market.asks, market.event_queue]
-    stream = AccountStream(
-        session,
-        outside.ws_url,
-        watched,
-        rng=random.Random(f"{seed} stream"),
-        silence_s=STREAM_SILENCE_S * outside.haste,
-        commitment="confirmed",
-    )
-    feed = Feed(rpc, stream, reader, clock, engine.emit, record)
+    feed = Feed(rpc, _stream(outside, session, market, seed), reader, clock, engine.emit, record)
     dispatcher = Dispatcher(
         rpc=rpc,
         block_engine=block_engine,
@@ -147,9 +141,32 @@ async def assemble(
     sources = _price_sources(outside, session, rpc, settings)
     count = partial(count_error, errors)
     oracle = OracleWatch(sources, lambda: engine.settings, clock, engine.emit, count)
+    if memory is not None:
+        _go_on(memory, engine, feed, dispatcher, clock)
     refresh = partial(feed.refresh, Slot(0))
     search = LeftoverSearch(rpc, market, wallets, leftovers, lambda: engine.settings, refresh)
     return Assembly(engine, feed, dispatcher, spec, market, wallets, oracle, search)
+
+
+def _stream(outside: Outside, session: aiohttp.ClientSession, market: MarketKeys, seed: int) -> AccountStream:
+    return AccountStream(
+        session,
+        outside.ws_url,
+        [market.bids, market.asks, market.event_queue],
+        rng=random.Random(f"{seed} stream"),
+        silence_s=STREAM_SILENCE_S * outside.haste,
+        commitment="confirmed",
+    )
+
+
+def _go_on(memory: Recollection, engine: Engine, feed: Feed, dispatcher: Dispatcher, clock: Clock) -> None:
+    """Let a new engine go on where earlier runs have ended."""
+    engine.emit(memory.event(clock.now()))
+    if memory.mark is not None:
+        feed.go_on_from(memory.mark, memory.gaps)
+    for sent in memory.sent():
+        engine.record.sent()
+        dispatcher.watch(sent)
 
 
 def _price_sources(

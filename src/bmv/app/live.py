@@ -15,6 +15,7 @@ from solders.pubkey import Pubkey
 
 from bmv.app.assembly import Assembly, Outside, assemble
 from bmv.app.holding import Holding, market_held
+from bmv.app.recovery import recovered
 from bmv.app.stopping import Stopping
 from bmv.chain.rpc import Rpc
 from bmv.config import Settings
@@ -28,6 +29,7 @@ from bmv.observe.journal import Journal
 from bmv.observe.log import configure
 from bmv.sandbox.clock import LoopClock, SimulatedLoop
 from bmv.services.killswitch import refuse_latched
+from bmv.services.recollection import Recollection
 from bmv.services.rehearsal import Rehearsal
 from bmv.services.reload import Reload, SettingsFile
 from bmv.state.folder import StateFolder
@@ -142,7 +144,7 @@ class _Live:
     async def rehearse(self) -> Rehearsed:
         self._stopping.listen()
         async with aiohttp.ClientSession() as session:
-            assembly = await self._assembled(session, await self._clock(session), Journal(), None)
+            assembly = await self._assembled(session, await self._clock(session), Journal())
             rehearsal, engine = Rehearsal(), assembly.engine
             running = asyncio.create_task(engine.run(assembly.feed, rehearsal, None, assembly.beside))
             waiting = {asyncio.create_task(each.wait()) for each in (rehearsal.called, self._stopping.asked)}
@@ -159,13 +161,19 @@ class _Live:
         clock, settings, state = await self._clock(session), self._options.settings, self._options.state
         urls = {"database_url": settings.database_url, "redis_url": settings.redis_url}
         async with local_servers(state, clock, **urls) as servers:
-            assembly = await self._assembled(session, clock, journal, state.baseline)
+            memory = await self._memory(session, clock, journal)
+            assembly = await self._assembled(session, clock, journal, state.baseline, memory)
             haste = self._outside.haste
             async with market_held(assembly, servers.redis_url, state, clock, haste=haste) as holding:
                 return await self._run_engine(assembly, holding, clock, journal)
 
     async def _assembled(
-        self, session: aiohttp.ClientSession, clock: LoopClock, journal: Journal, baseline: Path | None
+        self,
+        session: aiohttp.ClientSession,
+        clock: LoopClock,
+        journal: Journal,
+        baseline: Path | None = None,
+        memory: Recollection | None = None,
     ) -> Assembly:
         settings = self._options.settings
         assembly = await assemble(
@@ -179,10 +187,21 @@ class _Live:
             journal=journal,
             seed=random.SystemRandom().randrange(2**32),
             baseline=baseline,
+            memory=memory,
         )
         if not isinstance(self._signer, WatchedWallets):
             self._signer.serve(assembly.market)
         return assembly
+
+    async def _memory(
+        self, session: aiohttp.ClientSession, clock: LoopClock, journal: Journal
+    ) -> Recollection | None:
+        rpc = Rpc(session, self._outside.rpc_url, rng=random.Random())
+        owners = [str(owner) for owner in self._signer.pubkeys()]
+        with clock.hold():
+            await asyncio.to_thread(journal.settle)
+        folder = self._options.state.journal
+        return await recovered(folder, rpc, self._options.settings.market, owners, clock)
 
     async def _clock(self, session: aiohttp.ClientSession) -> LoopClock:
         if self._options.speed == 1:

@@ -45,6 +45,14 @@ def sandbox(
     prices: Annotated[Path | None, typer.Option(help="Reference path: FILE.parquet or FILE.csv.")] = None,
     faults: Annotated[str, typer.Option(help="none, standard, or a TOML or JSON file of rates.")] = "none",
     sole_maker: Annotated[bool, typer.Option("--sole-maker", help="Nobody else makes.")] = False,
+    takers: Annotated[
+        int | None,
+        typer.Option(
+            help="Takers a day; without it a quiet market's.",
+            parser=whole("--takers", 1, 1_000_000),
+            metavar=WHOLE,
+        ),
+    ] = None,
     fund: Annotated[
         list[str] | None,
         typer.Option(help="Give this wallet what an operator wallet has; may be said often."),
@@ -59,6 +67,8 @@ def sandbox(
     if pace is None:
         raise BadInput("--speed", speed, "a number: other processes live in real time", options.SOURCE)
     world = options.world(seed, prices, "1", faults, None, wallets=4, sole_maker=sole_maker)
+    if takers is not None:
+        world = replace(world, crowd=replace(world.crowd, arrivals_per_day=takers))
     world = replace(world, guests=tuple(map(_address, dict.fromkeys(fund or ()))))
     folder = options.folder("--state", state)
     loop = SimulatedLoop(pace)

@@ -21,7 +21,6 @@ from bmv.events import (
     AnyEvent,
     BaselineSet,
     BundleResolved,
-    ConfigChanged,
     ConfigRefused,
     Crank,
     EventsFound,
@@ -63,17 +62,7 @@ def absorb(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]
     return _note(state, event)
 
 
-def _note(
-    state: State,
-    event: Tick
-    | LeaseSeen
-    | OracleSeen
-    | SupplySeen
-    | TreasurySeen
-    | BaselineSet
-    | ConfigChanged
-    | ConfigRefused,
-) -> list[AnyAction]:
+def _note(state: State, event: AnyEvent) -> list[AnyAction]:
     """Take over a fact as it is told."""
     if isinstance(event, ConfigRefused):
         return [Report("CONFIG_REFUSED", {"keys": event.keys, "reason": event.reason})]
@@ -124,6 +113,7 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
         state.seen, state.seen_at = event.slot, event.at
         state.chain_clock = event.clock
     state.slot = max(state.slot, event.slot)
+    state.mark = event.mark or state.mark
     state.book = event.book
     state.queue_count, state.own_pending = event.queue_count, event.own_pending
     if event.tables is not None:

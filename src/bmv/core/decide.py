@@ -14,6 +14,7 @@ from bmv.core.limits import Approved, approve
 from bmv.core.opening import starting
 from bmv.core.quoting import quoting
 from bmv.core.reconfiguring import reconfigure
+from bmv.core.remembering import remember
 from bmv.core.state import InFlight, Phase, State
 from bmv.events import (
     AnyAction,
@@ -23,6 +24,7 @@ from bmv.events import (
     Crank,
     Execute,
     Prepare,
+    Remembered,
     RentAction,
     Settle,
     TableAction,
@@ -39,6 +41,8 @@ def decide(state: State, event: AnyEvent, settings: Settings) -> tuple[State, Ap
     actions: list[AnyAction] = absorb(state, event, settings)
     if isinstance(event, ConfigChanged):
         actions += reconfigure(state, event, settings)
+    elif isinstance(event, Remembered):
+        actions += remember(state, event)
     if _failed(event):
         # Not answered at once: what fails for want of a node would fail again in the same instant, for ever.
         # The next tick or reading tries again.

@@ -75,10 +75,12 @@ class PivotWindow:
 
     def add(self, trade: Trade) -> None:
         """Count a trade, in O(1) when trades come in order of time."""
-        at, volume = int(trade.at), int(trade.size)
-        if volume <= 0:
-            return
-        notional, own = int(trade.price) * volume, volume if trade.own else 0
+        volume = int(trade.size)
+        if volume > 0:
+            self.add_sum(int(trade.at), int(trade.price) * volume, volume, volume if trade.own else 0)
+
+    def add_sum(self, at: int, notional: int, volume: int, own: int) -> None:
+        """Count trades of one moment, by their sums of price x size, of size, and of our own size."""
         self._notional += notional
         self._volume += volume
         self._own += own
@@ -159,18 +161,19 @@ class PivotWindow:
 class CappedPivot:
     """Follow the raw Pivot by at most PIVOT_MAX_DAILY_MOVE a day, evenly (a guard against wash trades).
 
+    ``wide`` is the value with 40 more bits, as of ``at``.
     The cap is a factor ``(1 + move) ** days`` up and its inverse down: the same however often it is asked.
     """
 
     def __init__(self) -> None:
         self.raw_fine: int | None = None
-        self._at = 0
-        self._wide = 0
+        self.at = 0
+        self.wide = 0
 
     @property
     def value_fine(self) -> int | None:
         """Return the Pivot used for quoting in fine ticks; None until there was a raw one."""
-        return None if self.raw_fine is None else self._wide >> _WIDE_BITS
+        return None if self.raw_fine is None else self.wide >> _WIDE_BITS
 
     def step(self, raw_fine: int | None, now: Millis, max_daily_move: Bps) -> int | None:
         """Move towards ``raw_fine`` as far as the time since the last step allows; return the result."""
@@ -178,12 +181,12 @@ class CappedPivot:
             return self.value_fine
         goal = raw_fine << _WIDE_BITS
         if self.raw_fine is None:
-            self._wide, self._at = goal, int(now)
-        elapsed = max(0, int(now) - self._at)
-        self.raw_fine, self._at = raw_fine, self._at + elapsed
-        if goal != self._wide:
+            self.wide, self.at = goal, int(now)
+        elapsed = max(0, int(now) - self.at)
+        self.raw_fine, self.at = raw_fine, self.at + elapsed
+        if goal != self.wide:
             # More than 20 doublings are no limit any more; bounding them keeps the numbers small.
             factor = exp2(min(_daily_log(int(max_daily_move)) * elapsed // DAY_MS, 20 << ONE_BITS))
-            lowest, highest = (self._wide << POWER_BITS) // factor, self._wide * factor >> POWER_BITS
-            self._wide = min(max(goal, lowest), highest)
+            lowest, highest = (self.wide << POWER_BITS) // factor, self.wide * factor >> POWER_BITS
+            self.wide = min(max(goal, lowest), highest)
         return self.value_fine

@@ -55,6 +55,15 @@ class PriceTracker:
         self._jump: tuple[int, int] | None = None
         self._walk = _DailyWalk()
 
+    @property
+    def confirmed_fine(self) -> int | None:
+        """Return the last price that was believed; None before the first."""
+        return self.last_fine if self._accepted is None else self._accepted
+
+    def confirm(self, fine: int | None) -> None:
+        """Begin with a price confirmed before, which holds what traded until then."""
+        self.last_fine = self._accepted = fine
+
     def on_trades(self, trades: Sequence[Trade]) -> None:
         """Take note of trades, oldest first."""
         for trade in trades:

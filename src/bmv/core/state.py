@@ -8,6 +8,7 @@ restart and crash take the same path.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bmv.belief import QueueMark
 from bmv.config import DAY_MS
 from bmv.core.allocation import Waiting
 from bmv.core.channel import Channel, Inertia
@@ -214,6 +215,7 @@ class State:
     stirred: bool = False
     seen: Slot = Slot(0)
     seen_at: Millis = Millis(0)
+    mark: QueueMark | None = None
     book: ForeignBook = ForeignBook()
     views: dict[WalletIndex, WalletView] = field(default_factory=dict)
     target: Target = field(default_factory=Target)

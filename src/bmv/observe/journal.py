@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from bmv.belief import Belief
 from bmv.errors import BadInput, UnsafeState
 from bmv.events import AnyAction, AnyEvent
 from bmv.observe.log import get_logger
@@ -81,6 +82,10 @@ class Journal:
         if self._file and self._durable:
             os.fdatasync(self._file.fileno())
 
+    def belief(self, belief: Belief) -> None:
+        """Append what a later run goes on from."""
+        self._append(b'{"belief":' + _encode(belief) + b"}")
+
     def flush(self) -> None:
         """Hand what was written to the operating system."""
         if self._file:
@@ -139,6 +144,10 @@ class Journal:
         if self._packing is not None:
             self._packing.join()
             self._packing = None
+
+    def settle(self) -> None:
+        """Wait until what earlier runs have left is compressed: from then on it can be read."""
+        self._join()
 
     def _release(self) -> None:
         self._join()

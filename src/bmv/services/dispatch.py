@@ -26,8 +26,8 @@ from bmv.events import (
     AnyAction,
     BundleResolved,
     CloseAccounts,
-    Crank,
     Execute,
+    OnChain,
     Prepare,
     Reclaim,
     RentAction,
@@ -63,8 +63,6 @@ BLOCKHASH_FRESH_MS = Millis(5_000)
 BLOCKHASH_STALE_MS = Millis(30_000)
 TIP_FRESH_MS = Millis(60_000)
 RECENT_BUNDLES = 256
-ON_CHAIN = Execute | Prepare | Crank | Settle | TableAction | RentAction
-"""The actions that are carried out by bundles."""
 SPELLED_OUT = Prepare | Settle | Reclaim | CloseAccounts
 """Those that name where money goes; no lookup table is used for them."""
 
@@ -109,9 +107,13 @@ class Dispatcher:
 
     def dispatch(self, approved: Approved) -> None:
         """Queue approved actions; those that change nothing on the chain are not for this."""
-        work = tuple(action for action in approved.actions if isinstance(action, ON_CHAIN))
+        work = tuple(action for action in approved.actions if isinstance(action, OnChain))
         if work:
             self._waiting.put_nowait(work)
+
+    def watch(self, sent: Sent) -> None:
+        """Watch a bundle that an earlier run has sent."""
+        self._outcomes.watch(sent)
 
     async def run(self) -> None:
         """Send what is queued and watch what was sent, until cancelled."""
@@ -384,5 +386,5 @@ def _round(action: AnyAction) -> int:
 
 
 def _ticket(action: AnyAction) -> int:
-    assert isinstance(action, ON_CHAIN)
+    assert isinstance(action, OnChain)
     return action.ticket

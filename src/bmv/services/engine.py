@@ -17,6 +17,7 @@ from bmv.config import Settings
 from bmv.core.decide import decide
 from bmv.core.limits import leased
 from bmv.core.reconfiguring import settings_for
+from bmv.core.remembering import belief_of
 from bmv.core.state import Phase, State
 from bmv.errors import OutsideError
 from bmv.events import AnyAction, AnyEvent, BundleResolved, Finish, HaltRequested, Report, Tick
@@ -30,9 +31,10 @@ from bmv.services.outcomes import Sent
 from bmv.services.record import Record
 from bmv.services.rehearsal import Rehearsal
 from bmv.services.reload import Reload
-from bmv.units import Slot
+from bmv.units import Millis, Slot
 
 CRASH_PAUSE_S = 1.0
+BELIEF_EVERY_MS = Millis(60_000)
 HALT_LOOK_S = 0.4
 Service = Callable[[], Awaitable[None]]
 """What runs until it is cancelled."""
@@ -63,6 +65,7 @@ class Engine:
         self._inbox: deque[AnyEvent] = deque()
         self._arrived, self._halted = asyncio.Event(), asyncio.Event()
         self._crashes = 0
+        self._kept = clock.now()
         self.followers: list[Callable[[State], None]] = []
         """Called with the belief after every decision."""
         self.listeners: list[Listener] = []
@@ -127,6 +130,7 @@ class Engine:
             for service in services:
                 service.cancel()
             await asyncio.gather(*services, return_exceptions=True)
+            self._keep()
             self._journalled(self._journal.flush)
 
     async def _watch_halt(self, feed: Feed) -> None:
@@ -174,7 +178,15 @@ class Engine:
                     tell(action.name, **action.fields)
             for refusal in approved.refusals:
                 self._log.debug("REFUSED", reason=refusal.reason, price=int(refusal.place.price))
+            if self.state.now - self._kept >= BELIEF_EVERY_MS:
+                self._keep()
         return finish
+
+    def _keep(self) -> None:
+        """Journal what outlives the process; before the first reading there is nothing of it."""
+        if self.state.mark is not None:
+            self._kept = self.state.now
+            self._journalled(partial(self._journal.belief, belief_of(self.state)))
 
     def _journalled(self, write: Callable[[], None]) -> None:
         """Write to the journal; one that cannot be written is a halt, and must not stop the cancelling."""

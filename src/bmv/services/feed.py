@@ -9,15 +9,16 @@ from transaction logs (see ``backfill.py``).
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from bmv.belief import QueueMark
 from bmv.chain.rpc import AccountsAt, Rpc
 from bmv.chain.stream import AccountStream, AccountTouched, SlotSeen, StreamDown, StreamEvent, StreamUp
 from bmv.errors import BadBytes, OutsideError
 from bmv.events import AnyEvent, EventsFound, FeedLost, Tick
 from bmv.observe.log import get_logger
 from bmv.ports import Clock
-from bmv.services.backfill import Backfill
+from bmv.services.backfill import Backfill, Gap
 from bmv.services.reading import Reader
 from bmv.services.record import Record
 from bmv.units import BaseAtoms, Slot
@@ -56,6 +57,12 @@ class Feed:
             tasks.create_task(self._stream.run(self._on_stream))
             tasks.create_task(self._read_on())
             tasks.create_task(self._backfill.run())
+
+    def go_on_from(self, mark: QueueMark, gaps: Sequence[Gap]) -> None:
+        """Tell what has happened since an earlier run, and read back what that had not come to."""
+        self._reader.go_on_from(mark)
+        for gap in gaps:
+            self._backfill.close(gap)
 
     def _on_found(self, event: EventsFound) -> None:
         self._emit(event)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 from solders.pubkey import Pubkey
 
+from bmv.belief import QueueMark
 from bmv.chain.rpc import AccountImage, AccountsAt
 from bmv.config import Settings
 from bmv.errors import BadBytes
@@ -55,14 +56,6 @@ class Pending(NamedTuple):
     quote: int
 
 
-class _Told(NamedTuple):
-    """How far the market's events have been told: up to a slot, the next one's number, the fills waiting."""
-
-    slot: Slot
-    next_seq: int
-    waiting: tuple[int, ...]
-
-
 class Reader:
     """Decode readings one after another; ``keys`` is what to fetch, in the order ``read`` expects it.
 
@@ -83,7 +76,7 @@ class Reader:
         self._wallets = wallets
         self._owners = {bytes(wallet.open_orders): index for index, wallet in enumerate(wallets)}
         self._settings = settings
-        self._told: _Told | None = None
+        self._told: QueueMark | None = None
         self._views: dict[WalletIndex, WalletView] = {}
         self._orders: dict[Side, list[BookOrder]] = {Side.BID: [], Side.ASK: []}
         self._book_bytes: dict[Side, bytes] = {}
@@ -126,13 +119,13 @@ class Reader:
         views = self._wallet_views(reading.accounts, queue)
         # The first wallet has paid for the tables, and gets it back.
         views[0] = msgspec.structs.replace(views[0], rent=views[0].rent + rent)
-        told = self._told or _Told(reading.slot, queue.next_seq, ())
+        told = self._told or QueueMark(reading.slot, queue.next_seq)
         halves = [half_of_event(event) for event in queue.since(told.next_seq) if event.is_fill]
         trades, fills = self.matches.told(halves, at)
         # Everything decoded; only now is anything counted as told, else a bad account would swallow fills.
         self.queue, self.gap = queue, _gap(told, queue, reading.slot)
         self._chain_time = unix_seconds, at
-        self._told = _Told(reading.slot, queue.next_seq, _fill_ids(queue, queue.first_unconsumed))
+        self._told = mark = QueueMark(reading.slot, queue.next_seq, _fill_ids(queue, queue.first_unconsumed))
         changed = tuple(view for view in views if self._views.get(view.wallet) != view)
         self._views.update((view.wallet, view) for view in changed)
         return MarketSeen(
@@ -151,10 +144,16 @@ class Reader:
             clock=unix_seconds,
             leftovers=leftovers,
             reclaimed=reclaimed,
+            mark=mark,
+            consumed=self.gap.consumed if self.gap else (),
         )
 
     def _is_ours(self, open_orders: bytes) -> bool:
         return open_orders in self._owners or self.leftovers.owns(open_orders)
+
+    def go_on_from(self, mark: QueueMark) -> None:
+        """Tell, at the first reading, what has happened since an earlier run."""
+        self._told = mark
 
     def read_supply(self, at: Millis, reading: AccountsAt) -> SupplySeen:
         """Return the token's supply and what is locked of it; a locked account that is gone holds nothing.
@@ -318,7 +317,7 @@ def _rivals(orders: Sequence[BookOrder]) -> tuple[Rival, ...]:
     return tuple(found[:MAX_RIVALS])
 
 
-def _gap(told: _Told, queue: EventQueueAccount, slot: Slot) -> Gap | None:
+def _gap(told: QueueMark, queue: EventQueueAccount, slot: Slot) -> Gap | None:
     """Return what the ring overwrote before it could be read; None where it kept everything."""
     missed = queue.oldest - told.next_seq
     if missed <= 0:

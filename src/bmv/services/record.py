@@ -14,7 +14,7 @@ from bmv.events import AnyAction, AnyEvent, BundleResolved, EventsFound, Execute
 from bmv.model import Fill, MarketSpec, Outcome, Trade, WalletView
 from bmv.services.economics import Economics
 from bmv.services.execution import Execution
-from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Ticks, atoms_to_lots, notional
+from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Slot, Ticks, atoms_to_lots, notional
 
 RECENT_FILLS = 50
 RECENT_EVENTS = 100
@@ -47,6 +47,7 @@ class Record:
         self.recent_fills: deque[Fill] = deque(maxlen=RECENT_FILLS)
         self.recent_events: deque[tuple[Millis, Report]] = deque(maxlen=RECENT_EVENTS)
         self._start: list[WalletView] | None = None
+        self._start_slot, self._start_seq = Slot(0), 0
         self._early: list[BundleResolved] = []
         self.execution = Execution()
         self.economics = Economics(spec)
@@ -62,7 +63,7 @@ class Record:
         if isinstance(event, BundleResolved):
             self._resolved(event)
         elif isinstance(event, MarketSeen):
-            self._open_books(state)
+            self._open_books(state, event)
             self._reclaimed(event, state)
             self._market(event.at, event.trades, event.fills)
         elif isinstance(event, EventsFound):
@@ -97,7 +98,10 @@ class Record:
             self.counterparties.add(fill.counterparty)
             self.recent_fills.appendleft(fill)
         if self.ledger is not None:
-            self.ledger.record_market(at, trades, fills)
+            # What happened before the first reading is in the balances the books were opened with.
+            since = self._start_seq
+            newer = [fill for fill in fills if fill.seq >= since]
+            self.ledger.record_market(at, [trade for trade in trades if trade.seq >= since], newer)
 
     def _reclaimed(self, event: MarketSeen, state: State) -> None:
         """Book what accounts held that are gone: now it is in their wallets, and counts."""
@@ -117,12 +121,19 @@ class Record:
         if self.ledger is None:
             self._early.append(event)
         else:
-            self.ledger.record_bundle(event.at, event.bundle_id, event.cost)
+            self._book(self.ledger, event)
 
-    def _open_books(self, state: State) -> None:
+    def _book(self, ledger: Ledger, event: BundleResolved) -> None:
+        """Write what a bundle cost, unless the balances the books were opened with knew it already."""
+        if event.slot > self._start_slot:
+            ledger.record_bundle(event.at, event.bundle_id, event.cost)
+
+    def _open_books(self, state: State, event: MarketSeen) -> None:
         """Start the ledger with what the wallets held at first sight, valued at the first price known."""
         if self._start is None and len(state.views) == state.wallet_count:
             self._start = [state.views[wallet] for wallet in sorted(state.views)]
+            self._start_slot = event.slot
+            self._start_seq = event.mark.next_seq if event.mark else 0
         reading = state.market.reading
         if self.ledger is not None or self._start is None or reading is None:
             return
@@ -130,8 +141,8 @@ class Record:
         base = sum((_lots(view, self._spec) for view in self._start), BaseLots(0))
         self.ledger = Ledger(self._spec, mark, base)
         self.equity_start = equity(self._start, mark, self._spec)
-        for event in self._early:
-            self.ledger.record_bundle(event.at, event.bundle_id, event.cost)
+        for early in self._early:
+            self._book(self.ledger, early)
 
 
 def equity(views: list[WalletView], mark: Ticks, spec: MarketSpec) -> Lamports:

@@ -3,8 +3,7 @@
 import asyncio
 
 from bmv.core.limits import Approved
-from bmv.events import AnyAction
-from bmv.services.dispatch import ON_CHAIN
+from bmv.events import AnyAction, OnChain
 
 
 class Rehearsal:
@@ -16,7 +15,7 @@ class Rehearsal:
 
     def dispatch(self, approved: Approved) -> None:
         """Keep the first actions that would change something on the chain."""
-        work: list[AnyAction] = [action for action in approved.actions if isinstance(action, ON_CHAIN)]
+        work: list[AnyAction] = [action for action in approved.actions if isinstance(action, OnChain)]
         if work and not self.asked:
             self.asked = work
             self.called.set()

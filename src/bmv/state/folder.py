@@ -25,6 +25,10 @@ class StateFolder:
 
     root: Path
 
+    def __post_init__(self) -> None:
+        # Servers are started elsewhere.
+        object.__setattr__(self, "root", self.root.absolute())
+
     @property
     def journal(self) -> Path:
         """Return the folder of the journal's segments."""

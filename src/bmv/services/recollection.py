@@ -1,0 +1,202 @@
+"""What the journal remembers of earlier runs: where a new one goes on.
+
+Rules of this file
+- A run that did not go on from the one before it (another market, another chain) begins anew here too.
+- The last belief that was kept counts, and after it every fill and cost, one by one: what a killed process
+  was told is never forgotten, whether it came to decide on it or not.
+- A bundle without an outcome is in flight, with the actions it carries.
+- Events lost by the queue's ring and not yet read back are still to be read back.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from bmv.belief import Belief, QueueMark, TradeSum
+from bmv.config import HOUR_MS
+from bmv.events import (
+    AnyAction,
+    AnyEvent,
+    BundleResolved,
+    EventsFound,
+    Flight,
+    MarketSeen,
+    OnChain,
+    Remembered,
+)
+from bmv.model import BundleCost, Fill, MarketSpec, Outcome, Trade
+from bmv.observe.segments import RUN_PREFIX, Record, records
+from bmv.services.backfill import Gap
+from bmv.services.outcomes import MAX_RESENDS, Sent
+from bmv.units import BlockHeight, Lamports, Millis
+
+_WORTH_A_LOOK = (b'"type":"MarketSeen"', b'"type":"EventsFound"', b'"type":"BundleResolved"')
+_EVENT, _ACTION, _BUNDLE, _BELIEF = b'{"event":', b'{"action":', b'{"bundle":', b'{"belief":'
+_event = msgspec.json.Decoder(AnyEvent).decode
+_action = msgspec.json.Decoder(AnyAction).decode
+
+
+class _Bundle(msgspec.Struct, frozen=True):
+    """A bundle as the journal tells it before it is sent."""
+
+    id: str
+    tickets: tuple[int, ...]
+    signatures: list[str]
+    last_valid: BlockHeight
+    tip: Lamports
+    fees: Lamports
+    at: Millis
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """What of a run's first record matters here."""
+
+    at: Millis
+    market: MarketSpec
+    owners: tuple[str, ...] = ()
+    goes_on: bool = False
+
+
+_bundle, _belief = msgspec.json.Decoder(_Bundle).decode, msgspec.json.Decoder(Belief).decode
+_head = msgspec.json.Decoder(_Head).decode
+
+
+@dataclass(slots=True)
+class Recollection:
+    """What is remembered; ``owners`` are the wallets its numbers mean, ``missing`` says what is not."""
+
+    market: str
+    owners: tuple[str, ...]
+    first_start: Millis
+    mark: QueueMark | None = None
+    belief: Belief | None = None
+    fills: list[Fill] = field(default_factory=list)
+    costs: list[tuple[Millis, Lamports]] = field(default_factory=list)
+    hours: dict[int, TradeSum] = field(default_factory=dict)
+    recorded_from: Millis | None = None
+    gaps: list[Gap] = field(default_factory=list)
+    next_ticket: int = 1
+    bundles: dict[str, _Bundle] = field(default_factory=dict)
+    actions: dict[int, OnChain] = field(default_factory=dict)
+    missing: str = ""
+
+    def sent(self) -> list[Sent]:
+        """Return the bundles without an outcome, to be watched; nothing of them is sent again."""
+        return [
+            Sent(
+                bundle_id=one.id,
+                tickets=one.tickets,
+                raws=[],
+                signatures=one.signatures,
+                last_valid=one.last_valid,
+                cost=BundleCost(one.fees, one.tip),
+                sent_at=one.at,
+                resends=MAX_RESENDS,
+            )
+            for one in self.bundles.values()
+        ]
+
+    def event(self, at: Millis) -> Remembered:
+        """Return what a new run begins with."""
+        flights = [
+            Flight(self.actions[ticket], one.at)
+            for one in self.bundles.values()
+            for ticket in one.tickets
+            if ticket in self.actions
+        ]
+        return Remembered(
+            at=at,
+            first_start=self.first_start,
+            recorded_from=self.recorded_from or at,
+            hours=tuple(self.hours[hour] for hour in sorted(self.hours)),
+            belief=self.belief,
+            fills=tuple(self.fills),
+            costs=tuple(self.costs),
+            flights=tuple(flights),
+            next_ticket=self.next_ticket,
+            missing=self.missing,
+        )
+
+    def saw(self, event: AnyEvent) -> None:
+        """Take in an event."""
+        if isinstance(event, MarketSeen):
+            if event.events_missed and self.mark and event.mark:
+                before = self.mark
+                missed, consumed = event.events_missed, event.consumed
+                gap = Gap(before.slot, event.slot, before.next_seq, missed, before.waiting, consumed)
+                self.gaps.append(gap)
+            self.mark = event.mark or self.mark
+            self._traded(event.trades, event.fills)
+        elif isinstance(event, EventsFound):
+            del self.gaps[:1]
+            self._traded(event.trades, event.fills)
+        elif isinstance(event, BundleResolved):
+            sent = self.bundles.pop(event.bundle_id, None)
+            for ticket in sent.tickets if sent else event.tickets:
+                self.actions.pop(ticket, None)
+            if event.outcome is Outcome.LANDED:
+                self.costs.append((event.at, event.cost.fees + event.cost.tip))
+
+    def keep(self, belief: Belief) -> None:
+        """Go on from a belief: it holds what came before it."""
+        self.belief = belief
+        self.fills.clear()
+        self.costs.clear()
+
+    def asked(self, action: AnyAction) -> None:
+        """Take in an action; what it is about matters while its bundle flies."""
+        if isinstance(action, OnChain):
+            self.actions[action.ticket] = action
+            self.next_ticket = max(self.next_ticket, action.ticket + 1)
+
+    def _traded(self, trades: Iterable[Trade], fills: Iterable[Fill]) -> None:
+        self.fills.extend(fills)
+        for trade in trades:
+            hour = int(trade.at) // HOUR_MS
+            before = self.hours.get(hour) or TradeSum(trade.at, 0, 0, 0)
+            size = int(trade.size)
+            self.hours[hour] = TradeSum(
+                max(before.at, trade.at),
+                before.notional + int(trade.price) * size,
+                before.volume + size,
+                before.own + (size if trade.own else 0),
+            )
+            self.recorded_from = min(self.recorded_from or trade.at, trade.at)
+
+
+def recollect(folder: Path) -> Recollection | None:
+    """Read a journal back; None where nothing was recorded. Raises BadInput where it is damaged."""
+    found: Recollection | None = None
+    for record in records(folder):
+        if record.payload.startswith(RUN_PREFIX):
+            found = _begun(found, _head(_inner(record, RUN_PREFIX)))
+        elif found is not None:
+            _take(found, record)
+    return found
+
+
+def _begun(before: Recollection | None, head: _Head) -> Recollection:
+    if before is not None and head.goes_on:
+        before.owners = head.owners
+        return before
+    return Recollection(head.market.address, head.owners, head.at)
+
+
+def _take(found: Recollection, record: Record) -> None:
+    payload = record.payload
+    if payload.startswith(_EVENT):
+        if any(kind in payload[:64] for kind in _WORTH_A_LOOK):
+            found.saw(_event(_inner(record, _EVENT)))
+    elif payload.startswith(_BUNDLE):
+        bundle = _bundle(_inner(record, _BUNDLE))
+        found.bundles[bundle.id] = bundle
+    elif payload.startswith(_BELIEF):
+        found.keep(_belief(_inner(record, _BELIEF)))
+    elif payload.startswith(_ACTION) and b'"ticket":' in payload:
+        found.asked(_action(_inner(record, _ACTION)))
+
+
+def _inner(record: Record, prefix: bytes) -> bytes:
+    return record.payload[len(prefix) : -1]
