@@ -12,6 +12,7 @@ from bmv import __version__
 from bmv.cli.backtest import backtest
 from bmv.cli.baseline import baseline
 from bmv.cli.config import config_app
+from bmv.cli.db import db_app
 from bmv.cli.demo import demo
 from bmv.cli.inspect import inspect_app
 from bmv.cli.integrity import integrity_app
@@ -37,6 +38,7 @@ app.command("run")(run)
 app.command("backtest")(backtest)
 app.command("tune")(tune)
 app.add_typer(config_app, name="config")
+app.add_typer(db_app, name="db")
 app.add_typer(inspect_app, name="inspect")
 app.add_typer(integrity_app, name="integrity")
 
