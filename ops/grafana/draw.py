@@ -120,7 +120,7 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
             graph("Treasury", SOL, SOL_beside_the_wallets="bmv_treasury_sol"),
             graph("USDC", USD, USDC="bmv_treasury_usdc"),
             graph("SOL in dollars", USD, by_the_oracle="bmv_sol_usd"),
-            graph("Rent", SOL, locked="bmv_rent_locked_sol"),
+            graph("Rent", SOL, locked="bmv_rent_locked_sol", recovered="bmv_rent_recovered_sol_total"),
         ),
     ),
     "wallets": (

@@ -98,7 +98,14 @@ def test_every_trade_names_both_sides(seen: Seen) -> None:
 def test_what_moves_in_a_market_moves_in_the_metrics(seen: Seen) -> None:
     still = {
         *("bmv_info", "bmv_synthetic_volume_rate", "bmv_self_trades", "bmv_cost_budget_sol", "bmv_phase"),
-        *("bmv_feed_up", "bmv_rent_locked_sol", "bmv_treasury_sol", "bmv_treasury_usdc", "bmv_wallet_aside"),
+        *(
+            "bmv_feed_up",
+            "bmv_rent_locked_sol",
+            "bmv_rent_recovered_sol",
+            "bmv_treasury_sol",
+            "bmv_treasury_usdc",
+            "bmv_wallet_aside",
+        ),
         *("bmv_market_noise_ratio", "bmv_bundle_landed_ratio", "bmv_sol_usd", "bmv_pnl_residual_sol"),
     }
     moved = set()
@@ -120,6 +127,7 @@ def test_what_stands_still_in_a_healthy_market_moves_with_its_cause() -> None:
     state.treasury = Treasury(Lamports(5), MicroUsd(7))
     state.oracle.sol_usd = UsdPerSol(99_000_000)
     record.self_trades += 1
+    record.rent_reclaimed += Lamports(5)
     fill = msgspec.structs.replace(record.recent_fills[0], self_trade=True, maker=True)
     seen = MarketSeen(at=state.now, slot=state.slot, book=state.book, fills=(fill,))
     record.economics.saw(seen, state, Lamports(1))
@@ -128,7 +136,14 @@ def test_what_stands_still_in_a_healthy_market_moves_with_its_cause() -> None:
     after = Measuring(engine, it.spec, lambda: 0.5, lambda: 0.1).values().found
     for name in ("synthetic_volume_rate", "self_trades", "market_noise_ratio", "phase", "feed_up"):
         assert after[f"bmv_{name}"] != before[f"bmv_{name}"], name
-    for name in ("wallet_aside", "treasury_sol", "treasury_usdc", "sol_usd", "cost_budget_sol"):
+    for name in (
+        "wallet_aside",
+        "treasury_sol",
+        "treasury_usdc",
+        "rent_recovered_sol",
+        "sol_usd",
+        "cost_budget_sol",
+    ):
         assert after[f"bmv_{name}"] != before[f"bmv_{name}"], name
     assert after["bmv_wallet_aside"]["1",] == 1
     assert after["bmv_loop_lag_seconds"] == {(): 0.1}

@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import socket
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from bmv.observe.segments import records
 from bmv.sandbox.market_genesis import engine_keypairs, seeded_keypair
 from bmv.services.replay import replay
 from bmv.state.folder import StateFolder
+from tests.hook import hook
 from tests.hunting import in_files, in_memory, needles, seen_in
 from tests.processes import PASSPHRASE, PATIENCE_S, call, engine, keystore, open_orders, prepared, sandbox
 
@@ -40,11 +43,18 @@ def wait_until_quoting(state: Path) -> None:
         time.sleep(0.2)
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 def test_a_run_quotes_until_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
     state, world = tmp_path / "state", tmp_path / "world"
     passphrase = prepared(state, 7)
-    with sandbox(world, "--seed", "7", "--speed", SPEED) as facts:
-        settings = world / "sandbox.toml"
+    with sandbox(world, "--seed", "7", "--speed", SPEED) as facts, hook() as pager:
+        settings, port = world / "sandbox.toml", free_port()
+        with settings.open("a", encoding="utf-8") as file:
+            file.write(f'\nMETRICS_PORT = {port}\nALERT_WEBHOOK_URL = "{pager.url}/pager"\n')
         dry = engine(settings, state, passphrase, "--dry-run")
         out, err = dry.communicate(timeout=PATIENCE_S)
         told = json.loads(out)
@@ -54,6 +64,8 @@ def test_a_run_quotes_until_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
 
         running = engine(settings, state, passphrase, "--speed", SPEED)
         wait_until_quoting(state)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            assert 'bmv_phase{phase="quoting"} 1.0' in answer.read().decode()
         keys = needles([*engine_keypairs(7, 4)])
         keys["the passphrase"] = PASSPHRASE.encode()
         if os.geteuid() == 0:
@@ -68,6 +80,7 @@ def test_a_run_quotes_until_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
         _, err = running.communicate(timeout=PATIENCE_S)
         assert running.returncode == 0, err
         assert "nothing of ours is left on the chain; SIGTERM received" in err
+        assert "KILL_SWITCH" in [posted["event"] for _, posted in pager.taken]
         accounts = open_orders(facts)
         assert len(accounts) == 4
         assert all(one.base_total + one.quote_total == 0 for one in accounts)

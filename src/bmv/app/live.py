@@ -4,7 +4,7 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from solders.pubkey import Pubkey
 
 from bmv.app.assembly import Assembly, Outside, assemble
 from bmv.app.holding import Holding, market_held
+from bmv.app.observing import watched
 from bmv.app.recovery import recovered
 from bmv.app.stopping import Stopping
 from bmv.chain.rpc import Rpc
@@ -28,6 +29,7 @@ from bmv.keys.signer import WatchedWallets
 from bmv.observe.journal import Journal
 from bmv.observe.log import configure
 from bmv.sandbox.clock import LoopClock, SimulatedLoop
+from bmv.services.engine import Service
 from bmv.services.killswitch import refuse_latched
 from bmv.services.recollection import Recollection
 from bmv.services.rehearsal import Rehearsal
@@ -164,8 +166,12 @@ class _Live:
             memory = await self._memory(session, clock, journal)
             assembly = await self._assembled(session, clock, journal, state.baseline, memory)
             haste = self._outside.haste
-            async with market_held(assembly, servers.redis_url, state, clock, haste=haste) as holding:
-                return await self._run_engine(assembly, holding, clock, journal)
+            async with (
+                watched(assembly, session) as services,
+                market_held(assembly, servers.redis_url, state, clock, haste=haste) as holding,
+            ):
+                beside = {**assembly.beside, **holding.beside, **services}
+                return await self._run_engine(assembly, holding, beside, clock, journal)
 
     async def _assembled(
         self,
@@ -212,10 +218,14 @@ class _Live:
         return clock
 
     async def _run_engine(
-        self, assembly: Assembly, holding: Holding, clock: LoopClock, journal: Journal
+        self,
+        assembly: Assembly,
+        holding: Holding,
+        beside: Mapping[str, Service],
+        clock: LoopClock,
+        journal: Journal,
     ) -> Ending:
         engine = assembly.engine
-        beside = {**assembly.beside, **holding.beside}
         running = asyncio.create_task(
             engine.run(assembly.feed, assembly.dispatcher, self._reload(assembly, clock), beside)
         )

@@ -1,12 +1,24 @@
-"""What of a running engine Prometheus may see: metrics, the noise of the live tape, the loop's lag."""
+"""What people see of a running engine: metrics, the noise of its live tape, the loop's lag, alerts."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
+import aiohttp
+
+from bmv.app.alerts import messengers_of
 from bmv.app.assembly import Assembly
 from bmv.integrity.live import LiveTape
 from bmv.observe.metrics import Exposition
+from bmv.services.alerting import Alerting
+from bmv.services.engine import Service
 from bmv.services.lag import Lag
 from bmv.services.measuring import Measuring
+from bmv.services.record import count_error
+from bmv.web.server import MetricsServer
+
+LAST_WORDS_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +36,26 @@ def observe(assembly: Assembly) -> Observed:
     engine.record.economics.followers.append(tape.traded)
     measuring = Measuring(engine, assembly.spec, tape.noise, lag.worst)
     return Observed(Exposition(measuring.values), lag)
+
+
+@asynccontextmanager
+async def watched(assembly: Assembly, session: aiohttp.ClientSession) -> AsyncIterator[dict[str, Service]]:
+    """Answer Prometheus on METRICS_PORT while the block runs, and send what alerts are left after it.
+
+    Yields the services that are to run beside the engine, by name.
+
+    Raises BadInput where the port is taken or a messenger is half configured.
+    """
+    engine, observed = assembly.engine, observe(assembly)
+    messengers = messengers_of(engine.settings, session)
+    count = partial(count_error, engine.record.errors)
+    alerting = Alerting(messengers, lambda: engine.settings, assembly.spec.address, count)
+    server = MetricsServer(observed.exposition.text)
+    if engine.settings.metrics_port:
+        await server.start(port=engine.settings.metrics_port)
+    engine.record.listeners.append(alerting.heard)
+    try:
+        yield {"lag": observed.lag.run, "alerting": alerting.run}
+    finally:
+        await alerting.finish(LAST_WORDS_S)
+        await server.stop()

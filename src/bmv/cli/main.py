@@ -9,6 +9,7 @@ import sys
 import typer
 
 from bmv import __version__
+from bmv.cli.alert import alert_app
 from bmv.cli.backtest import backtest
 from bmv.cli.baseline import baseline
 from bmv.cli.config import config_app
@@ -37,6 +38,7 @@ app.command("replay")(replay)
 app.command("run")(run)
 app.command("backtest")(backtest)
 app.command("tune")(tune)
+app.add_typer(alert_app, name="alert")
 app.add_typer(config_app, name="config")
 app.add_typer(db_app, name="db")
 app.add_typer(inspect_app, name="inspect")

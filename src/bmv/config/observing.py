@@ -1,8 +1,22 @@
-"""Keys of what is measured and told."""
+"""Keys of what is measured, and of who is told."""
 
-from bmv.config.parsing import Sol, key
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+from bmv.config.parsing import DAY_MS, Duration, Shown, Sol, Url, Whole, key
+from bmv.config.places import RpcUrl, SecretText
 from bmv.config.strategy import Keys
 from bmv.units import LAMPORTS_PER_SOL
+
+
+def _chat(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("a chat's number, or @ and a channel's name")
+    return str(value).strip()
+
+
+Chat = Annotated[str, BeforeValidator(_chat), Shown(lambda value: value or "none")]
 
 
 class Observing(Keys):
@@ -10,3 +24,17 @@ class Observing(Keys):
 
     min_quote: Sol = key("MIN_QUOTE_SOL", LAMPORTS_PER_SOL, 1_000, 10**5 * LAMPORTS_PER_SOL)
     """A side counts as quoted while so much of it stands within 2 % of the price."""
+    metrics_port: Whole = key("METRICS_PORT", 0, 0, 65_535)
+    """`bmv run` answers Prometheus on this port of the machine's own address; 0: it does not."""
+    alert_webhook_url: RpcUrl = key("ALERT_WEBHOOK_URL", None)
+    """Alerts are posted there as JSON."""
+    alert_telegram_token: SecretText = key("ALERT_TELEGRAM_TOKEN", None)
+    """Alerts are sent by this bot, together with the next key."""
+    alert_telegram_chat: Chat = key("ALERT_TELEGRAM_CHAT", "")
+    """The chat it writes to."""
+    alert_telegram_url: Url = key("ALERT_TELEGRAM_URL", "https://api.telegram.org")
+    """Where Telegram's bot interface is."""
+    alert_interval: Duration = key("ALERT_INTERVAL", 600_000, 0, DAY_MS)
+    """The same event is told once in so long; halts and trades with ourselves always."""
+    alert_max_per_hour: Whole = key("ALERT_MAX_PER_HOUR", 20, 1, 1_000)
+    """So many messages an hour, whatever happens; the same exceptions."""

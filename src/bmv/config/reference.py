@@ -17,7 +17,13 @@ FILE` shows what a file comes to.
 """
 
 
-_TEXTS = {"MARKET": "an address", "JITO_AUTH_UUID": "text", "KEYSTORE": "a path"}
+_TEXTS = {
+    "MARKET": "an address",
+    "JITO_AUTH_UUID": "text",
+    "KEYSTORE": "a path",
+    "ALERT_TELEGRAM_TOKEN": "text",
+    "ALERT_TELEGRAM_CHAT": "a number, or @channel",
+}
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -89,6 +89,8 @@ _COLD = frozenset(
             "JITO_TIP_FLOOR_URL",
             "JUPITER_URL",
             "JUPITER_API_KEY",
+            "METRICS_PORT",
+            "ALERT_WEBHOOK_URL",
         ),
         *("DATABASE_URL", "REDIS_URL", "KEYSTORE", "LOCKED_ACCOUNTS", "WALLETS"),
     )
@@ -97,7 +99,7 @@ _COLD = frozenset(
 
 def is_cold(name: str) -> bool:
     """Say whether a key can only change with a restart (SPEC 6 names them)."""
-    return name in _COLD or name.startswith(("ORACLE_", "SIGNER_"))
+    return name in _COLD or name.startswith(("ORACLE_", "SIGNER_", "ALERT_TELEGRAM_"))
 
 
 def said(name: str, value: Any) -> str:

@@ -82,6 +82,7 @@ CATALOGUE = (
     _gauge("bmv_pnl_sol", "Profit and loss since the start, by part.", "part"),
     _gauge("bmv_pnl_residual_sol", "Change of equity less the parts; 0 with nothing in flight."),
     _gauge("bmv_rent_locked_sol", "Rent held in accounts of ours."),
+    _counter("bmv_rent_recovered_sol", "Rent that came back from accounts that were closed."),
     _gauge("bmv_treasury_sol", "SOL of the treasury beside the wallets."),
     _gauge("bmv_treasury_usdc", "USDC of the treasury."),
     _gauge("bmv_sol_usd", "SOL in dollars, by the oracle."),

@@ -132,6 +132,7 @@ class Measuring:
         values.put("bmv_inventory_tokens", tokens / self._atoms_per_token)
         values.put("bmv_inventory_sol", self._worth(tokens, state))
         values.put("bmv_rent_locked_sol", _sol(sum((view.rent for view in views), Lamports(0))))
+        values.put("bmv_rent_recovered_sol", _sol(record.rent_reclaimed))
         values.put("bmv_treasury_sol", _sol(state.treasury.sol))
         values.put("bmv_treasury_usdc", int(state.treasury.usdc) / MICROS_PER_USD)
         sol_usd = state.oracle.sol_usd

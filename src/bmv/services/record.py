@@ -4,7 +4,7 @@ It listens to the same events and actions the journal gets and computes nothing 
 """
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bmv.core.decay import FINE
 from bmv.core.ledger import Ledger
@@ -52,6 +52,8 @@ class Record:
         self.execution = Execution()
         self.economics = Economics(spec)
         self.reports: Counter[str] = Counter()
+        self.listeners: list[Callable[[Millis, Report], None]] = []
+        """Called with every report."""
 
     def sent(self) -> None:
         """Count a bundle that was sent."""
@@ -79,6 +81,8 @@ class Record:
         elif isinstance(action, Report):
             self.recent_events.appendleft((at, action))
             self.reports[action.name] += 1
+            for listen in self.listeners:
+                listen(at, action)
             if action.name == "RENT_RECLAIM":
                 self.rent_reclaimed += Lamports(int(action.fields["lamports"]))
             elif action.name == "GRID_REBUILD":

@@ -8,7 +8,6 @@ import contextlib
 import hmac
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -41,7 +40,7 @@ def create_app(
     if not token:
         raise ValueError("the page's token must not be empty")
     page = _Page(source, token.encode(), tick_s)
-    scraped = [] if metrics is None else [Route("/metrics", partial(_metrics, metrics))]
+    scraped = [] if metrics is None else [_metrics_route(metrics)]
     return Starlette(
         routes=[
             Route("/", page.index),
@@ -103,8 +102,16 @@ class _Page:
                     await asyncio.wait({gone}, timeout=self._tick_s)
 
 
-async def _metrics(metrics: Callable[[], bytes], _: Request) -> Response:
-    return Response(metrics(), media_type=METRICS_TYPE)
+def metrics_app(metrics: Callable[[], bytes]) -> Starlette:
+    """Return an app that answers Prometheus and nothing else."""
+    return Starlette(routes=[_metrics_route(metrics)], middleware=[Middleware(LoopbackGuard)])
+
+
+def _metrics_route(metrics: Callable[[], bytes]) -> Route:
+    async def scraped(_: Request) -> Response:
+        return Response(metrics(), media_type=METRICS_TYPE)
+
+    return Route("/metrics", scraped)
 
 
 def _since(query: Mapping[str, str]) -> int | None:

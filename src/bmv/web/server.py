@@ -12,10 +12,11 @@ import socket
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from starlette.applications import Starlette
 
 from bmv.errors import BadInput
 from bmv.web.guard import LOOPBACK
-from bmv.web.page import create_app
+from bmv.web.page import create_app, metrics_app
 from bmv.web.view import ViewSource
 
 STOP_GRACE_S = 1
@@ -40,19 +41,12 @@ class _Uvicorn(uvicorn.Server):
         self.ready.set()
 
 
-class WebServer:
-    """The page on a port of this machine, inside the running loop."""
+class Server:
+    """An app on a port of this machine, inside the running loop."""
 
-    def __init__(
-        self,
-        source: ViewSource,
-        *,
-        token: str,
-        tick_s: float = 1.0,
-        metrics: Callable[[], bytes] | None = None,
-    ) -> None:
+    def __init__(self, app: Starlette) -> None:
         self._config = uvicorn.Config(
-            create_app(source, token=token, tick_s=tick_s, metrics=metrics),
+            app,
             lifespan="off",
             log_config=None,
             log_level="warning",
@@ -87,6 +81,27 @@ class WebServer:
         self._server.should_exit = True
         await self._task
         self._server = self._task = None
+
+
+class WebServer(Server):
+    """The page."""
+
+    def __init__(
+        self,
+        source: ViewSource,
+        *,
+        token: str,
+        tick_s: float = 1.0,
+        metrics: Callable[[], bytes] | None = None,
+    ) -> None:
+        super().__init__(create_app(source, token=token, tick_s=tick_s, metrics=metrics))
+
+
+class MetricsServer(Server):
+    """Metrics alone."""
+
+    def __init__(self, metrics: Callable[[], bytes]) -> None:
+        super().__init__(metrics_app(metrics))
 
 
 def _listen(host: str, port: int) -> socket.socket:
