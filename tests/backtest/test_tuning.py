@@ -125,12 +125,14 @@ def test_three_workers_give_each_trial_once_and_survive_the_kill_of_one(
     ]
     environ = os.environ | {"BMV_DATABASE_URL": database_url.reveal()}
     workers = [
-        subprocess.Popen([*command, *options], env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        subprocess.Popen([*command, *options], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(3)
     ]
     time.sleep(8)
     workers[0].send_signal(signal.SIGKILL)
-    told: list[dict[str, Any]] = [json.loads(worker.communicate(timeout=300)[0]) for worker in workers[1:]]
+    ended = [worker.communicate(timeout=300) for worker in workers[1:]]
+    assert [worker.returncode for worker in workers[1:]] == [0, 0], ended
+    told: list[dict[str, Any]] = [json.loads(out) for out, _ in ended]
     assert [worker.returncode for worker in workers[1:]] == [0, 0]
     assert {each["trials"] for each in told} == {12}
     study = optuna.load_study(study_name="three", storage=storage_of(database_url))

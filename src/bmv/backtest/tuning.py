@@ -20,7 +20,7 @@ from optuna.storages import RDBStorage, RetryFailedTrialCallback, fail_stale_tri
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from bmv.backtest.assumptions import Assumptions
@@ -36,6 +36,8 @@ Objective = Literal["two_sided", "cost", "drawdown", "pnl"]
 MAXIMISED: Mapping[Objective, bool] = {"two_sided": True, "cost": False, "drawdown": False, "pnl": True}
 """Share of time with both sides within 2 %; tips and fees in SOL a day; largest fall; gain over holding."""
 SCHEMA = "tuning"
+TURN = 7_471
+"""The number of the lock under which tables are made."""
 BEAT_S = 10
 GRACE_S = 30
 RETRIES = 2
@@ -193,16 +195,25 @@ def _value(told: Mapping[str, Any], objective: Objective) -> float:
 
 
 def storage_of(database: Secret) -> RDBStorage:
-    """Return the project's PostgreSQL, a schema of its own in it."""
+    """Return the project's PostgreSQL, a schema of its own in it; raise Unreachable where it is not there.
+
+    Workers that begin together take turns: making the same tables at once is an error to the database.
+    """
     url = make_url(database.reveal()).set(drivername="postgresql+psycopg")
-    engine = create_engine(url)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
     try:
-        with engine.begin() as connection:
+        with engine.connect() as connection:
+            connection.execute(text(f"SELECT pg_advisory_lock({TURN})"))
             connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+            return _tables(url)
     except SQLAlchemyError as error:
         raise Unreachable("postgres", "it cannot keep the study") from error
     finally:
+        # The lock goes with the connection.
         engine.dispose()
+
+
+def _tables(url: URL) -> RDBStorage:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return RDBStorage(
