@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from bmv.config import DAY_MS
 from bmv.events import AnyAction, Report
 from bmv.sandbox.clock import LoopClock
 from bmv.sandbox.people.crowd import CrowdOptions
@@ -32,9 +33,8 @@ def test_a_move_of_one_per_cent_on_a_hundred_levels_costs_at_most_two_bundles() 
     sent_at, moved_at, placed = list[int](), list[int](), list[int]()
 
     async def scenario(clock: LoopClock) -> None:
-        async with living(
-            clock, settings=settings_with(grid_levels=100), wallets=4, path=steps(), crowd=QUOTERS_ALONE
-        ) as it:
+        settings = settings_with(grid_levels=100, idle_interval=Millis(DAY_MS))
+        async with living(clock, settings=settings, wallets=4, path=steps(), crowd=QUOTERS_ALONE) as it:
             record, dispatcher = it.assembly.engine.record, it.assembly.dispatcher
             did, sending = record.did, dispatcher._on_sending
 
