@@ -15,6 +15,7 @@ from bmv.cli.baseline import baseline
 from bmv.cli.config import config_app
 from bmv.cli.db import db_app
 from bmv.cli.demo import demo
+from bmv.cli.disclose import disclose
 from bmv.cli.inspect import inspect_app
 from bmv.cli.integrity import integrity_app
 from bmv.cli.replay import replay
@@ -34,6 +35,7 @@ app.command("demo")(demo)
 app.command("sandbox")(sandbox)
 app.command("baseline")(baseline)
 app.command("signer")(signer)
+app.command("disclose")(disclose)
 app.command("replay")(replay)
 app.command("run")(run)
 app.command("backtest")(backtest)
