@@ -105,7 +105,7 @@ async def assemble(
     LOCKED_ACCOUNTS names no account of the token, or the file of the baseline says nothing sensible.
     """
     errors: Counter[str] = Counter()
-    rpc, block_engine = _clients(outside, session, seconds, seed, partial(count_error, errors))
+    rpc, block_engine = clients(outside, session, seconds, seed, partial(count_error, errors))
     spec, market = await read_market(rpc, market_address)
     check_levels(spec, len(signer.pubkeys()), settings)
     record = Record(spec, errors)
@@ -210,13 +210,14 @@ async def _locked_accounts(rpc: Rpc, market: MarketKeys, settings: Settings) -> 
     return keys
 
 
-def _clients(
+def clients(
     outside: Outside,
     session: aiohttp.ClientSession,
     seconds: Callable[[], float],
     seed: int,
     count: Callable[[OutsideError], None],
 ) -> tuple[Rpc, BlockEngine]:
+    """Return the clients of a node and of the block engine; ``count`` hears of every error they meet."""
     rpc = Rpc(
         session,
         outside.rpc_url,

@@ -23,6 +23,7 @@ from bmv.cli.run import run
 from bmv.cli.sandbox import sandbox
 from bmv.cli.signer import signer
 from bmv.cli.tune import tune
+from bmv.cli.wallets import wallets_app
 from bmv.errors import BmvError
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ app.command("run")(run)
 app.command("backtest")(backtest)
 app.command("tune")(tune)
 app.add_typer(alert_app, name="alert")
+app.add_typer(wallets_app, name="wallets")
 app.add_typer(config_app, name="config")
 app.add_typer(db_app, name="db")
 app.add_typer(inspect_app, name="inspect")

@@ -293,43 +293,10 @@ class Dispatcher:
         """Build and sign a whole plan, bundle by bundle: between them the loop goes on."""
         signed = []
         for bundle in bundles:
-            signed.append(self._sign_one(bundle, tip, blockhash))
+            at = self._clock.now()
+            signed.append(sign_bundle(bundle, tip, blockhash, self._signer, at, self._templates))
             await asyncio.sleep(0)
         return signed
-
-    def _sign_one(self, bundle: BundleDraft, tip: Tip | None, blockhash: Blockhash) -> Sent:
-        """Build and sign a bundle; a unit of compute more tells the transactions of one round from another's.
-
-        Else what has landed of the round before would be repeated, and the whole bundle refused for it.
-        """
-        # Even for bundles, odd for the node: the two must not share a transaction either.
-        more = 2 * bundle.round + (tip is None)
-        messages = [
-            build_transaction(
-                draft.payer,
-                draft.pieces,
-                draft.units + more,
-                tip if draft is bundle.drafts[-1] else None,
-                blockhash.raw,
-                tables=draft.tables,
-                templates=self._templates,
-            )
-            for draft in bundle.drafts
-        ]
-        raws = sign_all(messages, self._signer)
-        signatures = [signature(raw) for raw in raws]
-        fees = Lamports(LAMPORTS_PER_SIGNATURE * sum(raw[0] for raw in raws))
-        return Sent(
-            bundle_id=bundle_id(signatures),
-            tickets=tuple(bundle.tickets),
-            raws=raws,
-            signatures=signatures,
-            last_valid=blockhash.last_valid_block_height,
-            cost=BundleCost(fees, tip[1] if tip else Lamports(0)),
-            sent_at=self._clock.now(),
-            places=bundle.places,
-            plain=tip is None,
-        )
 
     async def _send_again(self, sent: Sent) -> None:
         """Send the same signed bytes once more; whatever comes of it, the chain has the last word."""
@@ -372,6 +339,48 @@ class Dispatcher:
         self._owed.remove(ticket)
         sent = Sent(f"unsent-{ticket}", (ticket,), [], [], BlockHeight(0), BundleCost(), self._clock.now())
         self._outcomes.resolve(sent, Outcome.FAILED, reason)
+
+
+def sign_bundle(
+    bundle: BundleDraft,
+    tip: Tip | None,
+    blockhash: Blockhash,
+    signer: MessageSigner,
+    at: Millis,
+    templates: TemplateCache | None = None,
+) -> Sent:
+    """Build and sign a bundle; a unit of compute more tells the transactions of one round from another's.
+
+    Else what has landed of the round before would be repeated, and the whole bundle refused for it.
+    """
+    # Even for bundles, odd for the node: the two must not share a transaction either.
+    more = 2 * bundle.round + (tip is None)
+    messages = [
+        build_transaction(
+            draft.payer,
+            draft.pieces,
+            draft.units + more,
+            tip if draft is bundle.drafts[-1] else None,
+            blockhash.raw,
+            tables=draft.tables,
+            templates=templates,
+        )
+        for draft in bundle.drafts
+    ]
+    raws = sign_all(messages, signer)
+    signatures = [signature(raw) for raw in raws]
+    fees = Lamports(LAMPORTS_PER_SIGNATURE * sum(raw[0] for raw in raws))
+    return Sent(
+        bundle_id=bundle_id(signatures),
+        tickets=tuple(bundle.tickets),
+        raws=raws,
+        signatures=signatures,
+        last_valid=blockhash.last_valid_block_height,
+        cost=BundleCost(fees, tip[1] if tip else Lamports(0)),
+        sent_at=at,
+        places=bundle.places,
+        plain=tip is None,
+    )
 
 
 async def _in_turn(group: Awaitable[Group]) -> Group:
