@@ -17,14 +17,13 @@ from bmv.app.assembly import Assembly, Outside, assemble
 from bmv.app.holding import Holding, market_held
 from bmv.app.observing import watched
 from bmv.app.recovery import recovered
+from bmv.app.signing import Signer
 from bmv.app.stopping import Stopping
 from bmv.chain.rpc import Rpc
 from bmv.config import Settings
 from bmv.core.capacity import check_levels
 from bmv.errors import BadInput
 from bmv.events import AnyAction, HaltRequested
-from bmv.keys.client import SignerClient
-from bmv.keys.policy import GuardedSigner
 from bmv.keys.signer import WatchedWallets
 from bmv.observe.journal import Journal
 from bmv.observe.log import configure
@@ -41,7 +40,6 @@ from bmv.state.servers import local_servers
 from bmv.units import Millis
 from bmv.venue.system import CLOCK, decode_clock
 
-Signer = SignerClient | GuardedSigner
 REHEARSAL_S = 60.0
 
 

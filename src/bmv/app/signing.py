@@ -28,6 +28,7 @@ from bmv.units import Millis
 from bmv.venue.jupiter import USDC
 from bmv.venue.token import WRAPPED_SOL
 
+Signer = SignerClient | GuardedSigner
 PATIENCE_S = 600.0
 """How long a starting signer may wait for somebody to type the passphrase."""
 _COMMAND = "from bmv.cli.entry import main; main()"

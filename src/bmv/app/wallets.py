@@ -1,7 +1,7 @@
 """The life of wallets on the chain: what they hold, funding, sweeping back, passing on to a successor.
 
-Every transfer is among wallets of one keystore, goes through a signer with its policy, and is repeatable: what
-has been done already is seen on the chain and not done again.
+Every transfer is among wallets of one keystore, goes through a signer with its policy, and is repeatable:
+what has been done already is seen on the chain and not done again.
 """
 
 import asyncio

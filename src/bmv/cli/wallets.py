@@ -23,15 +23,16 @@ from bmv.keys.store import Keystore, Role, Wallet, peek
 from bmv.state.folder import StateFolder, made
 from bmv.state.lock import occupied
 from bmv.units import LAMPORTS_PER_SOL, Lamports
+from bmv.venue.jupiter import USDC
+from bmv.venue.token import WRAPPED_SOL
 
 wallets_app = typer.Typer(help="The wallets and their keys.", no_args_is_help=True)
-MOST_WALLETS = 100
 MAX_KEY_BYTES = 1024 * 1024
 
 StatePath = Annotated[Path, typer.Option("--state", help="Folder of the engine's state.")]
 KeystorePath = Annotated[
     Path | None,
-    typer.Option("--keystore", help="Else KEYSTORE of the settings, else keystore.json in --state."),
+    typer.Option("--keystore", help="Else KEYSTORE of the settings, else in --state."),
 ]
 ConfigPath = Annotated[Path | None, typer.Option("--config", help="Settings, TOML.")]
 PassphraseFd = Annotated[int | None, typer.Option(help="Read the passphrase from this descriptor.")]
@@ -84,12 +85,12 @@ def create(
     config: ConfigPath = None,
     wallets: Annotated[
         int,
-        typer.Option(help="Operator wallets to make.", parser=options.whole("--wallets", 0, MOST_WALLETS)),
+        typer.Option(help="Operator wallets to make.", parser=options.whole("--wallets", 0, 100)),
     ] = 4,
     passphrase_fd: PassphraseFd = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make operator wallets, and the treasury wallet where there is none; the keystore too if it is missing."""
+    """Make operator wallets, and what is missing of keystore and treasury wallet."""
     place = _Place(state, keystore, config)
     store = place.open_or_create(passphrase_fd)
     fresh = [(Keypair(), Role.OPERATOR) for _ in range(wallets)]
@@ -104,9 +105,7 @@ def take_in(
         list[Path] | None, typer.Argument(metavar="FILE...", help="solana-keygen, base58 or encrypted .env.")
     ] = None,
     key_fd: Annotated[int | None, typer.Option(help="Read one key from this descriptor.")] = None,
-    env_passphrase_fd: Annotated[
-        int | None, typer.Option(help="The passphrase of an encrypted .env.")
-    ] = None,
+    env_passphrase_fd: Annotated[int | None, typer.Option(help="The passphrase of a .env file.")] = None,
     role: Annotated[Role, typer.Option(help="What they are for.")] = Role.OPERATOR,
     state: StatePath = STATE,
     keystore: KeystorePath = None,
@@ -186,10 +185,10 @@ def _balances(known: Sequence[Wallet]) -> Any:
         unit = 10**reach.spec.base_decimals
         return [
             {
-                "lamports": int(one.lamports) + (one.tokens[life.WRAPPED_SOL] or 0),
-                "sol": life.shown_sol(int(one.lamports) + (one.tokens[life.WRAPPED_SOL] or 0)),
+                "lamports": int(one.lamports) + (one.tokens[WRAPPED_SOL] or 0),
+                "sol": life.shown_sol(int(one.lamports) + (one.tokens[WRAPPED_SOL] or 0)),
                 "tokens": f"{Decimal(one.tokens[reach.market.base_mint] or 0) / unit:f}",
-                "usdc": f"{Decimal(one.tokens[life.USDC] or 0) / 10**6:f}",
+                "usdc": f"{Decimal(one.tokens[USDC] or 0) / 10**6:f}",
                 "quoting": one.is_quoting,
             }
             for one in await reach.holdings([wallet.pubkey for wallet in known])
@@ -255,7 +254,7 @@ def rotate(
     passphrase_fd: PassphraseFd = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give a wallet a new key: the new one is saved first, then everything moves to it; the old is retired."""
+    """Give a wallet a new key: it is saved first, then all moves to it; the old one is retired."""
     place = _Place(state, keystore, config)
     place.refuse_beside_an_engine()
     store, successor = place.open(passphrase_fd), Keypair()
@@ -283,7 +282,7 @@ def retire(
     passphrase_fd: PassphraseFd = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take an operator wallet out of use: all it holds goes to the treasury wallet, its key stays in the file."""
+    """Take an operator wallet out of use: all it holds goes to the treasury, its key stays in the file."""
     place = _Place(state, keystore, config)
     place.refuse_beside_an_engine()
     store = place.open(passphrase_fd)
