@@ -8,8 +8,8 @@ from bmv.core.plan import Plan, WalletPlan
 from bmv.events import Execute
 from bmv.model import Cancel, Placement, Side
 from bmv.services.building import change_steps, events_of
-from bmv.services.dispatch import LAMPORTS_PER_SIGNATURE
 from bmv.services.packing import Group, no_tables, pack_bundles
+from bmv.services.signing import LAMPORTS_PER_SIGNATURE
 from bmv.units import BaseLots, Lamports, Ticks
 from tests.core.belongings import market
 from tests.services.test_building import MARKET, TIP, UNTIL, WALLETS, own_crank, table_of

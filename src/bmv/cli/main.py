@@ -16,12 +16,15 @@ from bmv.cli.config import config_app
 from bmv.cli.db import db_app
 from bmv.cli.demo import demo
 from bmv.cli.disclose import disclose
+from bmv.cli.halt import halt
 from bmv.cli.inspect import inspect_app
 from bmv.cli.integrity import integrity_app
 from bmv.cli.replay import replay
+from bmv.cli.resume import resume
 from bmv.cli.run import run
 from bmv.cli.sandbox import sandbox
 from bmv.cli.signer import signer
+from bmv.cli.status import status
 from bmv.cli.tune import tune
 from bmv.cli.wallets import wallets_app
 from bmv.errors import BmvError
@@ -39,6 +42,9 @@ app.command("signer")(signer)
 app.command("disclose")(disclose)
 app.command("replay")(replay)
 app.command("run")(run)
+app.command("status")(status)
+app.command("halt")(halt)
+app.command("resume")(resume)
 app.command("backtest")(backtest)
 app.command("tune")(tune)
 app.add_typer(alert_app, name="alert")

@@ -29,7 +29,7 @@ from bmv.units import Millis
 MAX_CANCELS = 32
 SLOT_AT_MOST = Millis(1_000)
 """A slot counts as over after this long, also where nobody tells of the next one."""
-AGAIN_AFTER = Millis(1_600)
+AGAIN_AFTER = Millis(2_400)
 """A crank or a settlement is asked for again when it was not seen to land in this time."""
 PLAIN_FROM, PLAIN_EVERY = 8, 4
 """The first round of cancels that goes to the node too, and how many rounds later the next one does."""

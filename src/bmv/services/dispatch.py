@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from solders.pubkey import Pubkey
 
 from bmv.chain.http import NotSent
-from bmv.chain.jito import TIP_ACCOUNTS, BlockEngine, bundle_id
+from bmv.chain.jito import TIP_ACCOUNTS, BlockEngine
 from bmv.chain.message import TemplateCache
 from bmv.chain.rpc import Blockhash, Rpc
-from bmv.chain.transaction import MessageSigner, Tip, build_transaction, sign_all, signature
+from bmv.chain.transaction import MessageSigner, Tip
 from bmv.config import Settings
 from bmv.core.limits import Approved
 from bmv.errors import OutsideError, RateLimited, Stale
@@ -52,17 +52,18 @@ from bmv.services.building import (
 from bmv.services.outcomes import Outcomes, Sent
 from bmv.services.packing import BundleDraft, Group, Packing, pack_transactions
 from bmv.services.reading import Reader
+from bmv.services.signing import sign_bundle
 from bmv.units import BlockHeight, Lamports, Millis
 from bmv.venue.openbook_v1.instructions import MarketKeys
 from bmv.venue.openbook_v1.layouts import OPEN_ORDERS_SIZE
 from bmv.venue.openbook_v1.queues import QueueEvent
 
-LAMPORTS_PER_SIGNATURE = 5_000
 MIN_TIP = Lamports(1_000)
 BLOCKHASH_FRESH_MS = Millis(5_000)
 BLOCKHASH_STALE_MS = Millis(30_000)
 TIP_FRESH_MS = Millis(60_000)
 RECENT_BUNDLES = 256
+TURNS = 1_000
 SPELLED_OUT = Prepare | Settle | Reclaim | CloseAccounts
 """Those that name where money goes; no lookup table is used for them."""
 
@@ -98,6 +99,7 @@ class Dispatcher:
         self._outcomes = Outcomes(rpc, clock, emit, self._send_again)
         self._waiting: asyncio.Queue[tuple[AnyAction, ...]] = asyncio.Queue()
         self._owed: list[int] = []
+        self._turn = 0
         self._recent: deque[str] = deque(maxlen=RECENT_BUNDLES)
         self._templates = TemplateCache()
         self._blockhash: tuple[Blockhash, Millis] | None = None
@@ -130,6 +132,7 @@ class Dispatcher:
     async def _next(self) -> list[AnyAction]:
         """Return what is to be sent next; of the rounds of a halt that wait, only the newest."""
         actions = list(await self._waiting.get())
+        self._turn = (self._turn + 1) % TURNS
         self._owed = [_ticket(action) for action in actions]
         while not self._waiting.empty() and any(map(_round, actions)):
             for action in filter(_round, actions):
@@ -198,7 +201,6 @@ class Dispatcher:
                 steps,
                 (wallet.open_orders,),
                 events_of(action),
-                round=action.round,
                 places=bool(action.places),
             )
         work = await self._steps(action)
@@ -294,7 +296,7 @@ class Dispatcher:
         signed = []
         for bundle in bundles:
             at = self._clock.now()
-            signed.append(sign_bundle(bundle, tip, blockhash, self._signer, at, self._templates))
+            signed.append(sign_bundle(bundle, tip, blockhash, self._signer, at, self._templates, self._turn))
             await asyncio.sleep(0)
         return signed
 
@@ -339,48 +341,6 @@ class Dispatcher:
         self._owed.remove(ticket)
         sent = Sent(f"unsent-{ticket}", (ticket,), [], [], BlockHeight(0), BundleCost(), self._clock.now())
         self._outcomes.resolve(sent, Outcome.FAILED, reason)
-
-
-def sign_bundle(
-    bundle: BundleDraft,
-    tip: Tip | None,
-    blockhash: Blockhash,
-    signer: MessageSigner,
-    at: Millis,
-    templates: TemplateCache | None = None,
-) -> Sent:
-    """Build and sign a bundle; a unit of compute more tells the transactions of one round from another's.
-
-    Else what has landed of the round before would be repeated, and the whole bundle refused for it.
-    """
-    # Even for bundles, odd for the node: the two must not share a transaction either.
-    more = 2 * bundle.round + (tip is None)
-    messages = [
-        build_transaction(
-            draft.payer,
-            draft.pieces,
-            draft.units + more,
-            tip if draft is bundle.drafts[-1] else None,
-            blockhash.raw,
-            tables=draft.tables,
-            templates=templates,
-        )
-        for draft in bundle.drafts
-    ]
-    raws = sign_all(messages, signer)
-    signatures = [signature(raw) for raw in raws]
-    fees = Lamports(LAMPORTS_PER_SIGNATURE * sum(raw[0] for raw in raws))
-    return Sent(
-        bundle_id=bundle_id(signatures),
-        tickets=tuple(bundle.tickets),
-        raws=raws,
-        signatures=signatures,
-        last_valid=blockhash.last_valid_block_height,
-        cost=BundleCost(fees, tip[1] if tip else Lamports(0)),
-        sent_at=at,
-        places=bundle.places,
-        plain=tip is None,
-    )
 
 
 async def _in_turn(group: Awaitable[Group]) -> Group:

@@ -27,9 +27,9 @@ from bmv.ports import Clock
 from bmv.services import compute
 from bmv.services.accounts import WalletAccounts
 from bmv.services.building import Step
-from bmv.services.dispatch import LAMPORTS_PER_SIGNATURE, sign_bundle
 from bmv.services.outcomes import Outcomes, Sent
 from bmv.services.packing import Group, Packing
+from bmv.services.signing import LAMPORTS_PER_SIGNATURE, sign_bundle
 from bmv.units import Lamports
 from bmv.venue.openbook_v1 import instructions as openbook
 from bmv.venue.openbook_v1.codec import OpenOrdersAccount, decode_open_orders

@@ -31,7 +31,7 @@ class Group:
     """The work of one ticket; it pushes up to ``events`` events of the accounts ``touched``.
 
     Where ``spelled_out``, no lookup table is used: it moves value, and a signer does not believe tables.
-    ``round`` is that of a halt; ``places``: orders may come to stand by it.
+    ``places``: orders may come to stand by it.
     """
 
     ticket: int
@@ -39,7 +39,6 @@ class Group:
     touched: tuple[Pubkey, ...] = ()
     events: int = 0
     spelled_out: bool = False
-    round: int = 0
     places: bool = False
 
 
@@ -116,11 +115,6 @@ class BundleDraft:
     def tickets(self) -> list[int]:
         """Return the tickets in order."""
         return [group.ticket for group in self.groups]
-
-    @property
-    def round(self) -> int:
-        """Return the newest round of a halt in it, 0 for none."""
-        return max(group.round for group in self.groups)
 
     @property
     def places(self) -> bool:
