@@ -17,7 +17,7 @@ from solders.message import MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
-from bmv.chain.message import LENGTH_BYTES, TemplateCache, split
+from bmv.chain.message import TemplateCache, split
 from bmv.chain.transaction import build_transaction, sign_all
 from bmv.keys.signer import InProcessSigner
 from tests.bench._timing import best_times
@@ -53,7 +53,7 @@ class Swarm:
             for owner in self.owners
         ]
         named = [[AccountMeta(*one) for one in accounts] for accounts in self.accounts]
-        self.names = [split(Instruction(self.program, b"", one))[0][:-LENGTH_BYTES] for one in named]
+        self.names = [split(Instruction(self.program, b"", one))[0][0] for one in named]
         self.signer = InProcessSigner(self.wallets)
         self.templates = TemplateCache()
 
@@ -74,7 +74,7 @@ def message_from_objects(swarm: Swarm, order: Order, blockhash: bytes) -> bytes:
 def message_from_templates(swarm: Swarm, order: Order, blockhash: bytes) -> bytes:
     """Return the message, made as the product does."""
     wallet, data = order
-    piece = swarm.names[wallet] + len(data).to_bytes(LENGTH_BYTES, "little"), data
+    piece = (swarm.names[wallet], len(data)), data
     return build_transaction(
         swarm.owners[wallet], [piece], COMPUTE_LIMIT, None, blockhash, templates=swarm.templates
     )

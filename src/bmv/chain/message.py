@@ -27,16 +27,17 @@ MAX_KEYS = 256
 
 _META_BYTES = 34
 _METAS_AT = 40
+_LENGTH_BYTES = 8
 _SIGNER, _WRITABLE = 2, 1
 
 _LookedUp = tuple["AddressTable", list[bytes], list[bytes]]
 
-Shape = bytes
-"""Program key, u64 count, metas of (key, is_signer, is_writable), u64 data length, as solders serialises."""
+Names = bytes
+"""Program key, u64 count, metas of (key, is_signer, is_writable), as solders serialises them."""
+Shape = tuple[Names, int]
+"""Whom an instruction names, and the length of its data."""
 Piece = tuple[Shape, bytes]
 """An instruction, cut into its shape and its data."""
-LENGTH_BYTES = 8
-"""Of the data length that ends a shape; what stands before it says which accounts are named, and how."""
 
 
 def short_length(value: int) -> bytes:
@@ -51,41 +52,39 @@ def short_length(value: int) -> bytes:
 def split(instruction: Instruction) -> Piece:
     """Cut one instruction into its shape and its data."""
     raw = bytes(instruction)
-    data_at = _METAS_AT + _META_BYTES * int.from_bytes(raw[32:_METAS_AT], "little") + 8
-    return raw[:data_at], raw[data_at:]
+    names_end = _METAS_AT + _META_BYTES * int.from_bytes(raw[32:_METAS_AT], "little")
+    data = raw[names_end + _LENGTH_BYTES :]
+    return (raw[:names_end], len(data)), data
 
 
 def joined(piece: Piece) -> Instruction:
     """Put an instruction together again."""
-    return Instruction.from_bytes(b"".join(piece))
+    (names, length), data = piece
+    return Instruction.from_bytes(names + length.to_bytes(_LENGTH_BYTES, "little") + data)
 
 
 @lru_cache(maxsize=4096)
 def invoked_size(shape: Shape) -> int:
     """Return the bytes that an instruction of this shape takes in a message, its keys not counted."""
-    accounts = (len(shape) - _METAS_AT - LENGTH_BYTES) // _META_BYTES
-    data = int.from_bytes(shape[-LENGTH_BYTES:], "little")
+    names, data = shape
+    accounts = (len(names) - _METAS_AT) // _META_BYTES
     return 1 + len(short_length(accounts)) + accounts + len(short_length(data)) + data
 
 
 @lru_cache(maxsize=4096)
-def _read_shape(
-    shape: Shape,
-) -> tuple[bytes, tuple[bytes, ...], tuple[tuple[bytes, int], ...], int]:
-    """Return program, account keys, what is asked of each, and the length of the data."""
-    metas_end = len(shape) - LENGTH_BYTES
+def _read_names(names: Names) -> tuple[bytes, tuple[bytes, ...], tuple[tuple[bytes, int], ...]]:
+    """Return program, account keys, and what is asked of each."""
     asked = tuple(
-        (shape[at : at + 32], shape[at + 32] << 1 | shape[at + 33])
-        for at in range(_METAS_AT, metas_end, _META_BYTES)
+        (names[at : at + 32], names[at + 32] << 1 | names[at + 33])
+        for at in range(_METAS_AT, len(names), _META_BYTES)
     )
-    data_length = int.from_bytes(shape[metas_end:], "little")
-    return shape[:32], tuple(key for key, _ in asked), asked, data_length
+    return names[:32], tuple(key for key, _ in asked), asked
 
 
 class AddressTable:
     """A lookup table on the chain: its key, and the index of each address it holds."""
 
-    __slots__ = ("_identity", "index", "key")
+    __slots__ = ("_hash", "_identity", "index", "key")
 
     def __init__(self, key: bytes, addresses: Sequence[bytes]) -> None:
         self.key = key
@@ -93,12 +92,13 @@ class AddressTable:
         self.index = {address: place for place, address in reversed(list(enumerate(addresses)))}
         # Tables only grow, so key and length say what is in one.
         self._identity = key + short_length(len(addresses))
+        self._hash = hash(self._identity)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AddressTable) and self._identity == other._identity
 
     def __hash__(self) -> int:
-        return hash(self._identity)
+        return self._hash
 
 
 NO_TABLES: tuple[AddressTable, ...] = ()
@@ -116,7 +116,8 @@ class KeyRoles:
 
     def add(self, shape: Shape) -> None:
         """Take in the accounts of one more instruction."""
-        program, keys, asked, data_length = _read_shape(shape)
+        names, data_length = shape
+        program, keys, asked = _read_names(names)
         roles = self._roles
         roles.setdefault(program, 0)
         for key, role in asked:
@@ -218,7 +219,7 @@ class MessageTemplate:
         for before in before_data:
             parts += (before, b"")
         self._parts = [*parts, lookups]
-        self._data_lengths = [int.from_bytes(shape[-LENGTH_BYTES:], "little") for shape in shapes]
+        self._data_lengths = [length for _, length in shapes]
 
     def render(self, blockhash: bytes, datas: Sequence[bytes]) -> bytes:
         """Return the message for this blockhash (32 bytes) and these data, one per instruction.
@@ -242,7 +243,7 @@ class TemplateCache:
         if capacity < 1:
             raise ValueError("a cache holds at least one template")
         self._capacity = capacity
-        self._templates: dict[tuple[Shape | AddressTable, ...], MessageTemplate] = {}
+        self._templates: dict[tuple[bytes | Shape | AddressTable, ...], MessageTemplate] = {}
 
     def __len__(self) -> int:
         return len(self._templates)
@@ -251,7 +252,7 @@ class TemplateCache:
         self, payer: Pubkey, shapes: Sequence[Shape], tables: Sequence[AddressTable] = NO_TABLES
     ) -> MessageTemplate:
         """Return the template for this payer, these shapes and tables, compiling it the first time."""
-        key: tuple[Shape | AddressTable, ...] = (bytes(payer), *shapes, *tables)
+        key: tuple[bytes | Shape | AddressTable, ...] = (bytes(payer), *shapes, *tables)
         template = self._templates.pop(key, None)
         if template is None:
             template = MessageTemplate(payer, shapes, tables)

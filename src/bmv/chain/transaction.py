@@ -15,7 +15,6 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from bmv.chain.message import (
-    LENGTH_BYTES,
     NO_TABLES,
     AddressTable,
     KeyRoles,
@@ -86,7 +85,7 @@ class Room:
 
     def add(self, shape: Shape) -> None:
         """Take up the room of one more instruction."""
-        names = shape[:-LENGTH_BYTES]
+        names = shape[0]
         if names not in self._named:
             self._named |= {names}
             self._footprint = _footprint(self._payer, self._named, self._tables)
@@ -96,26 +95,26 @@ class Room:
     def over(self, shapes: Sequence[Shape], tip: Tip | None = None) -> int:
         """Return by how many bytes it would be too large with these and the tip; at most 0 where they fit."""
         more = shapes if tip is None else [*shapes, _tipping(self._payer, tip)[0]]
-        named = self._named.union([shape[:-LENGTH_BYTES] for shape in more])
-        same = len(named) == len(self._named)
-        fixed, accounts = self._footprint if same else _footprint(self._payer, named, self._tables)
-        count = self._count + len(more)
-        if count > MAX_INSTRUCTIONS or accounts > MAX_ACCOUNTS:
+        fresh = [names for names, _ in more if names not in self._named]
+        fixed, accounts = self._footprint
+        if fresh:
+            fixed, accounts = _footprint(self._payer, self._named.union(fresh), self._tables)
+        if self._count + len(more) > MAX_INSTRUCTIONS or accounts > MAX_ACCOUNTS:
             return MAX_TRANSACTION_BYTES
-        size = fixed + len(short_length(count)) + self._size + sum(map(invoked_size, more))
-        return size - MAX_TRANSACTION_BYTES
+        # The number of instructions takes one byte below 128.
+        return fixed + 1 + self._size + sum(map(invoked_size, more)) - MAX_TRANSACTION_BYTES
 
 
 @lru_cache(maxsize=4096)
 def _footprint(payer: Pubkey, named: frozenset[bytes], tables: tuple[AddressTable, ...]) -> tuple[int, int]:
     """Return the bytes of a signed transaction that are the same whatever is said to whom, and its accounts.
 
-    ``named`` are the beginnings of shapes. What a wallet sends names the same few sets of accounts over and
-    over: they are counted once.
+    ``named`` is the names of all its instructions. What a wallet sends names the same few sets of accounts
+    over and over: they are counted once.
     """
     roles = KeyRoles(bytes(payer))
-    for beginning in sorted(named):
-        roles.add(beginning + bytes(LENGTH_BYTES))
+    for names in sorted(named):
+        roles.add((names, 0))
     signed = len(short_length(roles.signers)) + 64 * roles.signers
     return signed + roles.fixed_size(tables), roles.keys
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
-from bmv.chain.message import LENGTH_BYTES, Piece, Shape, joined, split
+from bmv.chain.message import Names, Piece, Shape, joined, split
 from bmv.events import Execute
 from bmv.model import Cancel, MarketSpec, Side
 from bmv.services import compute
@@ -53,17 +53,16 @@ class Step:
 class Run:
     """The placements of one side of a change; any number of them, up to eight, can go into an instruction.
 
-    ``names`` is all of the instruction's shape but its data length; ``orders`` are encoded, one by one.
+    ``names`` is whom their instruction names; ``orders`` are encoded, one by one.
     """
 
     payer: Pubkey
-    names: bytes
+    names: Names
     orders: Sequence[bytes]
 
     def shape(self, count: int) -> Shape:
         """Return the shape of the instruction that places the first ``count``."""
-        length = openbook.REPLACE_BYTES + ORDER_BYTES * count
-        return self.names + length.to_bytes(LENGTH_BYTES, "little")
+        return self.names, openbook.REPLACE_BYTES + ORDER_BYTES * count
 
     def part(self, start: int, count: int) -> Step:
         """Return the instruction that places ``count`` of them from ``start`` on, or as many as there are."""
@@ -96,11 +95,11 @@ def change_steps(
 
 
 @lru_cache(maxsize=1024)
-def _names(wallet: WalletAccounts, market: MarketKeys, side: Side) -> bytes:
-    """Return the shape, without its data length, of what places a wallet's orders on a side."""
+def _names(wallet: WalletAccounts, market: MarketKeys, side: Side) -> Names:
+    """Return whom the instruction names that places a wallet's orders on a side."""
     payer = wallet.quote if side is Side.BID else wallet.base
     none = openbook.replace_orders_by_client_ids(market, wallet.open_orders, wallet.owner, payer, ())
-    return split(none)[0][:-LENGTH_BYTES]
+    return split(none)[0][0]
 
 
 def events_of(action: Execute) -> int:
@@ -149,8 +148,15 @@ def own_crank_step(open_orders: Sequence[Pubkey], events: int, payer: Pubkey, ma
     Where a stranger's event stands before them it stops there; so of fills nobody knew of it meets one at
     most (a taker's own fill follows each), far from the 14th, at which the program runs out of heap.
     """
-    instruction = openbook.consume_events(market, open_orders, events)
-    return Step(payer, instruction, compute.consumes(1, events))
+    data = openbook.consume_events_data(events)
+    names = _cranked(market, tuple(open_orders))
+    return Step(payer, ((names, len(data)), data), compute.consumes(1, events))
+
+
+@lru_cache(maxsize=1024)
+def _cranked(market: MarketKeys, open_orders: tuple[Pubkey, ...]) -> Names:
+    """Return whom a crank of these accounts names."""
+    return split(openbook.consume_events(market, open_orders, CRANK_EVENTS))[0][0]
 
 
 def settle_steps(wallet: WalletAccounts, market: MarketKeys, open_orders: Pubkey | None = None) -> list[Step]:

@@ -287,17 +287,19 @@ def test_orders_that_cannot_be_sent_are_refused(order: NewOrder) -> None:
             encode_body(body)
 
 
-placements = st.lists(
-    st.builds(
-        Placement,
-        st.just(0),
-        st.sampled_from(list(Side)),
-        st.just(1),
-        st.integers(1, 2**40).map(Ticks),
-        st.integers(1, 2**20).map(BaseLots),
-        st.integers(0, 2**64 - 1),
-    ),
-    max_size=8,
+placements = st.sampled_from(list(Side)).flatmap(
+    lambda side: st.lists(
+        st.builds(
+            Placement,
+            st.just(0),
+            st.just(side),
+            st.just(1),
+            st.integers(1, 2**40).map(Ticks),
+            st.integers(1, 2**20).map(BaseLots),
+            st.integers(0, 2**64 - 1),
+        ),
+        max_size=8,
+    )
 )
 
 

@@ -275,12 +275,18 @@ def encode_body(body: Body) -> bytes:
         raise BadInput(type(body).__name__, body, str(error), _WHAT) from error
 
 
+_REPLACE_HEADS = [
+    _HEAD.pack(0, ReplaceOrders.tag) + struct.pack("<Q", count) for count in range(MAX_BATCH + 1)
+]
+
+
 def encode_post_only(places: Sequence[Placement], quote_lot_size: int, max_ts: int) -> list[bytes]:
     """Return the orders of one side for ReplaceOrders: post-only, ending where they would meet their own.
 
     The bytes are those of NewOrder with its defaults. Raises BadInput for a value that does not fit.
     """
     abort, post_only = int(SelfTrade.ABORT), int(OrderType.POST_ONLY)
+    side = int(places[0].side) if places else 0
     pack, orders = _ORDER.pack, []
     try:
         for place in places:
@@ -288,8 +294,7 @@ def encode_post_only(places: Sequence[Placement], quote_lot_size: int, max_ts: i
             cost = price * size * quote_lot_size
             if not cost:
                 raise ValueError("price and size must be at least 1")
-            terms = int(place.side), price, size, cost, abort, post_only
-            orders.append(pack(*terms, place.client_id, NO_LIMIT, max_ts))
+            orders.append(pack(side, price, size, cost, abort, post_only, place.client_id, NO_LIMIT, max_ts))
     except (struct.error, ValueError) as error:
         raise BadInput(ReplaceOrders.__name__, places, str(error), _WHAT) from error
     return orders
@@ -298,7 +303,7 @@ def encode_post_only(places: Sequence[Placement], quote_lot_size: int, max_ts: i
 def replace_orders_data(orders: Sequence[bytes]) -> bytes:
     """Return the data of ReplaceOrders for up to 8 encoded orders; ValueError for more."""
     _check_batch(len(orders))
-    return b"".join((_HEAD.pack(0, ReplaceOrders.tag), struct.pack("<Q", len(orders)), *orders))
+    return b"".join((_REPLACE_HEADS[len(orders)], *orders))
 
 
 def parse_body(data: bytes) -> Body:

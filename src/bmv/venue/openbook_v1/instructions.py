@@ -53,6 +53,7 @@ __all__ = [
     "cancel_orders_by_client_ids",
     "close_open_orders",
     "consume_events",
+    "consume_events_data",
     "consume_events_permissioned",
     "encode_post_only",
     "init_open_orders",
@@ -177,6 +178,11 @@ def consume_events(keys: MarketKeys, open_orders: Iterable[Pubkey], limit: int) 
     }
     call = Call(keys.program, bodies.ConsumeEvents(limit), accounts, sort_for_crank(open_orders))
     return build(call)
+
+
+def consume_events_data(limit: int) -> bytes:
+    """Return the data of ``consume_events`` alone; raise BadInput for a limit that does not fit."""
+    return bodies.encode_body(bodies.ConsumeEvents(limit))
 
 
 def consume_events_permissioned(
