@@ -3,11 +3,11 @@
 from fractions import Fraction
 
 from bmv.config import load
-from bmv.core.conversion import Conversion
 from bmv.core.ladder import stepped_density
 from bmv.core.oracle import Oracle
 from bmv.core.target import wanted_density
 from bmv.core.treasury import Memory, Position, Reserve, Situation, next_conversion, step
+from bmv.model import Conversion
 from bmv.units import LAMPORTS_PER_SOL, Lamports, MicroUsd, UsdPerSol
 from tests.core.belongings import later, quoting_state, settings, wallet
 from tests.test_strategy_numbers import rows

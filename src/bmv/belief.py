@@ -23,6 +23,7 @@ class Belief(msgspec.Struct, frozen=True):
     """The belief at ``at``; everything up to ``mark`` is counted in it.
 
     ``net_base`` counts since the baseline of number ``baseline``. ``peaks`` and ``gain`` are the drawdown's.
+    ``unshared`` is SOL that conversions bought and no wallet has yet.
     """
 
     at: Millis
@@ -50,6 +51,7 @@ class Belief(msgspec.Struct, frozen=True):
     onset: MicroUsd | None = None
     injecting: bool = False
     asked_at: Millis | None = None
+    unshared: Lamports = Lamports(0)
 
 
 class TradeSum(msgspec.Struct, frozen=True):

@@ -11,12 +11,14 @@ from bmv.belief import Belief, QueueMark, TradeSum
 from bmv.model import (
     BundleCost,
     Cancel,
+    Conversion,
     Fill,
     ForeignBook,
     Leftover,
     LiveOrder,
     Outcome,
     Placement,
+    Share,
     TableView,
     Trade,
     WalletIndex,
@@ -118,10 +120,28 @@ class SupplySeen(Event, frozen=True):
 
 
 class TreasurySeen(Event, frozen=True):
-    """Report what the treasury holds beside the wallets: SOL above its gas floor, and USDC."""
+    """Report what the treasury holds beside the wallets: SOL above its gas floor, and USDC.
+
+    ``kept`` are its lamports below that floor, rent of its token accounts included. ``acts``: its key is
+    ours, so it can convert and pay.
+    """
 
     sol: Lamports
     usdc: MicroUsd
+    kept: Lamports = Lamports(0)
+    acts: bool = False
+
+
+class Converted(Event, frozen=True):
+    """Report what a conversion that landed did, by its transactions: what the treasury has more, or less.
+
+    Fees and tips are not in it. ``proven``: the chain said so; else the amounts are those expected.
+    """
+
+    ticket: int
+    sol: Lamports
+    usdc: MicroUsd
+    proven: bool = True
 
 
 class ConfigChanged(Event, frozen=True):
@@ -265,6 +285,28 @@ class CloseAccounts(Action, frozen=True):
     base: bool
 
 
+class Convert(Action, frozen=True):
+    """Exchange SOL and USDC of the treasury."""
+
+    ticket: int
+    conversion: Conversion
+
+
+class Fund(Action, frozen=True):
+    """Send SOL of the treasury to wallets."""
+
+    ticket: int
+    shares: tuple[Share, ...]
+
+
+class Collect(Action, frozen=True):
+    """Send wrapped SOL that a wallet has free to the treasury."""
+
+    ticket: int
+    wallet: WalletIndex
+    lamports: Lamports
+
+
 class Report(Action, frozen=True):
     """Tell people and logs: ``name`` is an event name of the product, ``fields`` are plain values."""
 
@@ -281,7 +323,8 @@ class Finish(Action, frozen=True):
 
 TableAction = OpenTable | ExtendTable | RetireTable | CloseTable
 RentAction = Withdraw | Reclaim | CloseAccounts
-OnChain = Execute | Prepare | Crank | Settle | TableAction | RentAction
+TreasuryAction = Convert | Fund | Collect
+OnChain = Execute | Prepare | Crank | Settle | TableAction | RentAction | TreasuryAction
 """What is carried out by bundles."""
 AnyAction = OnChain | Report | Finish
 
@@ -320,6 +363,7 @@ AnyEvent = (
     | OracleSeen
     | SupplySeen
     | TreasurySeen
+    | Converted
     | ConfigChanged
     | ConfigRefused
     | BaselineSet

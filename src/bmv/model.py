@@ -16,6 +16,7 @@ from bmv.units import (
     BaseAtoms,
     BaseLots,
     Lamports,
+    MicroUsd,
     Millis,
     Slot,
     Ticks,
@@ -307,3 +308,37 @@ class BundleCost(msgspec.Struct, frozen=True):
 
     fees: Lamports = Lamports(0)
     tip: Lamports = Lamports(0)
+
+
+class Rule(StrEnum):
+    """Why SOL and USDC are exchanged; earlier ones go first."""
+
+    INJECTION = "injection"
+    DAMPER = "damper"
+    LOWER = "lower half"
+    UPPER = "upper half"
+
+
+class Direction(StrEnum):
+    """Which way a conversion goes."""
+
+    BUY_SOL = "usdc to sol"
+    SELL_SOL = "sol to usdc"
+
+
+class Conversion(msgspec.Struct, frozen=True):
+    """An exchange that is due; of ``usdc`` and ``sol`` the direction's first is spent, the other expected."""
+
+    rule: Rule
+    direction: Direction
+    usdc: MicroUsd
+    sol: Lamports
+    why: str
+
+
+class Share(msgspec.Struct, frozen=True):
+    """What the treasury sends one wallet: wrapped SOL for its bids, or plain SOL for its gas."""
+
+    wallet: WalletIndex
+    lamports: Lamports
+    is_gas: bool = False

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bmv.core.ledger import Ledger, Part
 from bmv.model import BundleCost, Fill, Side, Trade
-from bmv.units import BaseLots, Lamports, Millis, Ticks
+from bmv.units import BaseLots, Lamports, MicroUsd, Millis, Ticks, UsdPerSol
 from tests.core.belongings import QUOTE_LOT, market
 
 AT = Millis(5)
@@ -23,10 +23,12 @@ class Purse:
     quote: int
     base: int
     mark: int
+    usdc: int = 10**9
+    sol_usd: int = 100 * 10**6
 
     @property
     def equity(self) -> int:
-        return self.quote + self.base * self.mark * QUOTE_LOT
+        return self.quote + self.base * self.mark * QUOTE_LOT + self.usdc * 10**9 // self.sol_usd
 
 
 Happening = Callable[[Purse, Ledger], None]
@@ -82,6 +84,23 @@ def reclaimed(lamports: int, base: int) -> Happening:
     return happen
 
 
+def converted(sol: int, usdc: int) -> Happening:
+    def happen(purse: Purse, ledger: Ledger) -> None:
+        purse.quote += sol
+        purse.usdc += usdc
+        ledger.record_conversion(AT, 7, Lamports(sol), MicroUsd(usdc))
+
+    return happen
+
+
+def priced(sol_usd: int) -> Happening:
+    def happen(purse: Purse, ledger: Ledger) -> None:
+        purse.sol_usd = sol_usd
+        ledger.record_dollar_mark(AT, UsdPerSol(sol_usd))
+
+    return happen
+
+
 PRICES, COSTS = st.integers(1, 10**6), st.integers(0, 10**7)
 FILLS = st.builds(fill, st.sampled_from(list(Side)), PRICES, st.integers(1, 10**6), COSTS, COSTS)
 HISTORIES = st.lists(
@@ -89,6 +108,8 @@ HISTORIES = st.lists(
         st.builds(seen, st.lists(FILLS, max_size=4), st.lists(PRICES, max_size=4)),
         st.builds(landed, COSTS, COSTS),
         st.builds(reclaimed, COSTS, st.integers(0, 10**6)),
+        st.builds(converted, st.integers(-(10**11), 10**11), st.integers(-(10**7), 10**9)),
+        st.builds(priced, st.integers(1, 10**9)),
     ),
     max_size=12,
 )
@@ -96,7 +117,9 @@ HISTORIES = st.lists(
 
 def lived(history: list[Happening], mark: int) -> tuple[int, Ledger]:
     """Let a history happen; return the change of equity and the ledger."""
-    purse, ledger = Purse(10**12, 10**6, mark), Ledger(SPEC, Ticks(mark), BaseLots(10**6))
+    purse = Purse(10**12, 10**6, mark)
+    held = MicroUsd(purse.usdc), UsdPerSol(purse.sol_usd)
+    ledger = Ledger(SPEC, Ticks(mark), BaseLots(10**6), *held)
     before = purse.equity
     for happen in history:
         happen(purse, ledger)

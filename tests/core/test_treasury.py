@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmv.config import Settings
-from bmv.core.conversion import Conversion, Direction, Rule
 from bmv.core.oracle import Oracle
 from bmv.core.treasury import (
     Hold,
@@ -26,6 +25,7 @@ from bmv.core.treasury import (
     step,
     upper_target,
 )
+from bmv.model import Conversion, Direction, Rule
 from bmv.units import Lamports, MicroUsd, Millis, UsdPerSol
 from tests.core.belongings import SOL, START, later, settings
 

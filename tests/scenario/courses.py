@@ -42,7 +42,7 @@ def short(course: str, company: str) -> tuple[Seen, Purse]:
     """
     path, purse = along(SHORT[course], noise=NOISE), Purse()
     scenario = Scenario(path, SHORT[course][-1][0], COMPANY[company], levels=40, wallets=2)
-    return play(scenario, purse.hear, purse.run), purse
+    return purse.play(scenario), purse
 
 
 def main(chosen: list[str]) -> None:

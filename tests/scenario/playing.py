@@ -138,8 +138,11 @@ class Seen:
         return [report.fields for _, report in self.reports if report.name == name]
 
 
-def play(scenario: Scenario, hear: Heard | None = None, beside: Beside | None = None) -> Seen:
-    """Play a scenario from start to drained end; ``hear`` gets each action, ``beside`` runs along."""
+def play(scenario: Scenario, hear: Heard | None = None, beside: Beside | None = None, **outside: Any) -> Seen:
+    """Play a scenario from start to drained end; ``hear`` gets each action, ``beside`` runs along.
+
+    ``outside`` is what else the world's options say.
+    """
     seen = Seen(scenario)
 
     @contextlib.asynccontextmanager
@@ -161,6 +164,7 @@ def play(scenario: Scenario, hear: Heard | None = None, beside: Beside | None = 
         path=scenario.path,
         run_ms=int(run_s * 1000),
         crowd=scenario.crowd,
+        **outside,
     )
     seen.report = run_demo(DemoOptions(world, settings, None, run_s, None, quiet=True), shown)
     return seen

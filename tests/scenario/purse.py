@@ -1,23 +1,23 @@
-"""A treasury beside a scenario: it says what SOL costs and what it holds, and does what the engine finds due.
+"""A treasury beside a scenario: what a SOL costs in it, what it starts with, and what it is seen to do.
 
-Conversions happen at the oracle's price within a minute. What is bought is paid to the engine's first wallet
-by an arbitrageur of the crowd (a transaction like any other); what is sold is the treasury's own SOL.
+All of it is real: the world's price path, Pyth account and price services, its swap service and pool, and the
+engine's own conversions. This listens.
 """
 
 import asyncio
 from collections.abc import Sequence
+from decimal import Decimal
 
 from bmv.app.assembly import Assembly
 from bmv.app.demo import VIRTUAL_START_MS
 from bmv.app.world import World
-from bmv.events import AnyAction, OracleSeen, Report, TreasurySeen
-from bmv.sandbox.market_genesis import seeded_keypair
-from bmv.sandbox.people.floor import Floor, Trader
-from bmv.units import LAMPORTS_PER_SOL, MICROS_PER_USD, Lamports, MicroUsd, UsdPerSol
-from bmv.venue.token import WRAPPED_SOL, associated_token_address, transfer
-from tests.scenario.playing import HOUR_MS
+from bmv.events import AnyAction, Report
+from bmv.sandbox.dollar_genesis import Purse as Holdings
+from bmv.sandbox.prices import PricePath
+from bmv.units import MICROS_PER_USD
+from tests.scenario.playing import HOUR_MS, Scenario, Seen, play
 
-TELL_S = 20.0
+ROW_S = 20
 FLAT = ((0.0, 150.0), (1.0, 150.0))
 
 
@@ -28,12 +28,12 @@ class Purse:
         self, corners: Sequence[tuple[float, float]] = FLAT, usdc: int = 1_000, sol: int = 100
     ) -> None:
         self._corners = corners
-        self.usdc, self.sol = usdc * MICROS_PER_USD, sol * LAMPORTS_PER_SOL
+        self.holdings = Holdings(Decimal(sol), Decimal(usdc))
+        self.usdc, self.sol = usdc * MICROS_PER_USD, 0
         self.done: list[tuple[int, dict[str, str | int]]] = []
-        """When each conversion was due, and the engine's words."""
+        """When each conversion was asked for, and the engine's words."""
         self.held: list[tuple[int, int]] = []
-        """(time, micro-USD of USDC) whenever it was told."""
-        self._due: list[dict[str, str | int]] = []
+        """(time, micro-USD of USDC) again and again."""
 
     def price(self, at: int) -> int:
         """Return micro-USD per SOL at a time in ms."""
@@ -45,31 +45,28 @@ class Purse:
                 break
         return round(last * MICROS_PER_USD)
 
+    @property
+    def path(self) -> PricePath:
+        """Return the price as the world plays it."""
+        rows = int(max(self._corners[-1][0], 1.0) * 3600 / ROW_S) + 2
+        times = tuple(VIRTUAL_START_MS + row * ROW_S * 1000 for row in range(rows))
+        prices = tuple(Decimal(self.price(at)) / MICROS_PER_USD for at in times)
+        return PricePath("purse", times, prices, ROW_S * 1000)
+
+    def play(self, scenario: Scenario) -> Seen:
+        """Play a scenario with this treasury in it."""
+        return play(scenario, self.hear, self.run, sol_usd=self.path, purse=self.holdings)
+
     def hear(self, action: AnyAction, assembly: Assembly) -> None:
-        """Take note of what is due."""
+        """Take note of what is asked for."""
         if isinstance(action, Report) and action.name == "CONVERSION_DUE":
             self.done.append((int(assembly.engine.state.now), action.fields))
-            self._due.append(action.fields)
 
-    async def run(self, world: World, assembly: Assembly) -> None:
-        """Tell and convert until cancelled."""
-        engine = assembly.engine
+    async def run(self, _world: World, assembly: Assembly) -> None:
+        """Look at what the treasury holds until cancelled."""
         while True:
-            while self._due:
-                self._convert(self._due.pop(0), world, assembly)
-            now = engine.state.now
-            engine.emit(OracleSeen(at=now, sol_usd=UsdPerSol(self.price(int(now)))))
-            engine.emit(TreasurySeen(at=now, sol=Lamports(self.sol), usdc=MicroUsd(self.usdc)))
-            self.held.append((int(now), self.usdc))
-            await asyncio.sleep(TELL_S)
-
-    def _convert(self, due: dict[str, str | int], world: World, assembly: Assembly) -> None:
-        usdc, sol = int(due["usdc"]), int(due["sol"])
-        if due["direction"] == "sol to usdc":
-            self.sol, self.usdc = self.sol - sol, self.usdc + usdc
-            return
-        self.usdc -= usdc
-        payer = seeded_keypair(world.options.seed, "arbitrageur", 0)
-        source = associated_token_address(payer.pubkey(), WRAPPED_SOL)
-        floor = Floor(world.chain, world.spec, world.reference)
-        Trader(floor, payer).send([transfer(source, assembly.wallets[0].quote, payer.pubkey(), sol)])
+            state = assembly.engine.state
+            if state.treasury.acts:
+                self.usdc, self.sol = int(state.treasury.usdc), int(state.treasury.sol)
+                self.held.append((int(state.now), self.usdc))
+            await asyncio.sleep(ROW_S)

@@ -12,6 +12,7 @@ from solders.pubkey import Pubkey
 
 from bmv import __version__
 from bmv.chain.jito import BlockEngine
+from bmv.chain.jupiter import Jupiter
 from bmv.chain.oracle import PythOnChain
 from bmv.chain.rpc import Rpc
 from bmv.chain.stream import AccountStream
@@ -25,7 +26,7 @@ from bmv.model import MarketSpec
 from bmv.observe.journal import Journal
 from bmv.ports import Clock
 from bmv.secret import Secret
-from bmv.services.accounts import WalletAccounts, market_keys, market_spec
+from bmv.services.accounts import TreasuryAccounts, WalletAccounts, market_keys, market_spec
 from bmv.services.baseline import BaselineKeeper
 from bmv.services.dispatch import Dispatcher
 from bmv.services.engine import Engine, Service
@@ -36,6 +37,7 @@ from bmv.services.reading import Reader
 from bmv.services.recollection import Recollection
 from bmv.services.record import Record, count_error
 from bmv.services.tables import TableBook, find_tables
+from bmv.services.treasury import Treasury
 from bmv.units import Slot
 from bmv.venue.market import detect
 from bmv.venue.openbook_v1.codec import decode_market
@@ -75,11 +77,13 @@ class Assembly:
     wallets: Sequence[WalletAccounts]
     oracle: OracleWatch
     search: LeftoverSearch
+    treasury: Treasury | None
 
     @property
     def beside(self) -> dict[str, Service]:
         """Return the services that run beside feed and dispatcher, by name."""
-        return {"oracle": self.oracle.run, "leftovers": self.search.run}
+        services: dict[str, Service] = {"oracle": self.oracle.run, "leftovers": self.search.run}
+        return services | ({"treasury": self.treasury.run} if self.treasury is not None else {})
 
 
 async def assemble(
@@ -95,11 +99,13 @@ async def assemble(
     seed: int,
     baseline: Path | None = None,
     memory: Recollection | None = None,
+    treasury: Pubkey | None = None,
 ) -> Assembly:
     """Read the market's facts from the chain and wire the engine for it.
 
     ``seconds`` is the loop's monotonic time; ``seed`` feeds the jitter of retries and the choice of tip
-    accounts; ``baseline`` is the file that keeps the count of bought base, ``memory`` what earlier runs have
+    accounts; ``treasury`` is the one of the signer's keys that quotes nothing and holds what the others do
+    not need; ``baseline`` is the file that keeps the count of bought base, ``memory`` what earlier runs have
     left. Raises OutsideError where the chain cannot be read, BadBytes where the market's parts are not there,
     BadInput where this version cannot trade there, GRID_LEVELS asks for more than wallets and book hold,
     LOCKED_ACCOUNTS names no account of the token, or the file of the baseline says nothing sensible.
@@ -107,9 +113,11 @@ async def assemble(
     errors: Counter[str] = Counter()
     rpc, block_engine = clients(outside, session, seconds, seed, partial(count_error, errors))
     spec, market = await read_market(rpc, market_address)
-    check_levels(spec, len(signer.pubkeys()), settings)
+    operators = [owner for owner in signer.pubkeys() if owner != treasury]
+    check_levels(spec, len(operators), settings)
     record = Record(spec, errors)
-    wallets = [WalletAccounts.of(owner, market) for owner in signer.pubkeys()]
+    wallets = [WalletAccounts.of(owner, market) for owner in operators]
+    purse = TreasuryAccounts.of(treasury) if treasury is not None else None
     locked = await _locked_accounts(rpc, market, settings)
     state = new_state(spec, len(wallets), clock.now())
     start = {"version": __version__, "at": int(state.now), "wallets": len(wallets), "market": spec}
@@ -121,8 +129,9 @@ async def assemble(
         engine.followers.append(keeper.follow)
     tables = TableBook(market, wallets, await find_tables(rpc, wallets[0].owner, market))
     leftovers = LeftoverBook(market, wallets)
-    reader = Reader(spec, market, wallets, lambda: engine.settings, locked, tables, leftovers)
+    reader = Reader(spec, market, wallets, lambda: engine.settings, locked, tables, leftovers, purse)
     feed = Feed(rpc, _stream(outside, session, market, seed), reader, clock, engine.emit, record)
+    desk = _treasury(purse, outside, session, rpc, engine, wallets, clock, seed, errors)
     dispatcher = Dispatcher(
         rpc=rpc,
         block_engine=block_engine,
@@ -137,15 +146,14 @@ async def assemble(
         emit=engine.emit,
         on_sending=engine.sending,
         may_place=engine.may_place,
+        treasury=desk,
     )
-    sources = _price_sources(outside, session, rpc, settings)
-    count = partial(count_error, errors)
-    oracle = OracleWatch(sources, lambda: engine.settings, clock, engine.emit, count)
+    oracle = _oracle(outside, session, rpc, engine, clock, errors)
     if memory is not None:
         _go_on(memory, engine, feed, dispatcher, clock)
     refresh = partial(feed.refresh, Slot(0))
     search = LeftoverSearch(rpc, market, wallets, leftovers, lambda: engine.settings, refresh)
-    return Assembly(engine, feed, dispatcher, spec, market, wallets, oracle, search)
+    return Assembly(engine, feed, dispatcher, spec, market, wallets, oracle, search, desk)
 
 
 def _stream(outside: Outside, session: aiohttp.ClientSession, market: MarketKeys, seed: int) -> AccountStream:
@@ -157,6 +165,47 @@ def _stream(outside: Outside, session: aiohttp.ClientSession, market: MarketKeys
         silence_s=STREAM_SILENCE_S * outside.haste,
         commitment="confirmed",
     )
+
+
+def _oracle(
+    outside: Outside,
+    session: aiohttp.ClientSession,
+    rpc: Rpc,
+    engine: Engine,
+    clock: Clock,
+    errors: Counter[str],
+) -> OracleWatch:
+    sources = _price_sources(outside, session, rpc, engine.settings)
+    count = partial(count_error, errors)
+    return OracleWatch(sources, lambda: engine.settings, clock, engine.emit, count)
+
+
+def _treasury(
+    accounts: TreasuryAccounts | None,
+    outside: Outside,
+    session: aiohttp.ClientSession,
+    rpc: Rpc,
+    engine: Engine,
+    wallets: Sequence[WalletAccounts],
+    clock: Clock,
+    seed: int,
+    errors: Counter[str],
+) -> Treasury | None:
+    if accounts is None:
+        return None
+    jupiter = Jupiter(
+        session,
+        outside.prices.get("jupiter", engine.settings.jupiter_url),
+        rng=random.Random(f"{seed} jupiter"),
+        timeout_s=PRICE_TIMEOUT_S * outside.haste,
+        on_error=partial(count_error, errors),
+    )
+    ours = frozenset(key for one in wallets for key in (one.owner, one.open_orders, one.base, one.quote))
+    desk = Treasury(
+        accounts, jupiter, rpc, ours, lambda: engine.settings, lambda: engine.state, clock, engine.emit
+    )
+    engine.followers.append(desk.follow)
+    return desk
 
 
 def _go_on(memory: Recollection, engine: Engine, feed: Feed, dispatcher: Dispatcher, clock: Clock) -> None:

@@ -88,13 +88,14 @@ class _Demo:
                 outside,
                 session,
                 self._world.market,
-                InProcessSigner(self._world.keypairs),
+                InProcessSigner([*self._world.keypairs, self._world.treasury]),
                 self._settings(),
                 clock=self._clock,
                 seconds=self._loop.time,
                 journal=self._journal,
                 seed=self._options.world.seed,
                 baseline=state_dir / BASELINE_NAME if state_dir else None,
+                treasury=self._world.treasury.pubkey(),
             )
             async with self._history(assembly, servers) as beside, (shown or _unshown)(self._world, assembly):
                 return await self._run_engine(assembly, beside)

@@ -13,12 +13,17 @@ from bmv.core.ledger import Part
 from bmv.model import MarketSpec, Side
 from bmv.sandbox.jupiter_program import USDC_MINT
 from bmv.services.record import Record
-from bmv.units import LAMPORTS_PER_SOL, Lamports, Ticks
+from bmv.units import LAMPORTS_PER_SOL, MICROS_PER_USD, Lamports, MicroUsd, Ticks
 
 
 def sol(lamports: Lamports) -> str:
     """Return lamports as SOL, a decimal string without exponent."""
     return f"{Decimal(int(lamports)) / LAMPORTS_PER_SOL:f}"
+
+
+def usd(amount: MicroUsd) -> str:
+    """Return millionths of a dollar as dollars, a decimal string without exponent."""
+    return f"{Decimal(int(amount)) / MICROS_PER_USD:f}"
 
 
 def price_fields(spec: MarketSpec, name: str, ticks: int | None) -> dict[str, Any]:
@@ -86,6 +91,7 @@ def counts(assembly: Assembly, samples: Samples) -> dict[str, Any]:
         },
         "rent_reclaimed_sol": sol(record.rent_reclaimed),
         "execution": execution(record),
+        "treasury": treasury(record),
         "fills": record.fills,
         "takers": len(record.counterparties),
         "volume_sol": sol(record.volume),
@@ -95,6 +101,21 @@ def counts(assembly: Assembly, samples: Samples) -> dict[str, Any]:
             "quotes_within_5pct": samples.share(samples.quote_hits),
             "hours": samples.hours,
         },
+    }
+
+
+def treasury(record: Record) -> dict[str, Any]:
+    """Return what the treasury holds, and what was converted at what cost."""
+    held, turnover = record.treasury, record.turnover
+    dear = record.ledger.totals()[Part.CONVERSIONS] if record.ledger else Lamports(0)
+    return {
+        "sol": sol(held.sol + held.kept),
+        "usdc": usd(held.usdc),
+        "conversions": turnover.count,
+        "bought_sol": sol(turnover.bought),
+        "sold_sol": sol(turnover.sold),
+        "turnover_usdc": usd(turnover.usdc),
+        "cost_sol": sol(turnover.network - dear),
     }
 
 

@@ -12,7 +12,7 @@ import base64
 import itertools
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 import aiohttp
@@ -97,12 +97,16 @@ class SignatureRecord:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What a transaction would do at ``slot``; ``err`` is None where it would succeed."""
+    """What a transaction would do at ``slot``; ``err`` is None where it would succeed.
+
+    ``accounts`` are those asked for as they would be then.
+    """
 
     slot: Slot
     err: object
     logs: list[str]
     units_consumed: int
+    accounts: list[AccountImage | None] = field(default_factory=list)
 
 
 class Rpc:
@@ -264,15 +268,27 @@ class Rpc:
         options = {"encoding": "json", "commitment": "confirmed", "maxSupportedTransactionVersion": 0}
         return await self._read("getTransaction", [signature, options], _transaction)
 
-    async def simulate(self, raw: bytes) -> Simulation:
-        """Try a wire transaction on the node's newest state; signatures and blockhash are not checked."""
-        options = {
+    async def simulate(self, raw: bytes, watched: Sequence[Pubkey] = ()) -> Simulation:
+        """Try a wire transaction on the node's newest state; signatures and blockhash are not checked.
+
+        ``watched`` are accounts to be told as they would be after it.
+        """
+        options: dict[str, object] = {
             "encoding": "base64",
             "commitment": "processed",
             "sigVerify": False,
             "replaceRecentBlockhash": True,
         }
-        return await self._read("simulateTransaction", [_base64(raw), options], _simulation)
+        if not watched:
+            return await self._read("simulateTransaction", [_base64(raw), options], _simulation)
+        options["accounts"] = {"encoding": "base64", "addresses": [str(key) for key in watched]}
+
+        def parse(result: Any, texts: Sequence[str]) -> Simulation:
+            shown = exactly(len(watched), result["value"]["accounts"])
+            images = [self._image(key, value, texts) for key, value in zip(watched, shown, strict=True)]
+            return replace(_simulation(result), accounts=images)
+
+        return await self._read_images("simulateTransaction", [_base64(raw), options], parse)
 
     async def version(self) -> str:
         """Read the node's software version."""

@@ -5,16 +5,17 @@ placement that landed but never came to stand is accounted for: filled, or dropp
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bmv.config import Settings
-from bmv.core.congestion import tell_queue, tell_slots
+from bmv.core.congestion import tell_gas, tell_queue, tell_slots
+from bmv.core.errands import booked, came_to_nothing, carried_out, is_under_way
 from bmv.core.eviction import flooded, rest_level, resting, side_is_full
 from bmv.core.failures import CRANK, Backoff
 from bmv.core.kill import begin_halt, on_request, prove_anew, yield_to_another
 from bmv.core.landing import never_lands
-from bmv.core.limits import gas_reserve
 from bmv.core.rent import tell_rent
-from bmv.core.state import InFlight, Phase, State, Supply, Treasury
+from bmv.core.state import InFlight, Phase, State, Supply
 from bmv.core.witness import on_found, on_reading, short_orders
 from bmv.events import (
     AnyAction,
@@ -22,6 +23,7 @@ from bmv.events import (
     BaselineSet,
     BundleResolved,
     ConfigRefused,
+    Converted,
     Crank,
     EventsFound,
     Execute,
@@ -36,6 +38,7 @@ from bmv.events import (
     SupplySeen,
     TableAction,
     Tick,
+    TreasuryAction,
     TreasurySeen,
 )
 from bmv.model import Fill, LiveOrder, Outcome, Placement, Quote, WalletView
@@ -74,9 +77,11 @@ def _note(state: State, event: AnyEvent) -> list[AnyAction]:
     elif isinstance(event, SupplySeen):
         state.supply = Supply(event.supply, event.locked)
     elif isinstance(event, TreasurySeen):
-        state.treasury = Treasury(event.sol, event.usdc)
+        state.treasury = replace(state.treasury, sol=event.sol, usdc=event.usdc, acts=event.acts)
     elif isinstance(event, LeaseSeen):
         state.lease_until = event.until
+    elif isinstance(event, Converted):
+        return booked(state, event)
     elif isinstance(event, Tick):
         state.slot = max(state.slot, event.slot)
     return []
@@ -131,7 +136,7 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
         reports += _vanished(state, view, event, settings)
         reports += _strange(state, view)
         reports += tell_slots(state.views.get(view.wallet), view)
-        reports += _low_gas(state, view, settings)
+        reports += tell_gas(state.views.get(view.wallet), view, settings)
         state.views[view.wallet] = view
         _arrived(state, view.wallet, view.orders)
     reports += _landed(state, settings)
@@ -265,9 +270,10 @@ def _landed(state: State, settings: Settings) -> list[AnyAction]:
     """Take out of flight what landed at or before the reading; tell about placements that never stood."""
     reports: list[AnyAction] = []
     for ticket, flight in list(state.in_flight.items()):
-        if flight.landed is None or flight.landed > state.seen:
+        if flight.landed is None or flight.landed > state.seen or is_under_way(flight):
             continue
         del state.in_flight[ticket]
+        carried_out(state, flight.action)
         places = flight.action.places if isinstance(flight.action, Execute) else ()
         for place in places:
             if place.client_id not in flight.arrived:
@@ -310,6 +316,10 @@ def _not_landed(
     reports: list[AnyAction] = [Report(f"BUNDLE_{event.outcome.name}", fields), *never_lands(state, event)]
     for number, flight in enumerate(flights):
         del state.in_flight[flight.ticket]
+        if isinstance(flight.action, TreasuryAction):
+            # Nobody's orders wait for it, and what fails may be a swap service's.
+            came_to_nothing(state)
+            continue
         owner = CRANK if flight.wallet is None else flight.wallet
         paused |= failures.cycle_failed(owner, flight.sent_at, state.now, settings, others=others)
         if flight.wallet is not None:
@@ -344,11 +354,3 @@ def _order_fields(order: LiveOrder | Placement | Fill) -> dict[str, str | int]:
         "side": order.side.name,
         "wallet": order.wallet,
     }
-
-
-def _low_gas(state: State, view: WalletView, settings: Settings) -> list[AnyAction]:
-    """Tell once when a wallet's plain SOL falls below what its cancels need: it places nothing now."""
-    reserve, before = gas_reserve(settings), state.views.get(view.wallet)
-    if view.gas >= reserve or (before is not None and before.gas < reserve):
-        return []
-    return [Report("WALLET_LOW_GAS", {"wallet": view.wallet, "lamports": int(view.gas)})]

@@ -2,11 +2,14 @@
 
 A full event queue fails every cancel, bid and taker, ours included, until somebody cranks; a change is held
 back while its events may not fit, and the crank goes first. Each order placed and each one withdrawn counts
-as one event: a resting ask pushes none, but one that is dropped does.
+as one event: a resting ask pushes none, but one that is dropped does. A wallet's gas, which only a top-up
+fills, is told of here as well.
 """
 
 from collections.abc import Sequence
 
+from bmv.config import Settings
+from bmv.core.limits import gas_reserve
 from bmv.core.plan import WalletPlan
 from bmv.core.state import State
 from bmv.events import AnyAction, Execute, MarketSeen, Report
@@ -68,3 +71,11 @@ def tell_slots(before: WalletView | None, view: WalletView) -> list[AnyAction]:
 
 def _is_tight(count: int, capacity: int) -> bool:
     return (capacity - count) * TIGHT_SHARE < capacity
+
+
+def tell_gas(before: WalletView | None, view: WalletView, settings: Settings) -> list[AnyAction]:
+    """Tell once when a wallet's plain SOL falls below what its cancels need: it places nothing now."""
+    reserve = gas_reserve(settings)
+    if view.gas >= reserve or (before is not None and before.gas < reserve):
+        return []
+    return [Report("WALLET_LOW_GAS", {"wallet": view.wallet, "lamports": int(view.gas)})]

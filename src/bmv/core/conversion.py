@@ -1,47 +1,22 @@
-"""A conversion between SOL and USDC as a value, whether an offer for it will do, and who gets what it buys.
+"""Whether an offer for a conversion between SOL and USDC will do, and who gets what a conversion buys.
 
 Rules of this file
 - An offer is refused unless it spends exactly what was asked, guarantees its own price within
   MAX_SLIPPAGE_BPS, and lies within MAX_ORACLE_DEVIATION_BPS of an oracle price that is not stale: an offer
   that is too good is as wrong as one that is too bad.
-- Comparisons are products of integers; nothing is rounded.
+- Comparisons are products of integers; only the amount guaranteed is rounded, down to whole atoms, as the
+  swap program does.
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
 
 import msgspec
 
 from bmv.config import Settings
 from bmv.core.decay import BPS
 from bmv.core.oracle import Oracle
-from bmv.units import LAMPORTS_PER_SOL, Lamports, MicroUsd, Millis
-
-
-class Rule(StrEnum):
-    """Why SOL and USDC are exchanged; earlier ones go first."""
-
-    INJECTION = "injection"
-    DAMPER = "damper"
-    LOWER = "lower half"
-    UPPER = "upper half"
-
-
-class Direction(StrEnum):
-    """Which way a conversion goes."""
-
-    BUY_SOL = "usdc to sol"
-    SELL_SOL = "sol to usdc"
-
-
-class Conversion(msgspec.Struct, frozen=True):
-    """An exchange that is due; of ``usdc`` and ``sol`` the direction's first is spent, the other expected."""
-
-    rule: Rule
-    direction: Direction
-    usdc: MicroUsd
-    sol: Lamports
-    why: str
+from bmv.model import Conversion, Direction
+from bmv.units import LAMPORTS_PER_SOL, Lamports, Millis
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -66,7 +41,7 @@ def refusal(
         return "the oracle's price is stale, or not certain enough"
     if offer.spends != int(conversion.usdc if buys else conversion.sol):
         return "it spends another amount than asked"
-    if offer.at_least * BPS < offer.brings * (BPS - int(settings.max_slippage)):
+    if offer.at_least < offer.brings * (BPS - int(settings.max_slippage)) // BPS:
         return "it allows more slippage than MAX_SLIPPAGE_BPS"
     usdc, sol = (offer.spends, offer.brings) if buys else (offer.brings, offer.spends)
     fair = sol * int(oracle.sol_usd)

@@ -20,6 +20,7 @@ from bmv.events import (
     AnyAction,
     AnyEvent,
     BundleResolved,
+    Collect,
     ConfigChanged,
     Crank,
     Execute,
@@ -28,6 +29,7 @@ from bmv.events import (
     RentAction,
     Settle,
     TableAction,
+    TreasuryAction,
 )
 from bmv.model import Outcome
 
@@ -67,7 +69,8 @@ def _remember(state: State, approved: Approved) -> None:
     for action in approved.actions:
         if isinstance(action, Execute | Prepare | Settle):
             state.in_flight[action.ticket] = InFlight(action.ticket, action, action.wallet, state.now)
-        elif isinstance(action, Crank | TableAction | RentAction):
-            state.in_flight[action.ticket] = InFlight(action.ticket, action, None, state.now)
+        elif isinstance(action, Crank | TableAction | RentAction | TreasuryAction):
+            wallet = action.wallet if isinstance(action, Collect) else None
+            state.in_flight[action.ticket] = InFlight(action.ticket, action, wallet, state.now)
             if isinstance(action, Crank):
                 state.cranked_at = state.now

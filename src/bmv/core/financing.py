@@ -1,31 +1,40 @@
-"""Keep an eye on the treasury: what its rules see in the state, what they remember, what they ask for."""
+"""Keep an eye on the treasury: what its rules see in the state, what they remember, what they ask for.
+
+Rules of this file
+- Where the treasury can act, a conversion is asked for when it can be sent at once, and told then; where it
+  cannot, what is due is told all the same.
+"""
 
 from bmv.config import Settings
-from bmv.core.conversion import Conversion
+from bmv.core.errands import due_report, errand
 from bmv.core.state import State
 from bmv.core.treasury import Position, Reserve, Situation, asked, next_conversion, sol_drop, step
-from bmv.events import AnyAction, Report
+from bmv.events import AnyAction, Convert, Report
+from bmv.model import Conversion
 from bmv.units import Lamports, lamports_worth
 
 
-def watch_treasury(state: State, settings: Settings) -> list[AnyAction]:
+def watch_treasury(state: State, settings: Settings, *, may_act: bool = True) -> list[AnyAction]:
     """Bring the treasury's memory up to date; tell when the damper starts or ends, and what to convert.
 
-    Nothing happens before the oracle was heard once.
+    Nothing is converted before the oracle was heard once, and nothing sent unless it ``may_act``.
     """
     seen = situation(state, settings)
     if seen is None:
-        return []
+        return errand(state, None, settings) if may_act else []
     before, state.memory = state.memory, step(state.memory, seen, settings)
     reports: list[AnyAction] = []
     if (before.onset is None) != (state.memory.onset is None):
         name = "DAMPER_OFF" if state.memory.onset is None else "DAMPER_ON"
         reports.append(Report(name, {"drop_bps": int(seen.drop * 10_000), "usdc": int(seen.reserve.usdc)}))
     due = next_conversion(seen, state.memory, settings)
-    if isinstance(due, Conversion):
+    if not isinstance(due, Conversion):
+        return reports + (errand(state, None, settings) if may_act else [])
+    actions = errand(state, due, settings) if may_act else []
+    if not state.treasury.acts or any(isinstance(action, Convert) for action in actions):
         state.memory = asked(state.memory, state.now)
-        reports.append(_due(due))
-    return reports
+        reports.append(due_report(due))
+    return reports + actions
 
 
 def situation(state: State, settings: Settings) -> Situation | None:
@@ -55,14 +64,3 @@ def _position(state: State) -> Position | None:
         return None
     channel = market.channel
     return Position(market.reading.price_fine, pivot, channel.anchor, channel.buy_low, channel.sell_high)
-
-
-def _due(conversion: Conversion) -> Report:
-    fields: dict[str, str | int] = {
-        "rule": conversion.rule,
-        "direction": conversion.direction,
-        "usdc": int(conversion.usdc),
-        "sol": int(conversion.sol),
-        "why": conversion.why,
-    }
-    return Report("CONVERSION_DUE", fields)

@@ -22,7 +22,18 @@ from bmv.core.congestion import fitting
 from bmv.core.plan import WalletPlan, cancel_of
 from bmv.core.rent import closings, unsettled, withdrawals
 from bmv.core.state import Phase, State
-from bmv.events import AnyAction, Crank, Execute, Finish, Prepare, RentAction, Report, Settle, TableAction
+from bmv.events import (
+    AnyAction,
+    Crank,
+    Execute,
+    Finish,
+    Prepare,
+    RentAction,
+    Report,
+    Settle,
+    TableAction,
+    TreasuryAction,
+)
 from bmv.model import Cancel, WalletIndex
 from bmv.units import Millis
 
@@ -124,7 +135,7 @@ def _lately_asked(state: State) -> set[WalletIndex | None]:
     return {
         flight.wallet
         for flight in state.in_flight.values()
-        if not isinstance(flight.action, Execute | Prepare | TableAction | RentAction)
+        if not isinstance(flight.action, Execute | Prepare | TableAction | RentAction | TreasuryAction)
         and (flight.landed is not None or state.now - flight.sent_at < AGAIN_AFTER)
     }
 

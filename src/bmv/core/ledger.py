@@ -7,6 +7,10 @@ base held after the fills b):
     spread row of a fill     signed size x (m0 - fill price)       what was earned against the old mark
     inventory row            b x (m1 - m0)                         what holding earned since
 which telescopes exactly to the change of (quote + base x mark), in lamports, without rounding.
+
+USDC u is worth w(u) lamports, at the oracle's last price of a SOL, rounded down. A conversion writes the SOL
+it brought or took plus the change of w; a new price writes the change of w: with the same w on both sides of
+every row the rows telescope as well. What USDC is worth when a SOL gets its first price is no profit.
 """
 
 from collections.abc import Sequence
@@ -15,7 +19,9 @@ from enum import StrEnum
 import msgspec
 
 from bmv.model import BundleCost, Fill, MarketSpec, Side, Trade
-from bmv.units import BaseLots, Lamports, Millis, Ticks
+from bmv.units import BaseLots, Lamports, MicroUsd, Millis, Ticks, UsdPerSol, lamports_worth
+
+NO_DOLLARS = MicroUsd(0)
 
 
 class Part(StrEnum):
@@ -28,6 +34,8 @@ class Part(StrEnum):
     NETWORK_FEES = "network_fees"
     TIPS = "tips"
     RENT = "rent"
+    CONVERSIONS = "conversions"
+    DOLLARS = "dollars"
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -40,12 +48,23 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Ledger:
-    """The rows so far; ``mark`` is the tick of the last trade, ``base`` what we hold, in lots."""
+    """The rows so far; ``mark`` is the tick of the last trade, ``base`` what we hold, in lots.
 
-    def __init__(self, spec: MarketSpec, mark: Ticks, base: BaseLots) -> None:
+    ``usdc`` is what the treasury holds by these books, worth ``sol_usd`` a SOL.
+    """
+
+    def __init__(
+        self,
+        spec: MarketSpec,
+        mark: Ticks,
+        base: BaseLots,
+        usdc: MicroUsd = NO_DOLLARS,
+        sol_usd: UsdPerSol | None = None,
+    ) -> None:
         self._spec = spec
         self.mark = mark
         self.base = base
+        self.usdc, self.sol_usd = usdc, sol_usd
         self.rows: list[Row] = []
         self._totals: dict[Part, int] = dict.fromkeys(Part, 0)
 
@@ -77,6 +96,23 @@ class Ledger:
         self.base += base
         worth = int(base) * int(self.mark) * self._spec.quote_lot_size
         self._write(at, Part.RENT, int(lamports) + worth, cause)
+
+    def record_dollar_mark(self, at: Millis, sol_usd: UsdPerSol) -> None:
+        """Write what holding USDC has earned in SOL since the last price of a SOL."""
+        before = self.dollars()
+        known, self.sol_usd = self.sol_usd is not None, sol_usd
+        if known:
+            self._write(at, Part.DOLLARS, int(self.dollars() - before), f"sol/usd {sol_usd}")
+
+    def record_conversion(self, at: Millis, ticket: int, sol: Lamports, usdc: MicroUsd) -> None:
+        """Write what a conversion gained or lost against the price of a SOL, by the changes it made."""
+        before = self.dollars()
+        self.usdc += usdc
+        self._write(at, Part.CONVERSIONS, int(sol + self.dollars() - before), f"conversion {ticket}")
+
+    def dollars(self) -> Lamports:
+        """Return what the USDC is worth in lamports; 0 before a SOL had a price."""
+        return lamports_worth(self.usdc, self.sol_usd) if self.sol_usd is not None else Lamports(0)
 
     def totals(self) -> dict[Part, Lamports]:
         """Return the sum of each part."""

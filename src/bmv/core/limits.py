@@ -17,6 +17,8 @@ placement passes if all of these hold:
 10. With it, whatever lands of what flies, neither the side nor the wallet is exposed further than allowed,
    and the order itself is worth at most MAX_ORDER.
 
+The treasury sends and converts under the first two rules only.
+
 Over all wallets, and over what stands, what flies and what is approved, our highest bid stays below our
 lowest ask. The plan already stages for that, so a hit here is a bug: it raises ``OwnCross``, nothing is sent.
 """
@@ -33,7 +35,7 @@ from bmv.core.exposure import caps, promised
 from bmv.core.plan import OwnRange, own_range
 from bmv.core.state import Phase, State
 from bmv.errors import OwnCross
-from bmv.events import AnyAction, Execute
+from bmv.events import AnyAction, Execute, TreasuryAction
 from bmv.model import Cancel, LiveOrder, MarketSpec, Placement, Side, WalletIndex, WalletView
 from bmv.units import LAMPORTS_PER_SOL, Lamports, Millis, notional
 
@@ -69,10 +71,10 @@ def approve(actions: Sequence[AnyAction], state: State, settings: Settings) -> A
     Raises OwnCross if what would be sent, with what stands and flies, could make two of our orders meet.
     """
     if not any(isinstance(action, Execute) and action.places for action in actions):
-        return Approved(_SEAL, tuple(actions), ())
+        return Approved(_SEAL, tuple(_payable(actions, state, settings)), ())
     screen = _Screen(state, settings)
     approved: list[AnyAction] = []
-    for action in actions:
+    for action in _payable(actions, state, settings):
         if isinstance(action, Execute):
             kept = screen.passing(action)
             if kept or action.cancels:
@@ -81,6 +83,13 @@ def approve(actions: Sequence[AnyAction], state: State, settings: Settings) -> A
             approved.append(action)
     _never_meet(approved, state)
     return Approved(_SEAL, tuple(approved), tuple(screen.refusals))
+
+
+def _payable(actions: Sequence[AnyAction], state: State, settings: Settings) -> list[AnyAction]:
+    """Leave out what the treasury would send while nothing may be placed."""
+    if not any(isinstance(action, TreasuryAction) for action in actions) or not standstill(state, settings):
+        return list(actions)
+    return [action for action in actions if not isinstance(action, TreasuryAction)]
 
 
 def gas_reserve(settings: Settings) -> Lamports:

@@ -65,8 +65,9 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     if state.phase is not Phase.QUOTING:
         return told
     _drop_passed(state)
-    told += watch_treasury(state, settings)
-    if standstill(state, settings):
+    stands = bool(standstill(state, settings))
+    told += watch_treasury(state, settings, may_act=not stands)
+    if stands:
         return [*told, *_exposed(state), *_crank(state)]
     told += opening(state, settings)
     told += [*table_step(state, settings), *rent_step(state, settings)]

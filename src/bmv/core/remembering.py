@@ -7,10 +7,12 @@ Rules of this file
   waits, and what it would place counts wherever placements under way count.
 """
 
+from dataclasses import replace
+
 from bmv.belief import Belief
 from bmv.core.state import InFlight, State
 from bmv.core.treasury import Memory
-from bmv.events import AnyAction, Execute, Prepare, Remembered, Report, Settle
+from bmv.events import AnyAction, Collect, Execute, Prepare, Remembered, Report, Settle
 from bmv.model import Fill
 from bmv.units import notional
 
@@ -45,6 +47,7 @@ def belief_of(state: State) -> Belief:
         onset=memory.onset,
         injecting=memory.injecting,
         asked_at=memory.asked_at,
+        unshared=state.treasury.unshared,
     )
 
 
@@ -67,7 +70,9 @@ def remember(state: State, event: Remembered) -> list[AnyAction]:
         state.spend(lamports, at)
         state.guards.drawdown.on_cost(lamports)
     for flight in event.flights:
-        wallet = flight.action.wallet if isinstance(flight.action, Execute | Prepare | Settle) else None
+        wallet = (
+            flight.action.wallet if isinstance(flight.action, Execute | Prepare | Settle | Collect) else None
+        )
         ticket = flight.action.ticket
         state.in_flight[ticket] = InFlight(ticket, flight.action, wallet, flight.sent_at)
     state.next_ticket = max(state.next_ticket, event.next_ticket)
@@ -95,6 +100,7 @@ def _restore(state: State, belief: Belief) -> None:
     drawdown.peaks.extend(belief.peaks)
     state.cost_day, state.cost_spent = belief.cost_day, belief.cost_spent
     state.memory = Memory(belief.usdc, belief.usdc_high, belief.onset, belief.injecting, belief.asked_at)
+    state.treasury = replace(state.treasury, unshared=belief.unshared)
 
 
 def _count(state: State, fill: Fill) -> None:

@@ -54,6 +54,7 @@ class InFlight:
 
     ``landed`` is the slot it landed in; it leaves flight when a reading at or after that slot arrives.
     ``arrived`` holds the client ids of its placements that were seen standing or being filled.
+    ``booked``: what a conversion brought is known; until then it stays.
     """
 
     ticket: int
@@ -62,6 +63,7 @@ class InFlight:
     sent_at: Millis
     landed: Slot | None = None
     arrived: set[int] = field(default_factory=set)
+    booked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +156,17 @@ class Supply:
 
 @dataclass(frozen=True, slots=True)
 class Treasury:
-    """What the treasury holds beside the wallets: SOL above its gas floor, and USDC."""
+    """What the treasury holds beside the wallets: SOL above its gas floor, and USDC.
+
+    ``acts``: it can convert and pay. ``unshared`` is SOL it bought and has not sent to the wallets yet;
+    ``rest``: what it tried last came to nothing, the next try waits.
+    """
 
     sol: Lamports = Lamports(0)
     usdc: MicroUsd = MicroUsd(0)
+    acts: bool = False
+    unshared: Lamports = Lamports(0)
+    rest: Backoff | None = None
 
 
 @dataclass(slots=True)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from bmv.config import Settings
-from bmv.core.conversion import Conversion, Direction, Rule, oracle_stale
+from bmv.core.conversion import oracle_stale
 from bmv.core.decay import BPS
 from bmv.core.oracle import Oracle
+from bmv.model import Conversion, Direction, Rule
 from bmv.units import LAMPORTS_PER_SOL, Bps, Lamports, MicroUsd, Millis, UsdPerSol, lamports_worth, usd_value
 
 LEAST_GAP = Fraction(2, 100)

@@ -1,14 +1,15 @@
-"""Which accounts the engine reads and writes: the market's, and four for each wallet."""
+"""Which accounts the engine reads and writes: the market's, four for each wallet, the treasury's."""
 
 from dataclasses import dataclass
 
 from solders.pubkey import Pubkey
 
 from bmv.model import MarketSpec
+from bmv.venue.jupiter import USDC
 from bmv.venue.openbook_v1.codec import MarketAccount
 from bmv.venue.openbook_v1.instructions import MarketKeys, open_orders_address, vault_signer_address
 from bmv.venue.openbook_v1.layouts import book_side_capacity, event_queue_capacity
-from bmv.venue.token import associated_token_address
+from bmv.venue.token import WRAPPED_SOL, associated_token_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,20 @@ class WalletAccounts:
             associated_token_address(owner, market.base_mint),
             associated_token_address(owner, market.quote_mint),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class TreasuryAccounts:
+    """The addresses of the treasury's wallet: itself, its USDC, and wrapped SOL while it converts."""
+
+    owner: Pubkey
+    usdc: Pubkey
+    wrapped: Pubkey
+
+    @classmethod
+    def of(cls, owner: Pubkey) -> "TreasuryAccounts":
+        """Derive the wallet's accounts."""
+        return cls(owner, associated_token_address(owner, USDC), associated_token_address(owner, WRAPPED_SOL))
 
 
 def market_keys(address: Pubkey, program: Pubkey, market: MarketAccount) -> MarketKeys:

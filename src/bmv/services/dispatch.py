@@ -16,7 +16,7 @@ from solders.pubkey import Pubkey
 
 from bmv.chain.http import NotSent
 from bmv.chain.jito import TIP_ACCOUNTS, BlockEngine
-from bmv.chain.message import TemplateCache
+from bmv.chain.message import AddressTable, TemplateCache
 from bmv.chain.rpc import Blockhash, Rpc
 from bmv.chain.transaction import MessageSigner, Tip
 from bmv.config import Settings
@@ -26,13 +26,17 @@ from bmv.events import (
     AnyAction,
     BundleResolved,
     CloseAccounts,
+    Collect,
+    Convert,
     Execute,
+    Fund,
     OnChain,
     Prepare,
     Reclaim,
     RentAction,
     Settle,
     TableAction,
+    TreasuryAction,
     Withdraw,
 )
 from bmv.model import BundleCost, MarketSpec, Outcome
@@ -51,20 +55,19 @@ from bmv.services.building import (
 )
 from bmv.services.outcomes import Outcomes, Sent
 from bmv.services.packing import BundleDraft, Group, Packing, pack_transactions
+from bmv.services.paying import collect_steps, fund_steps
 from bmv.services.reading import Reader
 from bmv.services.signing import sign_bundle
-from bmv.units import BlockHeight, Lamports, Millis
+from bmv.services.stamps import BLOCKHASH_STALE_MS, Stamps
+from bmv.services.treasury import Treasury
+from bmv.units import BlockHeight, Lamports
 from bmv.venue.openbook_v1.instructions import MarketKeys
 from bmv.venue.openbook_v1.layouts import OPEN_ORDERS_SIZE
 from bmv.venue.openbook_v1.queues import QueueEvent
 
-MIN_TIP = Lamports(1_000)
-BLOCKHASH_FRESH_MS = Millis(5_000)
-BLOCKHASH_STALE_MS = Millis(30_000)
-TIP_FRESH_MS = Millis(60_000)
 RECENT_BUNDLES = 256
 TURNS = 1_000
-SPELLED_OUT = Prepare | Settle | Reclaim | CloseAccounts
+SPELLED_OUT = Prepare | Settle | Reclaim | CloseAccounts | Fund | Collect
 """Those that name where money goes; no lookup table is used for them."""
 
 
@@ -72,7 +75,7 @@ class Dispatcher:
     """Send approved actions as bundles; ``on_sending`` hears of each before, ``emit`` gets their outcomes.
 
     ``settings`` returns those that hold now. While ``may_place`` says no, nothing leaves that could come to
-    stand, whenever it was decided.
+    stand, whenever it was decided. ``treasury`` quotes conversions, where there is one.
     """
 
     def __init__(
@@ -91,31 +94,49 @@ class Dispatcher:
         emit: Callable[[BundleResolved], None],
         on_sending: Callable[[Sent], None],
         may_place: Callable[[], bool] = lambda: True,
+        treasury: Treasury | None = None,
     ) -> None:
         self._rpc, self._block_engine, self._signer = rpc, block_engine, signer
         self._spec, self._market, self._wallets = spec, market, wallets
         self._reader, self._settings, self._clock, self._rng = reader, settings, clock, rng
         self._on_sending, self._may_place = on_sending, may_place
+        self._treasury = treasury
+        self._swaps: dict[int, Group] = {}
+        if treasury is not None:
+            treasury.hand_over = self._take_swap
         self._outcomes = Outcomes(rpc, clock, emit, self._send_again)
         self._waiting: asyncio.Queue[tuple[AnyAction, ...]] = asyncio.Queue()
         self._owed: list[int] = []
         self._turn = 0
         self._recent: deque[str] = deque(maxlen=RECENT_BUNDLES)
         self._templates = TemplateCache()
-        self._blockhash: tuple[Blockhash, Millis] | None = None
-        self._tip: tuple[Lamports, Millis] | None = None
+        self._stamps = Stamps(rpc, block_engine, settings, clock)
         self._rent: Lamports | None = None
         self._log = get_logger("dispatch")
 
     def dispatch(self, approved: Approved) -> None:
         """Queue approved actions; those that change nothing on the chain are not for this."""
         work = tuple(action for action in approved.actions if isinstance(action, OnChain))
-        if work:
-            self._waiting.put_nowait(work)
+        orders = tuple(action for action in work if not isinstance(action, TreasuryAction))
+        if orders:
+            self._waiting.put_nowait(orders)
+        for action in work:
+            # Each in a bundle of its own: no order shall fail with a swap.
+            if isinstance(action, Convert) and self._treasury is not None:
+                self._treasury.convert(action)
+            elif isinstance(action, TreasuryAction):
+                self._waiting.put_nowait((action,))
+
+    def _take_swap(self, action: Convert, group: Group) -> None:
+        """Send a conversion that has been quoted and judged."""
+        self._swaps[action.ticket] = group
+        self._waiting.put_nowait((action,))
 
     def watch(self, sent: Sent) -> None:
-        """Watch a bundle that an earlier run has sent."""
+        """Watch a bundle that was sent, by this run or an earlier one."""
         self._outcomes.watch(sent)
+        if self._treasury is not None:
+            self._treasury.sending(sent)
 
     async def run(self) -> None:
         """Send what is queued and watch what was sent, until cancelled."""
@@ -148,7 +169,7 @@ class Dispatcher:
         actions = [action for action in asked if action not in plain]
         if not actions:
             return
-        tip: Tip = (self._rng.choice(TIP_ACCOUNTS), await self._tip_lamports())
+        tip: Tip = (self._rng.choice(TIP_ACCOUNTS), await self._stamps.tip())
         try:
             groups = [await _in_turn(self._group(action)) for action in actions]
         except OutsideError as error:
@@ -181,11 +202,16 @@ class Dispatcher:
             before = crank_steps(front, payer, self._market) if own[0] is groups[0] else []
             return [*before, own_crank_step(touched, events, payer, self._market)]
 
-        packing = Packing(tip, self._reader.tables.of_payer, crank)
+        packing = Packing(tip, self._tables_of, crank)
         for group in groups:
             packing.add(group)
             await asyncio.sleep(0)
         return packing.ended()
+
+    def _tables_of(self, payer: Pubkey) -> Sequence[AddressTable]:
+        if self._treasury is not None and payer == self._treasury.accounts.owner:
+            return self._treasury.tables
+        return self._reader.tables.of_payer(payer)
 
     def _front(self) -> list[QueueEvent]:
         return self._reader.queue.unconsumed(CRANK_EVENTS) if self._reader.queue else []
@@ -203,6 +229,8 @@ class Dispatcher:
                 events_of(action),
                 places=bool(action.places),
             )
+        if isinstance(action, Convert):
+            return self._swaps.pop(action.ticket, Group(action.ticket, ()))
         work = await self._steps(action)
         if isinstance(action, Withdraw):
             return Group(action.ticket, work, (Pubkey.from_string(action.account),), len(action.orders))
@@ -217,8 +245,18 @@ class Dispatcher:
             return self._reader.tables.steps(action)
         if isinstance(action, RentAction):
             return self._reader.leftovers.steps(action)
+        if isinstance(action, Fund | Collect):
+            return self._paying(action)
         payer = self._wallets[self._reader.richest_in_gas()].owner
         return crank_steps(self._front(), payer, self._market)
+
+    def _paying(self, action: Fund | Collect) -> list[Step]:
+        if self._treasury is None:
+            return []
+        accounts = self._treasury.accounts
+        if isinstance(action, Fund):
+            return fund_steps(action, accounts, self._wallets)
+        return collect_steps(action, accounts, self._wallets[action.wallet], self._market)
 
     async def _prepare(self, action: Prepare) -> list[Step]:
         wallet = self._wallets[action.wallet]
@@ -257,7 +295,7 @@ class Dispatcher:
         self._owed = [ticket for ticket in self._owed if ticket not in sent.tickets]
         with contextlib.ExitStack() as unless_unseen:
             # However sending ends: where anybody may have seen it, only the chain knows what became of it.
-            unless_unseen.callback(self._outcomes.watch, sent)
+            unless_unseen.callback(self.watch, sent)
             try:
                 await self._hand_over(sent)
             except (RateLimited, NotSent) as error:
@@ -277,10 +315,10 @@ class Dispatcher:
         """Return bundles never sent before; raise Stale where there is no other blockhash for them."""
         if not bundles:
             return []
-        signed = await self._sign(bundles, tip, await self._fresh_blockhash())
+        signed = await self._sign(bundles, tip, await self._stamps.blockhash())
         if self._repeats(signed):
-            self._blockhash = None
-            signed = await self._sign(bundles, tip, await self._fresh_blockhash())
+            self._stamps.forget_blockhash()
+            signed = await self._sign(bundles, tip, await self._stamps.blockhash())
         if self._repeats(signed):
             raise Stale("rpc", "no new blockhash to send the same change again")
         self._recent.extend(sent.bundle_id for sent in signed)
@@ -308,34 +346,6 @@ class Dispatcher:
             await self._hand_over(sent)
         except OutsideError as error:
             self._log.info("resend_failed", bundle=sent.bundle_id, reason=str(error))
-
-    async def _fresh_blockhash(self) -> Blockhash:
-        """Return a blockhash at most a few seconds old; raise Stale rather than sign with an old one."""
-        now = self._clock.now()
-        if self._blockhash is None or now - self._blockhash[1] > BLOCKHASH_FRESH_MS:
-            try:
-                self._blockhash = (await self._rpc.latest_blockhash("confirmed"), now)
-            except OutsideError as error:
-                if self._blockhash is None or now - self._blockhash[1] > BLOCKHASH_STALE_MS:
-                    raise Stale("rpc", "no blockhash younger than 30 s to sign with") from error
-        return self._blockhash[0]
-
-    async def _tip_lamports(self) -> Lamports:
-        """Return what a bundle tips: the most allowed, or the median of what lands where that is less."""
-        settings = self._settings()
-        most = settings.jito_tip
-        if settings.jito_tip_mode == "fixed":
-            return most
-        now = self._clock.now()
-        if self._tip is None or now - self._tip[1] > TIP_FRESH_MS:
-            try:
-                floor = await self._block_engine.tip_floor()
-            except OutsideError as error:
-                self._log.info("tip_floor_unknown", reason=str(error))
-                floor = None
-            known = self._tip[0] if self._tip else most
-            self._tip = (floor.p50 if floor else known, now)
-        return max(MIN_TIP, min(self._tip[0], most))
 
     def _never_sent(self, ticket: int, reason: str) -> None:
         self._owed.remove(ticket)

@@ -11,17 +11,19 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from bmv.belief import QueueMark
 from bmv.chain.rpc import AccountsAt, Rpc
 from bmv.chain.stream import AccountStream, AccountTouched, SlotSeen, StreamDown, StreamEvent, StreamUp
 from bmv.errors import BadBytes, OutsideError
-from bmv.events import AnyEvent, EventsFound, FeedLost, Tick
+from bmv.events import AnyEvent, EventsFound, FeedLost, Tick, TreasurySeen
 from bmv.observe.log import get_logger
 from bmv.ports import Clock
 from bmv.services.backfill import Backfill, Gap
 from bmv.services.reading import Reader
 from bmv.services.record import Record
-from bmv.units import BaseAtoms, Slot
+from bmv.units import BaseAtoms, Millis, Slot
 
 RESYNC_S = 20.0
 RETRY_S = 1.0
@@ -49,6 +51,7 @@ class Feed:
         self._changed = asyncio.Event()
         self._wanted = self._seen = Slot(0)
         self._supply: tuple[BaseAtoms, BaseAtoms] | None = None
+        self._treasury: TreasurySeen | None = None
         self._log = get_logger("feed")
 
     async def run(self) -> None:
@@ -107,11 +110,15 @@ class Feed:
                 self._changed.set()
 
     def _tell(self, reading: AccountsAt) -> None:
-        """Emit what a reading shows: the supply where it changed, then the market."""
+        """Emit what a reading shows: supply and treasury where they changed, then the market."""
         now = self._clock.now()
         supply = self._reader.read_supply(now, reading)
+        treasury = self._reader.read_treasury(now, reading)
         market = self._reader.read(now, reading)
         if (supply.supply, supply.locked) != self._supply:
             self._supply = supply.supply, supply.locked
             self._emit(supply)
+        if treasury is not None and replace(treasury, at=Millis(0)) != self._treasury:
+            self._treasury = replace(treasury, at=Millis(0))
+            self._emit(treasury)
         self._emit(market)

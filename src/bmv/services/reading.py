@@ -2,9 +2,9 @@
 
 Market, books, queue and the OpenOrders of 95 wallets fit one getMultipleAccounts, and up to 23 wallets with
 everything they hold, so they belong to one slot. What does not fit comes from further calls, tied to the
-first by a minimum slot: no wallet is ever read older than the books; the mint and the locked accounts come
-last. Own orders are recognised by their OpenOrders account and taken out of the book before anything is
-priced from it.
+first by a minimum slot: no wallet is ever read older than the books; the mint, the locked accounts and the
+treasury come last. Own orders are recognised by their OpenOrders account and taken out of the book before
+anything is priced from it.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from bmv.belief import QueueMark
 from bmv.chain.rpc import AccountImage, AccountsAt
 from bmv.config import Settings
 from bmv.errors import BadBytes
-from bmv.events import MarketSeen, SupplySeen
+from bmv.events import MarketSeen, SupplySeen, TreasurySeen
 from bmv.model import (
     DEPTH_BANDS,
     ForeignBook,
@@ -28,12 +28,12 @@ from bmv.model import (
     WalletIndex,
     WalletView,
 )
-from bmv.services.accounts import WalletAccounts
+from bmv.services.accounts import TreasuryAccounts, WalletAccounts
 from bmv.services.backfill import Gap
 from bmv.services.fills import Matches, half_of_event
 from bmv.services.leftovers import LeftoverBook
 from bmv.services.tables import TableBook
-from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Slot, Ticks
+from bmv.units import BaseAtoms, BaseLots, Lamports, MicroUsd, Millis, Slot, Ticks
 from bmv.venue.market import closed_reason
 from bmv.venue.openbook_v1.codec import decode_open_orders
 from bmv.venue.openbook_v1.instructions import MarketKeys
@@ -71,6 +71,7 @@ class Reader:
         locked: Sequence[Pubkey] = (),
         tables: TableBook | None = None,
         leftovers: LeftoverBook | None = None,
+        treasury: TreasuryAccounts | None = None,
     ) -> None:
         self._spec = spec
         self._wallets = wallets
@@ -94,6 +95,9 @@ class Reader:
             self._keys += [wallet.owner, wallet.base, wallet.quote]
         self._supply_at = len(self._keys)
         self._keys += [market.base_mint, *locked]
+        self._treasury_at = len(self._keys)
+        if treasury is not None:
+            self._keys += [treasury.owner, treasury.usdc, treasury.wrapped]
 
     @property
     def keys(self) -> list[Pubkey]:
@@ -160,10 +164,31 @@ class Reader:
 
         Raises BadBytes where the mint or a locked account does not decode.
         """
-        mint, *locked = reading.accounts[self._supply_at : len(self._keys)]
+        mint, *locked = reading.accounts[self._supply_at : self._treasury_at]
         held = [decode_token_account(image.data).amount for image in locked if image is not None]
         supply = decode_mint(_present(mint, "mint").data).supply
         return SupplySeen(at=at, supply=BaseAtoms(supply), locked=BaseAtoms(sum(held)))
+
+    def read_treasury(self, at: Millis, reading: AccountsAt) -> TreasurySeen | None:
+        """Return what the treasury holds; None where there is none.
+
+        Raises BadBytes where one of its token accounts does not decode.
+        """
+        images = reading.accounts[self._treasury_at : len(self._keys)]
+        if not images:
+            return None
+        owner, usdc, wrapped = images
+        tokens = [decode_token_account(image.data).amount if image else 0 for image in (usdc, wrapped)]
+        lamports = sum(_rent_of(image) for image in images)
+        plain = _rent_of(owner) + tokens[1]
+        spendable = max(0, plain - int(self._settings().gas_floor))
+        return TreasurySeen(
+            at=at,
+            sol=Lamports(spendable),
+            usdc=MicroUsd(tokens[0]),
+            kept=Lamports(lamports - spendable),
+            acts=True,
+        )
 
     def chain_seconds(self, now: Millis) -> int:
         """Return what the chain's clock shows by now, or a little less: that of the last reading went on."""

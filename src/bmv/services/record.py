@@ -10,11 +10,35 @@ from bmv.core.decay import FINE
 from bmv.core.ledger import Ledger
 from bmv.core.state import State
 from bmv.errors import OutsideError
-from bmv.events import AnyAction, AnyEvent, BundleResolved, EventsFound, Execute, MarketSeen, Report
+from bmv.events import (
+    AnyAction,
+    AnyEvent,
+    BundleResolved,
+    Converted,
+    EventsFound,
+    Execute,
+    MarketSeen,
+    OracleSeen,
+    Report,
+    TreasurySeen,
+)
 from bmv.model import Fill, MarketSpec, Outcome, Trade, WalletView
 from bmv.services.economics import Economics
 from bmv.services.execution import Execution
-from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Slot, Ticks, atoms_to_lots, notional
+from bmv.services.turnover import Turnover
+from bmv.units import (
+    BaseAtoms,
+    BaseLots,
+    Lamports,
+    MicroUsd,
+    Millis,
+    Slot,
+    Ticks,
+    UsdPerSol,
+    atoms_to_lots,
+    lamports_worth,
+    notional,
+)
 
 RECENT_FILLS = 50
 RECENT_EVENTS = 100
@@ -38,6 +62,9 @@ class Record:
         self.bundles: Counter[str] = Counter(sent=0, landed=0, failed=0, expired=0)
         self.errors = errors
         self.fills = 0
+        self.turnover = Turnover()
+        self.treasury = TreasurySeen(at=Millis(0), sol=Lamports(0), usdc=MicroUsd(0))
+        self._sol_usd: UsdPerSol | None = None
         self.self_trades = 0
         self.volume = Lamports(0)
         self.rent_reclaimed = Lamports(0)
@@ -68,6 +95,14 @@ class Record:
             self._open_books(state, event)
             self._reclaimed(event, state)
             self._market(event.at, event.trades, event.fills)
+        elif isinstance(event, TreasurySeen):
+            self.treasury = event
+        elif isinstance(event, OracleSeen):
+            self._priced(event.at, event.sol_usd)
+        elif isinstance(event, Converted):
+            self.turnover.converted(event)
+            if self.ledger is not None:
+                self.ledger.record_conversion(event.at, event.ticket, event.sol, event.usdc)
         elif isinstance(event, EventsFound):
             # The last trade's price is known already; what is found late must not become the mark again.
             self._market(event.at, (), event.fills)
@@ -75,6 +110,7 @@ class Record:
     def did(self, action: AnyAction, at: Millis) -> None:
         """Record an action that was approved."""
         self.execution.did(action, at)
+        self.turnover.did(action)
         if isinstance(action, Execute):
             self.orders["placed"] += len(action.places)
             self.orders["cancelled"] += len(action.cancels)
@@ -90,9 +126,25 @@ class Record:
                 self.orders["kept"] += int(action.fields["kept"])
 
     def equity(self, views: list[WalletView]) -> Lamports:
-        """Return what the wallets own by their accounts, base valued at the last trade's tick."""
+        """Return what wallets and treasury own by their accounts.
+
+        Base is valued at the last trade's tick, USDC at the oracle's last price.
+        """
         mark = self.ledger.mark if self.ledger else Ticks(0)
-        return equity(views, mark, self._spec)
+        return equity(views, mark, self._spec) + self._treasury_worth()
+
+    def _treasury_worth(self) -> Lamports:
+        held = self.treasury
+        dollars = lamports_worth(held.usdc, self._sol_usd) if self._sol_usd is not None else Lamports(0)
+        return held.sol + held.kept + dollars
+
+    def _priced(self, at: Millis, sol_usd: UsdPerSol) -> None:
+        """Value USDC anew; the first price of all restates what there was at the start."""
+        first, self._sol_usd = self._sol_usd is None, sol_usd
+        if self.ledger is not None:
+            self.ledger.record_dollar_mark(at, sol_usd)
+            if first and self.equity_start is not None:
+                self.equity_start += self.ledger.dollars()
 
     def _market(self, at: Millis, trades: Sequence[Trade], fills: Sequence[Fill]) -> None:
         for fill in fills:
@@ -116,6 +168,7 @@ class Record:
                 self.ledger.record_reclaimed(event.at, one.lamports + one.quote, base, one.address)
 
     def _resolved(self, event: BundleResolved) -> None:
+        self.turnover.resolved(event)
         unsent = event.outcome is Outcome.FAILED and event.bundle_id.startswith("unsent")
         if not unsent:
             self.bundles[event.outcome.value] += 1
@@ -143,8 +196,8 @@ class Record:
             return
         mark = Ticks(max(1, reading.price_fine // FINE))
         base = sum((_lots(view, self._spec) for view in self._start), BaseLots(0))
-        self.ledger = Ledger(self._spec, mark, base)
-        self.equity_start = equity(self._start, mark, self._spec)
+        self.ledger = Ledger(self._spec, mark, base, self.treasury.usdc, self._sol_usd)
+        self.equity_start = equity(self._start, mark, self._spec) + self._treasury_worth()
         for early in self._early:
             self._book(self.ledger, early)
 
