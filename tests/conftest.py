@@ -1,7 +1,14 @@
-"""What tests of every room may ask for: the two servers, started once for all of them."""
+"""What tests of every room may ask for: the two servers, started once for all of them.
+
+The suite may run in several processes; at the end one of them says how many steps were compared with the
+compiled program.
+"""
 
 import asyncio
+import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -11,6 +18,38 @@ from bmv.state.folder import temporary_state
 from bmv.state.postgres import PostgresServer
 from bmv.state.servers import Servers
 from bmv.state.valkey import ValkeyServer
+
+WHERE = "BMV_OPENBOOK_V1_SO"
+DEFAULT = Path("~/.cache/bmv/openbook_v1.so")
+STEPS = pytest.StashKey[int]()
+
+
+def program_path() -> Path:
+    """Return where the compiled OpenBook program is looked for."""
+    return Path(os.environ.get(WHERE) or DEFAULT).expanduser()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what another process has counted."""
+    stash = node.config.stash
+    stash[STEPS] = stash.get(STEPS, 0) + node.workeroutput.get("steps", 0)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand on what was counted here."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["steps"] = session.config.stash.get(STEPS, 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how many steps were compared with the compiled program, or why none was."""
+    steps = config.stash.get(STEPS, 0)
+    if steps:
+        terminalreporter.write_line(f"conformance: {steps:,} steps")
+    else:
+        reason = "no test ran" if program_path().is_file() else f"no compiled program: set {WHERE}"
+        terminalreporter.write_line(f"conformance: not run ({reason})")
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,8 @@
-"""Find the compiled OpenBook program, and say at the end how many steps were compared with it."""
-
-import os
-from pathlib import Path
+"""Find the compiled OpenBook program, and count the steps that were compared with it."""
 
 import pytest
 
-WHERE = "BMV_OPENBOOK_V1_SO"
-DEFAULT = Path("~/.cache/bmv/openbook_v1.so")
-STEPS = pytest.StashKey[int]()
+from tests.conftest import STEPS, WHERE, program_path
 
 
 class StepCounter:
@@ -18,10 +13,6 @@ class StepCounter:
 
     def add(self, steps: int) -> None:
         self._stash[STEPS] = self._stash.get(STEPS, 0) + steps
-
-
-def program_path() -> Path:
-    return Path(os.environ.get(WHERE) or DEFAULT).expanduser()
 
 
 @pytest.fixture(scope="session")
@@ -36,12 +27,3 @@ def compiled_program() -> bytes:
 @pytest.fixture(scope="session")
 def counter(pytestconfig: pytest.Config) -> StepCounter:
     return StepCounter(pytestconfig)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    steps = config.stash.get(STEPS, 0)
-    if steps:
-        terminalreporter.write_line(f"conformance: {steps:,} steps")
-    else:
-        reason = "no test ran" if program_path().is_file() else f"no compiled program: set {WHERE}"
-        terminalreporter.write_line(f"conformance: not run ({reason})")
