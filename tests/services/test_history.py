@@ -27,6 +27,10 @@ HELD = BalanceRow(1, "w", 0, 0, 0, 0, 10**30, 0, 0, 0, 0)
 """A row that fits no column."""
 
 
+def nothing(since: Millis) -> tuple[Batch, ...]:
+    return ()
+
+
 class Line:
     """A line to the database's socket that can be cut."""
 
@@ -115,7 +119,7 @@ def test_through_outages_and_sudden_ends_everything_is_there_once_and_in_order(
         async with line_to(database_url, tmp_path) as line:
             spool = Spool(tmp_path / "spool")
             writer, history = historian(line, spool)
-            await writer.open([])
+            await writer.open([], Millis(NOW), nothing)
             for number in range(150):
                 one = batch(rng, number)
                 sent.append(one)
@@ -161,7 +165,7 @@ def test_a_batch_that_does_not_fit_is_set_aside_and_holds_up_nothing(
         rng = random.Random(9)
         async with line_to(database_url, tmp_path) as line:
             writer, history = historian(line, Spool(tmp_path / "spool"))
-            await writer.open([])
+            await writer.open([], Millis(NOW), nothing)
             for away in (False, True):
                 if away:
                     await line.down()
@@ -187,7 +191,7 @@ def test_with_the_database_gone_and_the_spool_full_rows_wait_in_memory_and_the_f
     async def told() -> None:
         async with line_to(database_url, tmp_path) as line:
             writer, history = historian(line, Spool(tmp_path / "spool", limit=10))
-            await writer.open([])
+            await writer.open([], Millis(NOW), nothing)
             await line.down()
             for number in range(8):
                 writer._take(Batch(events=[EventRow(1, number, NOW, "STARTED", {})]))
@@ -209,6 +213,6 @@ def test_a_start_without_a_database_says_so(tmp_path: Path) -> None:
         nowhere = Secret(f"postgresql://bmv@/postgres?host={tmp_path}")
         history = History.at(nowhere, SPEC, "w", RealClock())
         with pytest.raises(Unreachable, match="postgres"):
-            await Historian(history, Spool(tmp_path / "spool"), RealClock(), Settings).open([])
+            await Historian(history, Spool(tmp_path / "spool"), RealClock(), Settings).open([], Millis(NOW), nothing)
 
     asyncio.run(told())

@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from bmv.belief import Belief, QueueMark
 from bmv.errors import Unreachable
 from bmv.model import MarketSpec, Side, Trade
 from bmv.secret import Secret
@@ -18,7 +19,6 @@ from bmv.state.history import KEPT_BEYOND_MS, History
 from bmv.state.rows import (
     BalanceRow,
     Batch,
-    Belief,
     BundleEnd,
     BundleSent,
     EventRow,
@@ -30,7 +30,7 @@ from bmv.state.rows import (
     encode_batch,
 )
 from bmv.state.statements import HOUR_MS
-from bmv.units import BaseLots, Millis, Ticks
+from bmv.units import BaseLots, Millis, Slot, Ticks
 from tests.state.real_clock import RealClock
 
 SPEC = MarketSpec("market", "mint", 9, 9, 1_000, 10, 100, 100, 100)
@@ -160,7 +160,7 @@ def everything() -> Batch:
         resolved=[BundleEnd("a", NOW + 9, "landed", 77, "", 4, 5)],
         events=[EventRow(NOW, 1, NOW, "GRID_REBUILD", {"trigger": "forced", "cost": 12, "placed": 3})],
         balances=[BalanceRow(NOW // HOUR_MS, "wallet", 1, 2, 3, 4, 2**64 - 1, 6, 7, 8, 9)],
-        belief=Belief(NOW, 3, last_fine=2**80, net_base=-4),
+        belief=Belief(Millis(NOW), QueueMark(Slot(7), 3), last_fine=2**80, net_base=BaseLots(-4)),
     )
 
 
@@ -168,7 +168,7 @@ def test_every_kind_of_row_is_there_once_however_often_it_was_sent(database_url:
     async def told(history: History) -> None:
         for _ in range(3):
             await history.write(decode_batch(encode_batch(everything())))
-        await history.write(Batch(belief=Belief(NOW - 1, 2), ends=[OrderEnd(2**127, NOW + 9, "gone", 0)]))
+        await history.write(Batch(belief=Belief(Millis(NOW - 1)), ends=[OrderEnd(2**127, NOW + 9, "gone", 0)]))
         opening = await opened(history)
         assert opening.belief == everything().belief
         assert opening.standing == everything().orders[:1]

@@ -3,11 +3,13 @@
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 
 from bmv.app.assembly import Assembly
 from bmv.ports import Clock
 from bmv.secret import Secret
 from bmv.services.history import EVERY_S, Historian
+from bmv.services.mending import journalled
 from bmv.state.folder import StateFolder
 from bmv.state.history import History
 from bmv.state.rows import Opening
@@ -35,7 +37,7 @@ async def history_kept(
 ) -> AsyncIterator[Keeping]:
     """Open the history of the engine's market in ``world``, and write it until the block ends.
 
-    What an earlier run has left in the spool is written first. ``every_s`` is by the loop's clock, which runs
+    What earlier runs have left in spool and journal is written first. ``every_s`` is by the loop's clock, which runs
     ``haste`` times as fast as real time. Raises Unreachable or Refused where the database does not answer,
     UnsafeState where its schema is not ours, BadInput where the spool cannot be written.
     """
@@ -46,7 +48,9 @@ async def history_kept(
         spool = Spool(state.spool)
         stack.callback(spool.close)
         historian = Historian(history, spool, clock, lambda: engine.settings, every_s=every_s)
-        opening = await historian.open([str(wallet.owner) for wallet in assembly.wallets])
+        owners = [str(wallet.owner) for wallet in assembly.wallets]
+        told = partial(journalled, state.journal, assembly.spec.address)
+        opening = await historian.open(owners, engine.state.now, told)
         engine.listeners.append(historian)
         try:
             yield Keeping(opening, historian)

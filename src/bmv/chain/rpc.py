@@ -147,6 +147,10 @@ class Rpc:
         """Read the node's block height, by which blockhashes expire."""
         return BlockHeight(await self._read("getBlockHeight", [{"commitment": commitment}], natural))
 
+    async def genesis_hash(self) -> str:
+        """Return the hash of the chain's first block: which chain this is."""
+        return await self._read("getGenesisHash", [], text)
+
     async def accounts(
         self,
         keys: Sequence[Pubkey],

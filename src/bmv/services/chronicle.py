@@ -5,9 +5,8 @@ it is) and computes nothing the strategy uses. Same events in, same rows out.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-
-import msgspec
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from bmv.core.state import State
 from bmv.events import AnyAction, AnyEvent, BundleResolved, EventsFound, Execute, MarketSeen, Report
@@ -16,7 +15,6 @@ from bmv.services.outcomes import Sent
 from bmv.state.rows import (
     BalanceRow,
     Batch,
-    Belief,
     BundleEnd,
     BundleSent,
     EventRow,
@@ -33,35 +31,38 @@ TREASURY = "treasury"
 class Chronicle:
     """Tell what each decision adds to the history.
 
-    ``wallets`` are the operator wallets' addresses in their order, ``run`` is when this run began, and
-    ``standing`` and ``last_seq`` are what the history knew before it.
+    ``wallets`` are the operator wallets' addresses in their order, ``run`` is when this run began;
+    ``standing`` and ``filled`` (lots by order id) are what the history knew before it.
     """
 
     def __init__(
-        self, wallets: Sequence[str], run: Millis, standing: Iterable[OrderRow] = (), last_seq: int = -1
+        self,
+        wallets: Sequence[str],
+        run: Millis,
+        standing: Iterable[OrderRow] = (),
+        filled: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
-        self._wallets, self._run, self._last_seq = tuple(wallets), int(run), last_seq
+        self._wallets, self._run = tuple(wallets), int(run)
         self._standing = {order.order_id: order for order in standing}
-        self._filled: Counter[int] = Counter()
+        self._filled = Counter(filled)
         self._cancelled: set[int] = set()
         self._number = 0
         self._hour = -1
-        self._believed: Belief | None = None
 
     def told(self, event: AnyEvent, actions: Iterable[AnyAction], state: State) -> Batch:
         """Return the rows of one decision; ``state`` is the belief after it."""
         batch = Batch()
         if isinstance(event, MarketSeen | EventsFound):
             batch.trades.extend(event.trades)
-            batch.fills.extend(self._fill(fill, event.at) for fill in event.fills)
+            for fill in event.fills:
+                self._filled[fill.order_id] += int(fill.size)
+                batch.fills.append(fill_row(fill, self._wallets[fill.wallet], event.at))
         if isinstance(event, MarketSeen):
-            seqs = [trade.seq for trade in event.trades] + [fill.seq for fill in event.fills]
-            self._last_seq = max([self._last_seq, *seqs])
             for view in event.wallets:
                 self._orders(view, event.at, batch)
             self._filled_at_once(event.fills, event.at, batch)
         elif isinstance(event, BundleResolved):
-            batch.resolved.append(_bundle_end(event))
+            batch.resolved.append(bundle_end(event))
         for action in actions:
             if isinstance(action, Execute):
                 self._cancelled.update(cancel.order_id for cancel in action.cancels)
@@ -71,7 +72,6 @@ class Chronicle:
                     EventRow(self._run, self._number, int(event.at), action.name, action.fields)
                 )
         self._balances(event.at, state, batch)
-        batch.belief = self._belief(event.at, state)
         return batch
 
     def sending(self, sent: Sent) -> Batch:
@@ -86,25 +86,6 @@ class Chronicle:
             fees=int(sent.cost.fees),
         )
         return Batch(sent=[row])
-
-    def _fill(self, fill: Fill, seen_at: Millis) -> FillRow:
-        self._filled[fill.order_id] += int(fill.size)
-        return FillRow(
-            seq=fill.seq,
-            at=int(fill.at),
-            seen_at=int(seen_at),
-            wallet=self._wallets[fill.wallet],
-            side=int(fill.side),
-            price=int(fill.price),
-            size=int(fill.size),
-            maker=fill.maker,
-            rebate=int(fill.rebate),
-            fee=int(fill.fee),
-            order_id=fill.order_id,
-            client_id=fill.client_id,
-            counterparty=fill.counterparty,
-            self_trade=fill.self_trade,
-        )
 
     def _orders(self, view: WalletView, at: Millis, batch: Batch) -> None:
         """Tell which orders of a wallet have come and which have gone."""
@@ -153,33 +134,34 @@ class Chronicle:
         sol, usdc = int(state.treasury.sol), int(state.treasury.usdc)
         batch.balances.append(BalanceRow(hour, TREASURY, sol, 0, 0, 0, 0, 0, 0, 0, usdc))
 
-    def _belief(self, at: Millis, state: State) -> Belief | None:
-        """Return what the engine believes now, None where that is what was told last."""
-        flow, market = state.flow, state.market
-        at_before = self._believed.at if self._believed else 0
-        belief = Belief(
-            at=at_before,
-            last_seq=self._last_seq,
-            last_fine=market.tracker.last_fine,
-            pivot_fine=market.capped_pivot.value_fine,
-            net_paid=flow.net_paid,
-            net_paid_at=int(flow.net_paid_at),
-            net_base=int(flow.net_base),
-            proceeds=int(flow.proceeds),
-            baseline=flow.baseline,
-        )
-        if belief == self._believed:
-            return None
-        self._believed = msgspec.structs.replace(belief, at=int(at))
-        return self._believed
-
 
 def _order_row(order: LiveOrder, wallet: str, at: Millis, filled: int) -> OrderRow:
     size = int(order.size) + filled
     return OrderRow(order.order_id, wallet, int(order.side), int(order.price), size, order.client_id, int(at))
 
 
-def _bundle_end(event: BundleResolved) -> BundleEnd:
+def fill_row(fill: Fill, wallet: str, seen_at: Millis) -> FillRow:
+    """Return the row of a fill; ``wallet`` is the address of the one it belongs to."""
+    return FillRow(
+        seq=fill.seq,
+        at=int(fill.at),
+        seen_at=int(seen_at),
+        wallet=wallet,
+        side=int(fill.side),
+        price=int(fill.price),
+        size=int(fill.size),
+        maker=fill.maker,
+        rebate=int(fill.rebate),
+        fee=int(fill.fee),
+        order_id=fill.order_id,
+        client_id=fill.client_id,
+        counterparty=fill.counterparty,
+        self_trade=fill.self_trade,
+    )
+
+
+def bundle_end(event: BundleResolved) -> BundleEnd:
+    """Return the row of a bundle's outcome."""
     return BundleEnd(
         bundle_id=event.bundle_id,
         ended_at=int(event.at),

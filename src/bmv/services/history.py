@@ -12,13 +12,14 @@ for any of this.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from bmv.config import Settings
+from bmv.core.remembering import belief_of
 from bmv.core.state import State
-from bmv.errors import OutsideError
+from bmv.errors import BadInput, OutsideError
 from bmv.events import AnyAction, AnyEvent
 from bmv.observe.log import get_logger
 from bmv.ports import Clock
@@ -35,6 +36,8 @@ EVERY_S = 1.0
 MOST_ROWS = 200_000
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 LAST_TRY_S = 10.0
+AGAIN_MS = Millis(60_000)
+"""What the journal tells of this long before the last belief is written again, to be sure."""
 
 
 class Historian:
@@ -56,6 +59,7 @@ class Historian:
         self._pause = self._retry_at = 0.0
         self._thinned = clock.now()
         self._stuck = False
+        self._state: State | None = None
         self.lost = 0
         self._log = get_logger("history")
 
@@ -64,22 +68,32 @@ class Historian:
         """Return how many bytes wait on disk for the database."""
         return self._spool.size
 
-    async def open(self, wallets: Sequence[str]) -> Opening:
-        """Write what an earlier run left in the spool, then return what the history knows.
+    async def open(
+        self, wallets: Sequence[str], run: Millis, journalled: Callable[[Millis], Iterable[Batch]]
+    ) -> Opening:
+        """Write what earlier runs left in spool and journal, then return what the history knows.
 
-        ``wallets`` are the operator wallets' addresses in their order. Raises Unreachable or Refused where
-        the database does not answer, UnsafeState where its schema is not ours.
+        ``wallets`` are the operator wallets' addresses in their order, ``run`` is when this run began,
+        ``journalled`` returns what the journal tells since a moment. Raises Unreachable or Refused where the
+        database does not answer, UnsafeState where its schema is not ours.
         """
         await self._history.prepare()
         await self._catch_up()
+        known = await self._history.belief()
+        since = known.at - AGAIN_MS if known else Millis(0)
+        try:
+            for batch in journalled(since):
+                await self._history.write(batch)
+        except BadInput as error:
+            self._log.error("HISTORY_INCOMPLETE", reason=str(error))
         now, settings = self._clock.now(), self._settings()
         opening = await self._history.opening(now, settings.history_window, settings.price_max_age)
-        last_seq = opening.belief.last_seq if opening.belief else -1
-        self._chronicle = Chronicle(wallets, now, opening.standing, last_seq)
+        self._chronicle = Chronicle(wallets, run, opening.standing, opening.filled)
         return opening
 
     def saw(self, event: AnyEvent, actions: Sequence[AnyAction], state: State) -> None:
         """Take what a decision adds."""
+        self._state = state
         self._take(self._chronicle.told(event, actions, state))
 
     def sending(self, sent: Sent) -> None:
@@ -96,6 +110,8 @@ class Historian:
 
     async def flush(self) -> None:
         """Write what there is, to the database or else to the spool; errors are told, not raised."""
+        if len(self._pending) and self._state is not None:
+            self._pending.belief = belief_of(self._state)
         try:
             if not self._spool.is_empty:
                 self._to_spool()

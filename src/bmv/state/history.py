@@ -13,13 +13,14 @@ from typing import Any
 import msgspec
 from asyncpg import Connection, Record
 
+from bmv.belief import Belief
 from bmv.model import MarketSpec, Side, Trade
 from bmv.ports import Clock
 from bmv.secret import Secret
 from bmv.state import statements
 from bmv.state.database import TIMEOUT_S, Database
 from bmv.state.migrating import migrate
-from bmv.state.rows import Batch, Belief, BundleSent, HourSum, Opening, OrderRow
+from bmv.state.rows import Batch, BundleSent, HourSum, Opening, OrderRow
 from bmv.state.statements import HOUR_MS
 from bmv.units import BaseLots, Millis, Ticks
 
@@ -80,6 +81,13 @@ class History:
             market = await self._known_market(connection)
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 return await _opening(connection, market, int(now), int(window), int(recent))
+
+    async def belief(self) -> Belief | None:
+        """Return what an engine believed last."""
+        async with self._database.connection() as connection:
+            market = await self._known_market(connection)
+            found = await connection.fetchval("SELECT belief::text FROM market WHERE id = $1", market)
+        return msgspec.json.decode(found, type=Belief) if found else None
 
     async def trades(self, start: Millis, end: Millis) -> list[Trade]:
         """Return the trades from ``start`` until before ``end``, oldest first."""
@@ -150,6 +158,11 @@ async def _opening(connection: Connection, market: int, now: int, window: int, r
         "WHERE market = $1 AND ended_at IS NULL ORDER BY order_id",
         market,
     )
+    filled = await connection.fetch(
+        "SELECT order_id, sum(fill.size) FROM fill JOIN own_order USING (market, order_id) "
+        "WHERE market = $1 AND ended_at IS NULL GROUP BY order_id",
+        market,
+    )
     belief = known["belief"]
     return Opening(
         first_start=Millis(known["first_start"]),
@@ -159,6 +172,7 @@ async def _opening(connection: Connection, market: int, now: int, window: int, r
         belief=msgspec.json.decode(belief, type=Belief) if belief else None,
         in_flight=[_bundle(row) for row in bundles],
         standing=[_order(row) for row in standing],
+        filled={int(order_id): int(size) for order_id, size in filled},
     )
 
 

@@ -10,6 +10,7 @@ Rules of this file
 
 import msgspec
 
+from bmv.belief import Belief
 from bmv.model import Trade
 from bmv.units import Millis
 
@@ -104,24 +105,6 @@ class BalanceRow(msgspec.Struct, frozen=True):
     usdc: int
 
 
-class Belief(msgspec.Struct, frozen=True):
-    """What of the engine's belief no chain can tell again, as of ``at``.
-
-    ``last_seq`` is the newest number of the event queue of which everything up to it is recorded. Prices are
-    fine ticks.
-    """
-
-    at: int
-    last_seq: int
-    last_fine: int | None = None
-    pivot_fine: int | None = None
-    net_paid: int = 0
-    net_paid_at: int = 0
-    net_base: int = 0
-    proceeds: int = 0
-    baseline: int = 0
-
-
 class Batch(msgspec.Struct):
     """Rows that are written together."""
 
@@ -163,7 +146,7 @@ class Opening(msgspec.Struct, frozen=True):
 
     ``hours`` are whole hours inside the window, ``trades`` what lies in it outside of them: before the first
     whole hour, and from ``recent_from`` on, one by one. ``in_flight`` are bundles without an outcome,
-    ``standing`` orders without an end.
+    ``standing`` orders without an end, ``filled`` what was filled of them.
     """
 
     first_start: Millis
@@ -173,6 +156,7 @@ class Opening(msgspec.Struct, frozen=True):
     belief: Belief | None
     in_flight: list[BundleSent]
     standing: list[OrderRow]
+    filled: dict[int, int]
 
     def sums(self) -> tuple[int, int, int]:
         """Return the window's sums of price x size, of size, and of our own size."""
