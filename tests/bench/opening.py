@@ -47,7 +47,7 @@ async def _fill(url: Secret, count: int) -> None:
         f"INSERT INTO trade SELECT 1, n, {NOW} - n * {366 * DAY_MS} / {count}, 90000 + n * 7919 % 20000,"
         f" 1 + n * 104729 % 1000000, 0, n % 10 = 0 FROM generate_series(0::bigint, {count - 1}) n;"
         "INSERT INTO trade_hour SELECT market, at / 3600000, sum(price * size), sum(size),"
-        " coalesce(sum(size) FILTER (WHERE own), 0), count(*) FROM trade GROUP BY 1, 2"
+        " coalesce(sum(size) FILTER (WHERE own), 0), count(*), max(at) FROM trade GROUP BY 1, 2"
     )
     await connection.execute("VACUUM ANALYZE trade, trade_hour")
     await connection.close()

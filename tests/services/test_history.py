@@ -213,6 +213,8 @@ def test_a_start_without_a_database_says_so(tmp_path: Path) -> None:
         nowhere = Secret(f"postgresql://bmv@/postgres?host={tmp_path}")
         history = History.at(nowhere, SPEC, "w", RealClock())
         with pytest.raises(Unreachable, match="postgres"):
-            await Historian(history, Spool(tmp_path / "spool"), RealClock(), Settings).open([], Millis(NOW), nothing)
+            await Historian(history, Spool(tmp_path / "spool"), RealClock(), Settings).open(
+                [], Millis(NOW), nothing
+            )
 
     asyncio.run(told())

@@ -1,6 +1,7 @@
 """History is written once however often it is sent, and its sums are those of the raw trades."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -168,10 +169,12 @@ def test_every_kind_of_row_is_there_once_however_often_it_was_sent(database_url:
     async def told(history: History) -> None:
         for _ in range(3):
             await history.write(decode_batch(encode_batch(everything())))
-        await history.write(Batch(belief=Belief(Millis(NOW - 1)), ends=[OrderEnd(2**127, NOW + 9, "gone", 0)]))
+        await history.write(
+            Batch(belief=Belief(Millis(NOW - 1)), ends=[OrderEnd(2**127, NOW + 9, "gone", 0)])
+        )
         opening = await opened(history)
         assert opening.belief == everything().belief
-        assert opening.standing == everything().orders[:1]
+        assert (opening.standing, opening.filled) == (everything().orders[:1], {})
         assert opening.in_flight == everything().sent[1:]
         assert opening.sums() == (LARGE * LARGE, LARGE, LARGE)
 
@@ -209,6 +212,9 @@ def test_a_connection_that_was_cut_is_opened_anew(database_url: Secret) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'bmv'"
         )
         await cutter.close()
+        # Whether the cut is noticed before or in the middle of the call is a matter of microseconds.
+        with contextlib.suppress(Unreachable):
+            await history.write(everything())
         await history.write(everything())
 
     run(database_url, told)

@@ -47,8 +47,9 @@ def test_trades_recorded_under_the_first_version_are_in_the_hours_of_the_newest(
         wrong = await connection.fetchval(
             "SELECT count(*) FROM trade_hour FULL JOIN ("
             " SELECT market, at / 3600000 AS hour, sum(price::numeric * size) AS notional,"
-            " sum(size) AS volume, sum(size * own::int) AS own, count(*) AS trades FROM trade GROUP BY 1, 2"
-            ") raw USING (market, hour, notional, volume, own, trades)"
+            " sum(size) AS volume, sum(size * own::int) AS own, count(*) AS trades, max(at) AS last_at"
+            " FROM trade GROUP BY 1, 2"
+            ") raw USING (market, hour, notional, volume, own, trades, last_at)"
             " WHERE raw.trades IS NULL OR trade_hour.trades IS NULL"
         )
         assert (wrong, await connection.fetchval("SELECT count(*) FROM trade_hour")) == (0, 12)

@@ -98,17 +98,18 @@ async def assemble(
     journal: Journal,
     seed: int,
     baseline: Path | None = None,
-    memory: Recollection | None = None,
+    goes_on: bool = False,
     treasury: Pubkey | None = None,
 ) -> Assembly:
     """Read the market's facts from the chain and wire the engine for it.
 
     ``seconds`` is the loop's monotonic time; ``seed`` feeds the jitter of retries and the choice of tip
     accounts; ``treasury`` is the one of the signer's keys that quotes nothing and holds what the others do
-    not need; ``baseline`` is the file that keeps the count of bought base, ``memory`` what earlier runs have
-    left. Raises OutsideError where the chain cannot be read, BadBytes where the market's parts are not there,
-    BadInput where this version cannot trade there, GRID_LEVELS asks for more than wallets and book hold,
-    LOCKED_ACCOUNTS names no account of the token, or the file of the baseline says nothing sensible.
+    not need; ``baseline`` is the file that keeps the count of bought base, ``goes_on``
+    says that the last run of the journal was on this chain, see ``go_on``. Raises OutsideError where the
+    chain cannot be read, BadBytes where the market's parts are not there, BadInput where this version cannot
+    trade there, GRID_LEVELS asks for more than wallets and book hold, LOCKED_ACCOUNTS names no account of
+    the token, or the file of the baseline says nothing sensible.
     """
     errors: Counter[str] = Counter()
     rpc, block_engine = clients(outside, session, seconds, seed, partial(count_error, errors))
@@ -121,7 +122,7 @@ async def assemble(
     locked = await _locked_accounts(rpc, market, settings)
     state = new_state(spec, len(wallets), clock.now())
     start = {"version": __version__, "at": int(state.now), "wallets": len(wallets), "market": spec}
-    came = {"owners": [str(wallet.owner) for wallet in wallets], "goes_on": memory is not None}
+    came = {"owners": [str(wallet.owner) for wallet in wallets], "goes_on": goes_on}
     journal.begin({**start, **came, "settings": settings.written()})
     engine = Engine(state, settings, journal, record, clock)
     if baseline is not None:
@@ -149,8 +150,6 @@ async def assemble(
         treasury=desk,
     )
     oracle = _oracle(outside, session, rpc, engine, clock, errors)
-    if memory is not None:
-        _go_on(memory, engine, feed, dispatcher, clock)
     refresh = partial(feed.refresh, Slot(0))
     search = LeftoverSearch(rpc, market, wallets, leftovers, lambda: engine.settings, refresh)
     return Assembly(engine, feed, dispatcher, spec, market, wallets, oracle, search, desk)
@@ -208,14 +207,14 @@ def _treasury(
     return desk
 
 
-def _go_on(memory: Recollection, engine: Engine, feed: Feed, dispatcher: Dispatcher, clock: Clock) -> None:
-    """Let a new engine go on where earlier runs have ended."""
-    engine.emit(memory.event(clock.now()))
+def go_on(memory: Recollection, assembly: Assembly, clock: Clock) -> None:
+    """Let a new engine go on where earlier runs have ended; to be called before it runs."""
+    assembly.engine.emit(memory.event(clock.now()))
     if memory.mark is not None:
-        feed.go_on_from(memory.mark, memory.gaps)
+        assembly.feed.go_on_from(memory.mark, memory.gaps)
     for sent in memory.sent():
-        engine.record.sent()
-        dispatcher.watch(sent)
+        assembly.engine.record.sent()
+        assembly.dispatcher.watch(sent)
 
 
 def _price_sources(

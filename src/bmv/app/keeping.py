@@ -37,9 +37,9 @@ async def history_kept(
 ) -> AsyncIterator[Keeping]:
     """Open the history of the engine's market in ``world``, and write it until the block ends.
 
-    What earlier runs have left in spool and journal is written first. ``every_s`` is by the loop's clock, which runs
-    ``haste`` times as fast as real time. Raises Unreachable or Refused where the database does not answer,
-    UnsafeState where its schema is not ours, BadInput where the spool cannot be written.
+    What earlier runs have left in spool and journal is written first. ``every_s`` is by the loop's clock,
+    which runs ``haste`` times as fast as real time. Raises Unreachable or Refused where the database does not
+    answer, UnsafeState where its schema is not ours, BadInput where the spool cannot be written.
     """
     engine = assembly.engine
     async with contextlib.AsyncExitStack() as stack:

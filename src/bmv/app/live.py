@@ -13,8 +13,9 @@ import aiohttp
 import msgspec
 from solders.pubkey import Pubkey
 
-from bmv.app.assembly import Assembly, Outside, assemble
+from bmv.app.assembly import Assembly, Outside, assemble, go_on
 from bmv.app.holding import Holding, market_held
+from bmv.app.keeping import history_kept
 from bmv.app.observing import watched
 from bmv.app.recovery import recovered
 from bmv.app.signing import Signer
@@ -29,7 +30,9 @@ from bmv.observe.journal import Journal
 from bmv.observe.log import configure
 from bmv.sandbox.clock import LoopClock, SimulatedLoop
 from bmv.services.engine import Service
+from bmv.services.history import EVERY_S
 from bmv.services.killswitch import refuse_latched
+from bmv.services.mending import completed
 from bmv.services.recollection import Recollection
 from bmv.services.rehearsal import Rehearsal
 from bmv.services.reload import Reload, SettingsFile
@@ -162,13 +165,22 @@ class _Live:
         urls = {"database_url": settings.database_url, "redis_url": settings.redis_url}
         async with local_servers(state, clock, **urls) as servers:
             memory = await self._memory(session, clock, journal)
-            assembly = await self._assembled(session, clock, journal, state.baseline, memory)
-            haste = self._outside.haste
+            known = memory is not None
+            assembly = await self._assembled(session, clock, journal, state.baseline, goes_on=known)
+            haste, every_s = self._outside.haste, EVERY_S * self._outside.haste
+            world = await Rpc(session, self._outside.rpc_url, rng=random.Random()).genesis_hash()
+            where = servers.database_url, state, world, clock
             async with (
                 watched(assembly, session) as services,
                 market_held(assembly, servers.redis_url, state, clock, haste=haste) as holding,
+                history_kept(assembly, *where, haste=haste, every_s=every_s) as keeping,
             ):
-                beside = {**assembly.beside, **holding.beside, **services}
+                owners = [str(wallet.owner) for wallet in assembly.wallets]
+                memory = completed(memory, keeping.opening, assembly.spec.address, owners)
+                if memory is not None:
+                    go_on(memory, assembly, clock)
+                history = {"history": keeping.historian.run}
+                beside = {**assembly.beside, **holding.beside, **services, **history}
                 return await self._run_engine(assembly, holding, beside, clock, journal)
 
     async def _assembled(
@@ -177,7 +189,8 @@ class _Live:
         clock: LoopClock,
         journal: Journal,
         baseline: Path | None = None,
-        memory: Recollection | None = None,
+        *,
+        goes_on: bool = False,
     ) -> Assembly:
         settings = self._options.settings
         assembly = await assemble(
@@ -191,7 +204,7 @@ class _Live:
             journal=journal,
             seed=random.SystemRandom().randrange(2**32),
             baseline=baseline,
-            memory=memory,
+            goes_on=goes_on,
         )
         if not isinstance(self._signer, WatchedWallets):
             self._signer.serve(assembly.market)

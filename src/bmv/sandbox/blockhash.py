@@ -24,6 +24,11 @@ class SlotClock:
         self._skipped = random.Random(f"{seed} skipped slot").randrange(SKIP_PERIOD)
         self._issued: dict[str, int] = {}
 
+    @property
+    def genesis_hash(self) -> str:
+        """Return the hash that tells this chain from every other."""
+        return str(Hash(hashlib.sha256(f"{self.seed} {self.start_ms} genesis".encode()).digest()))
+
     def slot_at(self, now_ms: int) -> int:
         """Return the newest slot that has a block at ``now_ms``."""
         return self.at_or_before(self.start_slot + (now_ms - self.start_ms) // self.slot_ms)

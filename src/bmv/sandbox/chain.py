@@ -65,6 +65,7 @@ class Chain:
     ) -> None:
         self.now = now
         self.clock = SlotClock(start_ms, slot_ms, seed, start_slot)
+        self.genesis_hash = self.clock.genesis_hash
         self._tables = LookupTables(self.clock)
         self.programs: dict[bytes, Program] = {
             lookup_table_program.PROGRAM_ID: self._tables.process,

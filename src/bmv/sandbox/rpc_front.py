@@ -30,7 +30,6 @@ from bmv.sandbox.wire import (
 FEE_SLOTS = 150
 SAMPLE_SECONDS = 60
 MAX_SAMPLES = 720
-GENESIS_HASH = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 UNAVAILABLE = (503, "text/html", b"<html><body><h1>503 Service Unavailable</h1></body></html>")
 
 Answer = tuple[int, str, bytes]
@@ -55,7 +54,7 @@ class RpcFront:
         self._methods: dict[str, Method] = {
             "getHealth": lambda _: "ok",
             "getVersion": lambda _: {"feature-set": 0, "solana-core": API_VERSION},
-            "getGenesisHash": lambda _: GENESIS_HASH,
+            "getGenesisHash": lambda _: chain.genesis_hash,
             "getSlot": lambda params: chain.slot_at(commitment_of(config(params, 0))),
             "getBlockHeight": lambda params: chain.block_height(commitment_of(config(params, 0))),
             "getEpochInfo": self._epoch_info,

@@ -2,7 +2,7 @@
 
 - ``journalled``: a killed engine has told the journal everything and the database all but the last second;
   what is missing there is read back.
-- ``recollected``: where the journal is gone, the history still knows the trades and the last belief.
+- ``completed``: the history knows the trades of journals that are gone, and the last belief.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,6 @@ from bmv.observe.segments import RUN_PREFIX, records
 from bmv.services.chronicle import bundle_end, fill_row
 from bmv.services.recollection import Recollection
 from bmv.state.rows import Batch, BundleSent, EventRow, Opening
-from bmv.state.statements import HOUR_MS
 from bmv.units import Millis
 
 ROWS = 5_000
@@ -128,25 +127,27 @@ def _sent(bundle: _Bundle) -> BundleSent:
     )
 
 
-def recollected(opening: Opening, market: str, owners: Sequence[str], now: Millis) -> Recollection | None:
-    """Return what the history knows of earlier runs; None where it knows nothing."""
-    if opening.belief is None and not opening.hours and not opening.trades:
-        return None
-    sums = [
-        TradeSum(min(now, Millis((hour.hour + 1) * HOUR_MS - 1)), hour.notional, hour.volume, hour.own)
-        for hour in opening.hours
-    ]
+def completed(
+    memory: Recollection | None, opening: Opening, market: str, owners: Sequence[str]
+) -> Recollection | None:
+    """Return what the journal remembers with all trades the history knows; None where both know nothing.
+
+    Where there is no journal, the last belief is the history's too; what was in flight then is not known.
+    """
+    sums = [TradeSum(Millis(hour.last_at), hour.notional, hour.volume, hour.own) for hour in opening.hours]
     for trade in opening.trades:
         size = int(trade.size)
         sums.append(TradeSum(trade.at, int(trade.price) * size, size, size if trade.own else 0))
-    sums.sort(key=lambda each: each.at)
-    return Recollection(
-        market,
-        tuple(owners),
-        opening.first_start,
-        mark=opening.belief.mark if opening.belief else None,
-        belief=opening.belief,
-        hours=dict(enumerate(sums)),
-        recorded_from=sums[0].at if sums else None,
-        missing="the journal; trades and belief are those of the history",
-    )
+    if memory is None:
+        if opening.belief is None and not sums:
+            return None
+        missing = "the journal; trades and belief are those of the history"
+        memory = Recollection(market, tuple(owners), opening.first_start, missing=missing)
+        memory.belief = opening.belief
+        memory.mark = opening.belief.mark if opening.belief else None
+    if sums:
+        sums.sort(key=lambda each: each.at)
+        memory.hours = dict(enumerate(sums))
+        memory.recorded_from = min(memory.recorded_from or sums[0].at, sums[0].at)
+        memory.first_start = min(memory.first_start, opening.first_start)
+    return memory

@@ -28,6 +28,8 @@ from bmv.secret import Secret
 from bmv.state.migrating import SCHEMA
 
 TIMEOUT_S = 30.0
+BROKEN = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a connection that was cut is told with; the last one where it happens between two steps of a call."""
 BAD_ROWS = (DataError, IntegrityConstraintViolationError)
 NOT_ALLOWED = (
     InsufficientPrivilegeError,
@@ -58,7 +60,7 @@ class Database:
                     if self._connection is None or self._connection.is_closed():
                         self._connection = await self._connected()
                     yield self._connection
-                except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+                except BROKEN:
                     await self._drop()
                     raise
 
@@ -94,6 +96,6 @@ def _mapped() -> Iterator[None]:
         raise Refused("postgres", str(error)) from error
     except BAD_ROWS as error:
         raise BadRows("postgres", str(error)) from error
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (asyncpg.PostgresError, *BROKEN) as error:
         # TimeoutError is an OSError; a disk that is full or a server that shuts down are PostgresErrors.
         raise Unreachable("postgres", str(error) or type(error).__name__) from error

@@ -141,7 +141,7 @@ async def _opening(connection: Connection, market: int, now: int, window: int, r
     first_hour = horizon // HOUR_MS + 1
     recent_from = max(first_hour * HOUR_MS, (now - recent) // HOUR_MS * HOUR_MS)
     hours = await connection.fetch(
-        "SELECT hour, notional::text, volume::text, own::text FROM trade_hour "
+        "SELECT hour, last_at, notional::text, volume::text, own::text FROM trade_hour "
         "WHERE market = $1 AND hour >= $2 AND hour < $3 ORDER BY hour",
         *(market, first_hour, recent_from // HOUR_MS),
     )
@@ -167,7 +167,7 @@ async def _opening(connection: Connection, market: int, now: int, window: int, r
     return Opening(
         first_start=Millis(known["first_start"]),
         recent_from=Millis(recent_from),
-        hours=[HourSum(hour, int(notional), int(volume), int(own)) for hour, notional, volume, own in hours],
+        hours=[HourSum(hour, at, *map(int, sums)) for hour, at, *sums in hours],
         trades=edge + newest,
         belief=msgspec.json.decode(belief, type=Belief) if belief else None,
         in_flight=[_bundle(row) for row in bundles],

@@ -133,9 +133,10 @@ _LISTS = tuple(field.name for field in msgspec.structs.fields(Batch) if field.na
 
 
 class HourSum(msgspec.Struct, frozen=True):
-    """All trades of one hour: sums of price x size, of size, and of the size that was ours."""
+    """All trades of one hour: the last one's time, sums of price x size, of size, and of our own size."""
 
     hour: int
+    last_at: int
     notional: int
     volume: int
     own: int

@@ -74,15 +74,16 @@ TRADES = Statement(
         ON CONFLICT DO NOTHING
         RETURNING at, price, size, own
     )
-    INSERT INTO trade_hour (market, hour, notional, volume, own, trades)
+    INSERT INTO trade_hour (market, hour, notional, volume, own, trades, last_at)
     SELECT $1, at / {HOUR_MS}, sum(price::numeric * size), sum(size::numeric),
-           coalesce(sum(size::numeric) FILTER (WHERE own), 0), count(*)
+           coalesce(sum(size::numeric) FILTER (WHERE own), 0), count(*), max(at)
     FROM fresh GROUP BY at / {HOUR_MS} ORDER BY at / {HOUR_MS}
     ON CONFLICT (market, hour) DO UPDATE SET
         notional = trade_hour.notional + excluded.notional,
         volume = trade_hour.volume + excluded.volume,
         own = trade_hour.own + excluded.own,
-        trades = trade_hour.trades + excluded.trades
+        trades = trade_hour.trades + excluded.trades,
+        last_at = greatest(trade_hour.last_at, excluded.last_at)
     """,
     _TRADE,
 )

@@ -15,12 +15,13 @@ CREATE TABLE trade_hour (
     volume numeric NOT NULL,
     own numeric NOT NULL,
     trades bigint NOT NULL,
+    last_at bigint NOT NULL,
     PRIMARY KEY (market, hour)
 );
 LOCK TABLE trade IN SHARE ROW EXCLUSIVE MODE;
 INSERT INTO trade_hour
     SELECT market, at / 3600000, sum(price::numeric * size), sum(size::numeric),
-           sum(CASE WHEN own THEN size::numeric ELSE 0 END), count(*)
+           sum(CASE WHEN own THEN size::numeric ELSE 0 END), count(*), max(at)
     FROM trade GROUP BY market, at / 3600000;
 ALTER TABLE market ADD COLUMN kept_from bigint NOT NULL DEFAULT 0;
 ALTER TABLE market ADD COLUMN belief jsonb;
