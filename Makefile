@@ -35,7 +35,7 @@ bench: $(STAMP) ## speed against plain baselines, one JSON line each
 	@$(BIN)/python -m tests.bench
 
 soak: $(STAMP) ## long whole-system runs
-	$(BIN)/python -m pytest -m soak tests/scenario
+	$(BIN)/python -m pytest -m soak tests
 
 fuzz: $(STAMP) ## long random runs: mutated accounts, fresh conformance steps
 	$(BIN)/python -m pytest -m fuzz tests

@@ -11,7 +11,6 @@ from typing import Any
 from bmv.config import Settings
 from bmv.core.decay import FINE
 from bmv.errors import OutsideError
-from bmv.observe.log import get_logger
 from bmv.services.hot import STATUS_NAME
 from bmv.state.folder import StateFolder
 from bmv.state.hot import HotState, Seen
@@ -70,8 +69,8 @@ def _in_file(folder: StateFolder) -> Seen | None:
 async def _in_redis(hot: HotState | None) -> Seen | None:
     try:
         return await hot.read() if hot else None
-    except OutsideError as error:
-        get_logger("looking").warning("hot_state_unknown", reason=str(error))
+    except OutsideError:
+        # The file says as much where the engine is here; who halts is told that Redis did not hear it.
         return None
 
 
