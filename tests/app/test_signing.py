@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
-from bmv.app.signing import SignerNotStarted, ensured_signer, guarded, limits_of, running_signer
+from bmv.app.signing import SignerNotStarted, ensured_signer, guarded, keys_of, limits_of, running_signer
 from bmv.config import Settings, load
 from bmv.errors import UnsafeState
 from bmv.keys.client import SignerClient
@@ -77,7 +77,7 @@ def test_a_signer_is_started_once_found_again_and_ends_when_told(folder: StateFo
         assert client.pubkeys() == [KEYS[0].pubkey(), KEYS[1].pubkey()]
         jobs = [(KEYS[2].pubkey(), LAWFUL["fund"])]
         store = Keystore.open(folder.keystore, Secret(PASSPHRASE))
-        assert client.sign_all(jobs) == guarded(store, Settings()).sign_all(jobs)
+        assert client.sign_all(jobs) == guarded(keys_of(store), Settings()).sign_all(jobs)
         with pytest.raises(Unlawful):
             client.sign_all([(KEYS[0].pubkey(), UNLAWFUL["lamports to a stranger"])])
         assert_second_is_refused(folder)

@@ -9,19 +9,21 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from bmv.chain.jito import TIP_ACCOUNTS
 from bmv.config import Settings
-from bmv.errors import BmvError, OutsideError
+from bmv.errors import BadInput, BmvError, OutsideError
 from bmv.keys.client import SignerClient
 from bmv.keys.grounds import Grounds
 from bmv.keys.hardening import harden
 from bmv.keys.passphrase import read_passphrase
-from bmv.keys.policy import GuardedSigner, Limits, Policy
+from bmv.keys.policy import BulkSigner, GuardedSigner, Limits, Policy
 from bmv.keys.process import SignerProcess
 from bmv.keys.signer import InProcessSigner
-from bmv.keys.store import Keystore, Role
+from bmv.keys.store import Keystore, Role, Wallet, peek
 from bmv.observe.log import configure, get_logger
+from bmv.secret import Secret
 from bmv.state.folder import StateFolder, made
 from bmv.state.latch import LatchFile
 from bmv.units import Millis
@@ -56,20 +58,61 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def policy_of(store: Keystore, settings: Settings) -> Policy:
-    """Return the policy for a keystore's wallets: value moves among them, and to tip accounts."""
-    wallets = store.wallets
+class Keys(NamedTuple):
+    """Opened keys: who signs with them without a question, and whose they are, in order."""
+
+    signer: BulkSigner
+    wallets: list[Wallet]
+
+
+def in_vault(keystore: Path) -> bool:
+    """Say whether a KEYSTORE names a place in Vault or OpenBao instead of a file."""
+    return str(keystore).startswith(("vault-kv:", "vault-transit:"))
+
+
+def open_keys(keystore: Path, passphrase_fd: int | None) -> Keys:
+    """Open a keystore with its passphrase, or a place in Vault with a token; raise what either raises."""
+    passphrase = read_passphrase(keystore, passphrase_fd)
+    if in_vault(keystore):
+        return _out_of_vault(str(keystore), passphrase)
+    return keys_of(Keystore.open(keystore, passphrase))
+
+
+def known_wallets(keystore: Path, passphrase_fd: int | None) -> list[Wallet]:
+    """Return the wallets of a keystore as it claims them, without a passphrase; Vault wants its token."""
+    return open_keys(keystore, passphrase_fd).wallets if in_vault(keystore) else peek(keystore)
+
+
+def keys_of(store: Keystore) -> Keys:
+    """Return every key of an opened keystore."""
+    return Keys(InProcessSigner(store.keypairs(*Role)), store.wallets)
+
+
+def _out_of_vault(place: str, token: Secret) -> Keys:
+    try:
+        from bmv.keys import vault  # noqa: PLC0415 - an extra: who keeps a file does not need its client
+    except ImportError as error:
+        raise BadInput("KEYSTORE", place, "a file, or the extra vault installed", "settings") from error
+    session = vault.Vault(token)
+    if place.startswith(vault.TRANSIT):
+        signer = vault.TransitSigner(session, place)
+        return Keys(signer, signer.wallets)
+    found = vault.kv_keypairs(session, place)
+    wallets = [Wallet(keypair.pubkey(), role) for keypair, role in found]
+    return Keys(InProcessSigner(keypair for keypair, _ in found), wallets)
+
+
+def policy_of(wallets: list[Wallet], settings: Settings) -> Policy:
+    """Return the policy for wallets: value moves among them, and to tip accounts."""
     treasury = next((wallet.pubkey for wallet in wallets if wallet.role is Role.TREASURY), None)
     grounds = Grounds([wallet.pubkey for wallet in wallets], TIP_ACCOUNTS, treasury)
     grounds.add_mints([USDC])
     return Policy(grounds, limits_of(settings), time.monotonic)
 
 
-def guarded(store: Keystore, settings: Settings) -> GuardedSigner:
-    """Return a signer in this process, behind the policy, for every wallet of the keystore."""
-    operators = [wallet.pubkey for wallet in store.wallets if wallet.role is Role.OPERATOR]
-    signer = InProcessSigner(store.keypairs(*Role))
-    return GuardedSigner(signer, policy_of(store, settings), operators)
+def guarded(keys: Keys, settings: Settings) -> GuardedSigner:
+    """Return a signer in this process, behind the policy, for every wallet."""
+    return GuardedSigner(keys.signer, policy_of(keys.wallets, settings), keys.wallets)
 
 
 def run_signer(
@@ -84,9 +127,9 @@ def run_signer(
     configure(_now, quiet=False)
     for what in missing:
         get_logger("signer").warning("SIGNER_NOT_HARDENED", reason=what)
-    store = Keystore.open(keystore, read_passphrase(keystore, passphrase_fd))
-    signer = InProcessSigner(store.keypairs(*Role))
-    process = SignerProcess(signer, store.wallets, policy_of(store, settings), LatchFile(folder).path)
+    keys = open_keys(keystore, passphrase_fd)
+    policy = policy_of(keys.wallets, settings)
+    process = SignerProcess(keys.signer, keys.wallets, policy, LatchFile(folder).path)
     made(folder.run)
 
     async def serve() -> None:

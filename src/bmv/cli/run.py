@@ -1,18 +1,19 @@
 """``bmv run``: the engine against a real (or simulated) outside, until it is told to stop."""
 
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 import typer
+from solders.pubkey import Pubkey
 
 from bmv.app.live import Ending, LiveOptions, rehearse, run_live
-from bmv.app.signing import ensured_signer, guarded
+from bmv.app.signing import Signer, ensured_signer, guarded, known_wallets, open_keys
 from bmv.cli import options
 from bmv.errors import BadInput
-from bmv.keys.passphrase import read_passphrase
-from bmv.keys.store import Keystore, Role, peek
+from bmv.keys.store import Role, Wallet
 from bmv.services.killswitch import refuse_latched
 from bmv.state.folder import StateFolder
 from bmv.state.latch import LatchFile
@@ -45,22 +46,28 @@ def run(
     folder = StateFolder(state)
     path = Path(settings.keystore) if settings.keystore else folder.keystore
     chosen = LiveOptions(settings=settings, state=folder, file=file, speed=pace, quiet=not verbose)
-    operators = [wallet.pubkey for wallet in peek(path) if wallet.role is Role.OPERATOR]
-    if not operators:
-        raise BadInput("KEYSTORE", str(path), "a keystore with an operator wallet", "the file")
     if dry_run:
-        told = rehearse(chosen, operators)
+        told = rehearse(chosen, _operators(known_wallets(path, passphrase_fd), path))
         typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
         return
     refuse_latched(LatchFile(folder))
     if signer == "inside":
-        store = Keystore.open(path, read_passphrase(path, passphrase_fd))
-        ended = run_live(chosen, guarded(store, settings))
+        chosen_signer: Signer = guarded(open_keys(path, passphrase_fd), settings)
     else:
-        ended = run_live(chosen, ensured_signer(folder, path, config, passphrase_fd))
+        chosen_signer = ensured_signer(folder, path, config, passphrase_fd)
+    _operators(chosen_signer.wallets(), path)
+    ended = run_live(chosen, chosen_signer)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     _tell(ended)
+
+
+def _operators(wallets: Sequence[Wallet], keystore: Path) -> list[Pubkey]:
+    """Return the wallets that quote; raise BadInput where there is none."""
+    operators = [wallet.pubkey for wallet in wallets if wallet.role is Role.OPERATOR]
+    if not operators:
+        raise BadInput("KEYSTORE", str(keystore), "keys with an operator wallet", "the keys themselves")
+    return operators
 
 
 def _tell(ended: Ending) -> None:

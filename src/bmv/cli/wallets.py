@@ -12,7 +12,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from bmv.app import wallets as life
-from bmv.app.signing import Signer, guarded, running_signer
+from bmv.app.signing import Signer, guarded, in_vault, keys_of, running_signer
 from bmv.cli import options
 from bmv.config import Settings
 from bmv.errors import BadInput, UnsafeState
@@ -50,6 +50,9 @@ class _Place:
         self.settings: Settings = options.configured(config)[0]
         configured = Path(self.settings.keystore) if self.settings.keystore else self.folder.keystore
         self.path = keystore or configured
+        if in_vault(self.path):
+            allowed = "a keystore file: keys in Vault are made and listed by its own tools"
+            raise BadInput("KEYSTORE", str(self.path), allowed, "settings")
 
     def open(self, passphrase_fd: int | None) -> Keystore:
         return Keystore.open(self.path, read_passphrase(self.path, passphrase_fd))
@@ -66,7 +69,7 @@ class _Place:
         if running is not None and not running.state().halted and {*peek(self.path)} == {*running.wallets()}:
             return running, running.wallets()
         store = self.open(passphrase_fd)
-        return guarded(store, self.settings), store.wallets
+        return guarded(keys_of(store), self.settings), store.wallets
 
     def refuse_beside_an_engine(self) -> None:
         if occupied(self.folder):
@@ -264,7 +267,7 @@ def rotate(
         await life.sweep_is_possible(reach, [old], successor.pubkey())
         store.succeed(old, successor)
         store.save()
-        signer = guarded(store, place.settings)
+        signer = guarded(keys_of(store), place.settings)
         signer.serve(reach.market)
         return await life.sweep(reach.signed_by(signer), [old], successor.pubkey())
 
@@ -287,7 +290,7 @@ def retire(
     place.refuse_beside_an_engine()
     store = place.open(passphrase_fd)
     key = _known(wallet, [one for one in store.wallets if one.role is Role.OPERATOR])
-    treasury, signer = life.treasury_of(store.wallets), guarded(store, place.settings)
+    treasury, signer = life.treasury_of(store.wallets), guarded(keys_of(store), place.settings)
 
     async def act(reach: life.Reach) -> list[life.Moved]:
         return await life.sweep(reach, [key], treasury)

@@ -108,4 +108,4 @@ class Places(Keys):
     redis_url: RedisUrl = key("REDIS_URL", None)
     """Redis or Valkey; none: a server of our own in the state folder."""
     keystore: FilePath = key("KEYSTORE", "")
-    """File of the keys; none: `keystore.json` in the state folder."""
+    """File of the keys, or a place in Vault (docs/keys.md); none: `keystore.json` in the state folder."""

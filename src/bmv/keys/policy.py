@@ -19,6 +19,7 @@ from bmv.errors import BadBytes, Refused
 from bmv.keys.decoded import decode_message
 from bmv.keys.grounds import Grounds
 from bmv.keys.lawful import Effect, NotLawful, read_effect
+from bmv.keys.store import Role, Wallet
 from bmv.units import LAMPORTS_PER_SOL, Lamports
 from bmv.venue.openbook_v1.instructions import MarketKeys
 
@@ -144,12 +145,16 @@ class Policy:
 class GuardedSigner:
     """Sign with ``signer`` what ``policy`` allows, in this process."""
 
-    def __init__(self, signer: BulkSigner, policy: Policy, operators: Sequence[Pubkey] = ()) -> None:
-        self._signer, self.policy, self._operators = signer, policy, operators
+    def __init__(self, signer: BulkSigner, policy: Policy, wallets: Sequence[Wallet] = ()) -> None:
+        self._signer, self.policy, self._wallets = signer, policy, wallets
 
     def pubkeys(self) -> list[Pubkey]:
         """Return the wallets that trade, in order."""
-        return list(self._operators)
+        return [wallet.pubkey for wallet in self._wallets if wallet.role is Role.OPERATOR]
+
+    def wallets(self) -> list[Wallet]:
+        """Return all wallets it signs for, in order."""
+        return list(self._wallets)
 
     def serve(self, market: MarketKeys) -> None:
         """Tell which market is traded, once."""
