@@ -12,14 +12,12 @@ from typing import Annotated, Any
 import typer
 
 from bmv.app.looking import is_alive, last_seen, redis_of, wait_until_stopped, wallets_told
-from bmv.app.signing import Signer, guarded, running_signer
+from bmv.app.signing import Signer, guarded, open_keys, running_signer
 from bmv.app.withdrawing import withdraw
 from bmv.cli import options
 from bmv.cli.run import DEFAULT_STATE
 from bmv.config import Settings
 from bmv.errors import BadInput, OutsideError, Unreachable
-from bmv.keys.passphrase import read_passphrase
-from bmv.keys.store import Keystore
 from bmv.state.folder import StateFolder
 from bmv.state.hot import Seen
 from bmv.state.latch import Latch, LatchFile
@@ -113,7 +111,7 @@ def _signer(folder: StateFolder, settings: Settings, passphrase_fd: int | None) 
         return found
     path = Path(settings.keystore) if settings.keystore else folder.keystore
     _say(f"no signer answers; opening {path} instead, which needs its passphrase")
-    return guarded(Keystore.open(path, read_passphrase(path, passphrase_fd)), settings)
+    return guarded(open_keys(path, passphrase_fd), settings)
 
 
 class _Progress:
