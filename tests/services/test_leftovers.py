@@ -85,13 +85,17 @@ def test_where_wanted_a_halt_also_closes_the_accounts_that_traded() -> None:
 
 
 def test_where_the_node_lists_no_accounts_everything_else_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[object]()
+
     async def refused(*_: Any, **__: Any) -> None:
+        asked.append(_)
         raise Refused("rpc", "excluded from account secondary indexes", -32010)
 
     async def scenario(clock: LoopClock) -> None:
         async with living(clock) as it:
             monkeypatch.setattr(Rpc, "program_accounts", refused)
             assert await it.assembly.search.search() == {}
+            assert len(asked) == 1, "a node that refuses one wallet refuses all"
             assert await run_and_search(it, 60)
 
     virtually(scenario)

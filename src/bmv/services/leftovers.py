@@ -12,7 +12,7 @@ from solders.pubkey import Pubkey
 
 from bmv.chain.rpc import AccountImage, Rpc
 from bmv.config import Settings
-from bmv.errors import BadBytes, OutsideError
+from bmv.errors import BadBytes, OutsideError, Refused
 from bmv.events import CloseAccounts, RentAction, Withdraw
 from bmv.model import Leftover, LiveOrder, Side, WalletIndex
 from bmv.observe.log import get_logger
@@ -87,9 +87,9 @@ class LeftoverBook:
     ) -> Leftover | None:
         """Return what an account holds; None where it is in use, or nothing we can read."""
         wallet = self._owners[key]
+        if image.owner == TOKEN_PROGRAM:
+            return Leftover(str(key), wallet, image.lamports, token=True) if _is_idle(image) else None
         try:
-            if image.owner == TOKEN_PROGRAM:
-                return Leftover(str(key), wallet, image.lamports, token=True) if _is_idle(image) else None
             account = decode_open_orders(image.data)
         except BadBytes:
             return None
@@ -160,6 +160,8 @@ class LeftoverSearch:
                 listed = await self._listed(wallet.owner)
             except OutsideError as error:
                 self._log.warning("leftovers_unknown", wallet=index, reason=str(error))
+                if isinstance(error, Refused):
+                    break
                 continue
             found |= {key: index for key in listed if key not in self._used}
         return found
@@ -173,8 +175,11 @@ class LeftoverSearch:
 
 
 def _is_idle(image: AccountImage) -> bool:
-    """Say whether a token account is empty and may be closed by its owner; BadBytes where it is none."""
-    account = decode_token_account(image.data)
+    """Say whether this is a token account that is empty and may be closed by its owner."""
+    try:
+        account = decode_token_account(image.data)
+    except BadBytes:
+        return False
     closer = account.close_authority
     return (
         account.amount == 0
