@@ -164,3 +164,18 @@ def alert_expressions() -> dict[str, str]:
             expression = expression.replace(record, f"({meaning})")
         found[name] = " ".join(expression.split())
     return found
+
+
+@pytest.mark.soak
+@needs_prometheus
+def test_the_alert_of_lost_bundles_fires_where_most_are_lost(tmp_path: Path) -> None:
+    faults = tmp_path / "faults.toml"
+    faults.write_text("bundle_dropped = 0.9\n")
+    with served(scraped(str(faults), seconds=1_200), tmp_path) as server:
+        firing = {
+            name
+            for name, expression in alert_expressions().items()
+            if any(server.ask(expression, before_s=before) for before in range(0, 1_000, 30))
+        }
+    assert {"BmvBundlesLost", "BmvNothingLands"} <= firing
+    assert firing <= {"BmvBundlesLost", "BmvNothingLands", "BmvSideNotQuoted", "BmvHalted"}

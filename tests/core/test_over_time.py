@@ -22,8 +22,9 @@ def test_a_time_average_is_the_mean_of_every_millisecond_that_counts(
         every += [held] * passed if held is not None else []
         now, held = now + passed, value
         average.set(value, Millis(now))
-    expected = sum(every) / len(every) if every else None
-    assert average.mean() == expected
+    for later in (0, 3):
+        whole = [*every, *[held] * later] if held is not None else every
+        assert average.mean(Millis(now + later)) == (sum(whole) / len(whole) if whole else None)
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=150))

@@ -19,15 +19,18 @@ class TimeWeighted:
 
     def set(self, value: int | None, now: Millis) -> None:
         """Count the last value up to ``now`` and hold another from then on."""
-        passed = max(0, int(now - self.since))
-        if self.value is not None:
-            self.weighted += self.value * passed
-            self.millis += passed
+        self.weighted, self.millis = self.sums(now)
         self.value, self.since = value, now
 
-    def mean(self) -> float | None:
-        """Return the average so far; None of no time."""
-        return self.weighted / self.millis if self.millis else None
+    def sums(self, now: Millis) -> tuple[int, int]:
+        """Return value x milliseconds, and milliseconds, up to ``now``."""
+        passed = max(0, int(now - self.since)) if self.value is not None else 0
+        return self.weighted + (self.value or 0) * passed, self.millis + passed
+
+    def mean(self, now: Millis) -> float | None:
+        """Return the average up to ``now``; None of no time."""
+        weighted, millis = self.sums(now)
+        return weighted / millis if millis else None
 
 
 @dataclass(slots=True)

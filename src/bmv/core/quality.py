@@ -4,7 +4,7 @@ The middle is that of the whole book, ours and others'. A band counts every orde
 of it, in lamports at the order's price.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from bmv.core.decay import FINE
@@ -34,50 +34,47 @@ def quality(
     orders: Iterable[LiveOrder], book: ForeignBook, price_fine: int | None, quote_lot_size: int
 ) -> Quality:
     """Measure our ``orders`` and the foreign book; ``price_fine`` is P in fine ticks."""
-    own = list(orders)
-    best = {side: _best(own, side, book) for side in Side}
-    present = {side: Lamports(0) for side in Side}
-    for order in own:
-        if price_fine is not None and _within(int(order.price) * FINE, price_fine, PRESENCE_BPS):
-            present[order.side] += notional(order.price, order.size, quote_lot_size)
-    bid, ask = best[Side.BID], best[Side.ASK]
-    nothing = {side: (Lamports(0),) * len(DEPTH_BANDS) for side in Side}
+    own = {side: list[LiveOrder]() for side in Side}
+    for order in orders:
+        own[order.side].append(order)
+    near = (1, 0) if price_fine is None else _around(price_fine, FINE, PRESENCE_BPS)
+    present = {side: _within(own[side], [near], quote_lot_size)[0] for side in Side}
+    bid = _best(own[Side.BID], book.best_bid, max)
+    ask = _best(own[Side.ASK], book.best_ask, min)
+    nothing = (Lamports(0),) * len(DEPTH_BANDS)
     if bid is None or ask is None:
-        return Quality(None, nothing, nothing, present)
-    twice_mid = int(bid) + int(ask)
-    ours = {
-        side: tuple(
-            depth((order for order in own if order.side is side), twice_mid, band, quote_lot_size)
-            for band in DEPTH_BANDS
-        )
-        for side in Side
-    }
-    foreign = {Side.BID: book.bid_depth, Side.ASK: book.ask_depth}
-    everybody = {
-        side: tuple(a + b for a, b in zip(ours[side], foreign[side] or nothing[side], strict=True))
-        for side in Side
-    }
-    return Quality((int(ask) - int(bid)) * 2 * BPS // twice_mid, ours, everybody, present)
+        return Quality(None, dict.fromkeys(Side, nothing), dict.fromkeys(Side, nothing), present)
+    twice_mid = bid + ask
+    bands = [_around(twice_mid, 2, band) for band in DEPTH_BANDS]
+    ours = {side: _within(own[side], bands, quote_lot_size) for side in Side}
+    foreign = {Side.BID: book.bid_depth or nothing, Side.ASK: book.ask_depth or nothing}
+    everybody = {side: tuple(a + b for a, b in zip(ours[side], foreign[side], strict=True)) for side in Side}
+    return Quality((ask - bid) * 2 * BPS // twice_mid, ours, everybody, present)
 
 
-def depth(orders: Iterable[LiveOrder], twice_mid: int, band: int, quote_lot_size: int) -> Lamports:
-    """Return what orders within ``band`` basis points of the middle come to."""
-    return sum(
-        (
-            notional(order.price, order.size, quote_lot_size)
-            for order in orders
-            if _within(2 * int(order.price), twice_mid, band)
-        ),
-        Lamports(0),
-    )
+def _around(middle: int, scale: int, band: int) -> tuple[int, int]:
+    """Return the lowest and the highest price in ticks within ``band`` of ``middle``, ``scale`` to a tick."""
+    return -(-middle * (BPS - band) // (scale * BPS)), middle * (BPS + band) // (scale * BPS)
 
 
-def _within(price: int, middle: int, band: int) -> bool:
-    return abs(price - middle) * BPS <= band * middle
+def _within(
+    orders: list[LiveOrder], bands: list[tuple[int, int]], quote_lot_size: int
+) -> tuple[Lamports, ...]:
+    """Return what orders of one side come to in each band, from the narrowest to the widest."""
+    sums = [Lamports(0)] * len(bands)
+    lowest, highest = bands[-1]
+    for order in orders:
+        price = int(order.price)
+        if lowest <= price <= highest:
+            value = notional(order.price, order.size, quote_lot_size)
+            for number, (low, high) in enumerate(bands):
+                if low <= price <= high:
+                    sums[number] += value
+    return tuple(sums)
 
 
-def _best(own: list[LiveOrder], side: Side, book: ForeignBook) -> Ticks | None:
-    prices = [order.price for order in own if order.side is side]
-    foreign = book.best_bid if side is Side.BID else book.best_ask
-    prices += [foreign] if foreign is not None else []
-    return (max if side is Side.BID else min)(prices, default=None)
+def _best(orders: list[LiveOrder], foreign: Ticks | None, best: Callable[[Iterable[int]], int]) -> int | None:
+    prices = [int(order.price) for order in orders]
+    if foreign is not None:
+        prices.append(int(foreign))
+    return best(prices) if prices else None

@@ -11,7 +11,7 @@ from bmv.core.quality import Quality, quality
 from bmv.core.state import Phase, State
 from bmv.events import AnyEvent, EventsFound, MarketSeen
 from bmv.model import DEPTH_BANDS, Fill, MarketSpec, Side, Trade
-from bmv.units import Lamports, notional
+from bmv.units import Lamports, Millis, notional
 
 
 class Economics:
@@ -23,6 +23,7 @@ class Economics:
     def __init__(self, spec: MarketSpec) -> None:
         self._spec = spec
         self.now: Quality | None = None
+        self._shown: object = None
         self.uptime = {side: TimeWeighted() for side in Side}
         self.spread_bps = TimeWeighted()
         self.own_depth = {(side, band): TimeWeighted() for side in Side for band in DEPTH_BANDS}
@@ -42,16 +43,17 @@ class Economics:
         """Measure after an event; ``min_quote`` is what a side must quote to count as present."""
         if isinstance(event, MarketSeen):
             self._traded(event.trades, event.fills)
-            self._measure(state, min_quote)
+            self._measure(event, state, min_quote)
         elif isinstance(event, EventsFound):
             self._traded(event.trades, event.fills)
         if state.market.reading is not None:
             self.markouts.priced(state.market.reading.price_fine, state.now)
 
-    def share_of_depth(self, side: Side, band: int) -> float | None:
+    def share_of_depth(self, side: Side, band: int, now: Millis) -> float | None:
         """Return our time-weighted share of the depth in a band of basis points."""
-        own, everybody = self.own_depth[side, band], self.all_depth[side, band]
-        return own.weighted / everybody.weighted if everybody.weighted else None
+        own, _ = self.own_depth[side, band].sums(now)
+        everybody, _ = self.all_depth[side, band].sums(now)
+        return own / everybody if everybody else None
 
     def _traded(self, trades: Sequence[Trade], fills: Sequence[Fill]) -> None:
         for trade in trades:
@@ -70,8 +72,12 @@ class Economics:
             self.self_turnover += value if fill.self_trade and fill.maker else Lamports(0)
             self.markouts.filled(fill)
 
-    def _measure(self, state: State, min_quote: Lamports) -> None:
+    def _measure(self, event: MarketSeen, state: State, min_quote: Lamports) -> None:
         reading = state.market.reading
+        shown = state.book, reading and reading.price_fine, state.phase, min_quote
+        if not event.wallets and shown == self._shown:
+            return
+        self._shown = shown
         orders = (order for view in state.views.values() for order in view.orders)
         price = None if reading is None else reading.price_fine
         self.now = quality(orders, state.book, price, self._spec.quote_lot_size)

@@ -74,9 +74,9 @@ class Measuring:
 
     def _quotes(self, values: Values, state: State, record: Record) -> None:
         economics = record.economics
-        values.put("bmv_spread_mean_ratio", _of(economics.spread_bps.mean(), 10_000))
+        values.put("bmv_spread_mean_ratio", _of(economics.spread_bps.mean(state.now), 10_000))
         for side, name in SIDES.items():
-            values.put("bmv_quote_uptime_ratio", economics.uptime[side].mean(), name)
+            values.put("bmv_quote_uptime_ratio", economics.uptime[side].mean(state.now), name)
             wanted = sum(quote.side is side for quote in state.target.quotes)
             values.put("bmv_ladder_orders", wanted, name, "wanted")
             flying = sum(place.side is side for place in state.flying_places())
@@ -85,11 +85,19 @@ class Measuring:
             values.put("bmv_ladder_orders", live, name, "live")
             for band in DEPTH_BANDS:
                 own, everybody = economics.own_depth[side, band], economics.all_depth[side, band]
-                values.put("bmv_depth_mean_sol", _of(own.mean(), LAMPORTS_PER_SOL), name, _band(band), "own")
                 values.put(
-                    "bmv_depth_mean_sol", _of(everybody.mean(), LAMPORTS_PER_SOL), name, _band(band), "all"
+                    "bmv_depth_mean_sol", _of(own.mean(state.now), LAMPORTS_PER_SOL), name, _band(band), "own"
                 )
-                values.put("bmv_depth_own_ratio", economics.share_of_depth(side, band), name, _band(band))
+                values.put(
+                    "bmv_depth_mean_sol",
+                    _of(everybody.mean(state.now), LAMPORTS_PER_SOL),
+                    name,
+                    _band(band),
+                    "all",
+                )
+                values.put(
+                    "bmv_depth_own_ratio", economics.share_of_depth(side, band, state.now), name, _band(band)
+                )
         if (now := economics.now) is None:
             return
         values.put("bmv_spread_ratio", _of(now.spread_bps, 10_000))
