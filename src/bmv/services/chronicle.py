@@ -9,8 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from bmv.core.state import State
-from bmv.events import AnyAction, AnyEvent, BundleResolved, EventsFound, Execute, MarketSeen, Report
-from bmv.model import Fill, LiveOrder, WalletView
+from bmv.events import (
+    AnyAction,
+    AnyEvent,
+    BundleResolved,
+    Collect,
+    EventsFound,
+    Execute,
+    Fund,
+    MarketSeen,
+    Report,
+)
+from bmv.model import Fill, LiveOrder, WalletIndex, WalletView
 from bmv.services.outcomes import Sent
 from bmv.state.rows import (
     BalanceRow,
@@ -23,7 +33,7 @@ from bmv.state.rows import (
     OrderRow,
 )
 from bmv.state.statements import HOUR_MS
-from bmv.units import Millis
+from bmv.units import Lamports, Millis
 
 TREASURY = "treasury"
 
@@ -66,11 +76,9 @@ class Chronicle:
         for action in actions:
             if isinstance(action, Execute):
                 self._cancelled.update(cancel.order_id for cancel in action.cancels)
-            elif isinstance(action, Report):
+            for name, fields in told_of(action):
                 self._number += 1
-                batch.events.append(
-                    EventRow(self._run, self._number, int(event.at), action.name, action.fields)
-                )
+                batch.events.append(EventRow(self._run, self._number, int(event.at), name, fields))
         self._balances(event.at, state, batch)
         return batch
 
@@ -138,6 +146,26 @@ class Chronicle:
 def _order_row(order: LiveOrder, wallet: str, at: Millis, filled: int) -> OrderRow:
     size = int(order.size) + filled
     return OrderRow(order.order_id, wallet, int(order.side), int(order.price), size, order.client_id, int(at))
+
+
+def told_of(action: AnyAction) -> list[tuple[str, dict[str, str | int]]]:
+    """Return what of an action is kept as events: name and fields."""
+    if isinstance(action, Report):
+        return [(action.name, action.fields)]
+    if isinstance(action, Fund):
+        return [
+            ("TRANSFER", _transfer(action.ticket, TREASURY, share.wallet, share.lamports))
+            for share in action.shares
+        ]
+    if isinstance(action, Collect):
+        return [("TRANSFER", _transfer(action.ticket, action.wallet, TREASURY, action.lamports))]
+    return []
+
+
+def _transfer(
+    ticket: int, source: WalletIndex | str, target: WalletIndex | str, lamports: Lamports
+) -> dict[str, str | int]:
+    return {"ticket": ticket, "source": str(source), "target": str(target), "lamports": int(lamports)}
 
 
 def fill_row(fill: Fill, wallet: str, seen_at: Millis) -> FillRow:

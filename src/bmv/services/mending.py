@@ -11,20 +11,21 @@ from pathlib import Path
 import msgspec
 
 from bmv.belief import TradeSum
-from bmv.events import AnyEvent, BundleResolved, EventsFound, MarketSeen, Report
+from bmv.events import AnyAction, AnyEvent, BundleResolved, EventsFound, MarketSeen
 from bmv.model import MarketSpec
 from bmv.observe.segments import RUN_PREFIX, records
-from bmv.services.chronicle import bundle_end, fill_row
+from bmv.services.chronicle import bundle_end, fill_row, told_of
 from bmv.services.recollection import Recollection
 from bmv.state.rows import Batch, BundleSent, EventRow, Opening
 from bmv.units import Millis
 
 ROWS = 5_000
-_EVENT, _BUNDLE, _REPORT = b'{"event":', b'{"bundle":', b'{"action":{"type":"Report"'
+_EVENT, _BUNDLE, _ACTION = b'{"event":', b'{"bundle":', b'{"action":'
+_KEPT = tuple(b'{"action":{"type":"%s"' % kind for kind in (b"Report", b"Fund", b"Collect"))
 _TOLD = tuple(b'{"event":{"type":"%s"' % kind for kind in (b"MarketSeen", b"EventsFound", b"BundleResolved"))
 _AT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _event = msgspec.json.Decoder(AnyEvent).decode
-_report = msgspec.json.Decoder(Report).decode
+_action = msgspec.json.Decoder(AnyAction).decode
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -91,12 +92,12 @@ class _Reading:
             self._run, self._number, self._owners = head.at, 0, head.owners
         elif payload.startswith(_EVENT):
             self._event(payload)
-        elif payload.startswith(_REPORT):
-            self._number += 1
-            if self._at >= self._since:
-                report = _report(payload[len(b'{"action":') : -1])
-                row = EventRow(int(self._run), self._number, int(self._at), report.name, report.fields)
-                self.batch.events.append(row)
+        elif payload.startswith(_KEPT):
+            for name, fields in told_of(_action(payload[len(_ACTION) : -1])):
+                self._number += 1
+                if self._at >= self._since:
+                    row = EventRow(int(self._run), self._number, int(self._at), name, fields)
+                    self.batch.events.append(row)
         elif payload.startswith(_BUNDLE):
             bundle = msgspec.json.decode(payload[len(_BUNDLE) : -1], type=_Bundle)
             if bundle.at >= int(self._since):

@@ -47,9 +47,9 @@ VIEWS = {
         "trigger cause",
         "price_fine pivot_fine pivot_raw_fine levels kept cancelled placed transactions bundles cost",
     ),
-    "conversion": (("FIAT_INJECTION", "CONVERSION"), "rule direction outcome", "usdc sol"),
+    "conversion": (("FIAT_INJECTION", "FIAT_RESERVE"), "rule", "usdc sol proven"),
     "rent": (("RENT_RECLAIM",), "account", "wallet lamports"),
-    "transfer": (("TRANSFER",), "asset reason", "from to amount"),
+    "transfer": (("TRANSFER",), "source target", "ticket lamports"),
     "config_change": (("CONFIG_RELOADED", "CONFIG_REFUSED"), "changed keys reason", ""),
     "kill": (("KILL_SWITCH",), "reason", ""),
 }
