@@ -205,6 +205,7 @@ class _Live:
             seed=random.SystemRandom().randrange(2**32),
             baseline=baseline,
             goes_on=goes_on,
+            treasury=self._signer.treasury(),
         )
         if not isinstance(self._signer, WatchedWallets):
             self._signer.serve(assembly.market)

@@ -60,6 +60,10 @@ class SignerClient:
         """Return the operator wallets, in order."""
         return [wallet.pubkey for wallet in self.wallets() if wallet.role is Role.OPERATOR]
 
+    def treasury(self) -> Pubkey | None:
+        """Return the treasury's wallet, where it signs for one."""
+        return next((wallet.pubkey for wallet in self.wallets() if wallet.role is Role.TREASURY), None)
+
     def serve(self, market: MarketKeys | None = None, mints: Iterable[Pubkey] = ()) -> None:
         """Tell which market is traded, once for the signer's life, and which mints may be moved among us."""
         self._state(Serve(() if market is None else pack_market(market), tuple(map(bytes, mints))))

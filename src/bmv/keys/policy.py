@@ -156,6 +156,11 @@ class GuardedSigner:
         """Return all wallets it signs for, in order."""
         return list(self._wallets)
 
+    def treasury(self) -> Pubkey | None:
+        """Return the treasury's wallet, where there is one."""
+        known = self.policy.grounds.treasury
+        return None if known is None else Pubkey.from_bytes(known)
+
     def serve(self, market: MarketKeys) -> None:
         """Tell which market is traded, once."""
         self.policy.grounds.set_market(market)

@@ -81,6 +81,10 @@ class WatchedWallets:
         """Return the wallets in the order they were given."""
         return list(self._wallets)
 
+    def treasury(self) -> Pubkey | None:
+        """Return that nobody here can convert."""
+        return None
+
     def sign_all(self, jobs: Iterable[Job]) -> list[bytes]:
         """Raise UnknownKey for the first job there is."""
         for pubkey, _ in jobs:
