@@ -1,5 +1,6 @@
 """The signer is started where none answers, outlives who started it, and says why it does not start."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 from solders.keypair import Keypair
 
 from bmv.app.signing import SignerNotStarted, ensured_signer, guarded, keys_of, limits_of, running_signer
+from bmv.cli import halt as halt_command
+from bmv.cli import main
 from bmv.config import Settings, load
 from bmv.errors import UnsafeState
 from bmv.keys.client import SignerClient
@@ -19,6 +22,7 @@ from bmv.keys.policy import Unlawful
 from bmv.keys.store import Keystore, Role
 from bmv.secret import Secret
 from bmv.state.folder import StateFolder
+from bmv.state.latch import Latch
 from bmv.units import Lamports
 from bmv.venue import system
 from tests.keys.test_policy import LAWFUL, UNLAWFUL, message
@@ -100,7 +104,7 @@ def test_a_signer_that_cannot_start_says_so_with_its_exit_code(
 
 
 def test_the_halt_file_of_the_folder_is_the_latch_and_the_caps_are_those_of_the_settings(
-    folder: StateFolder, tmp_path: Path
+    folder: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / "bmv.toml"
     config.write_text("SIGNER_MAX_TX_PER_MIN = 10\n")
@@ -111,6 +115,12 @@ def test_the_halt_file_of_the_folder_is_the_latch_and_the_caps_are_those_of_the_
         with pytest.raises(Unlawful, match="halted"):
             client.sign_all([(KEYS[2].pubkey(), LAWFUL["fund"])])
         halt.unlink()
+        asyncio.run(halt_command._raise(folder, Settings(), Latch(reason="a test")))
+        with pytest.raises(Unlawful, match="halted"):
+            client.sign_all([(KEYS[2].pubkey(), LAWFUL["fund"])])
+        monkeypatch.setattr(sys, "argv", ["bmv", "resume", "--state", str(folder.root)])
+        with pytest.raises(SystemExit):
+            main.main()
         for number in range(10):
             amount = system.transfer(KEYS[2].pubkey(), KEYS[0].pubkey(), Lamports(number + 1))
             client.sign_all([(KEYS[2].pubkey(), message(amount, payer=KEYS[2].pubkey()))])

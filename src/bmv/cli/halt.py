@@ -70,6 +70,11 @@ def halt(
 async def _raise(folder: StateFolder, settings: Settings, latch: Latch) -> None:
     """Raise the switch wherever it can be raised; one place is enough."""
     raised = []
+    signer = running_signer(folder)
+    if signer is not None:
+        signer.latch(latch.reason)
+        signer.close()
+        raised.append("signer")
     if folder.root.is_dir():
         LatchFile(folder).raise_(latch)
         raised.append("file")
@@ -81,7 +86,7 @@ async def _raise(folder: StateFolder, settings: Settings, latch: Latch) -> None:
             except OutsideError as error:
                 if not raised:
                     raise
-                _say(f"the flag in Redis could not be raised ({error}); the file is")
+                _say(f"the flag in Redis could not be raised ({error}); elsewhere it is")
     _say(f"kill switch raised ({' and '.join(raised)})")
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from bmv.app.looking import redis_of
+from bmv.app.signing import running_signer
 from bmv.cli import options
 from bmv.cli.run import DEFAULT_STATE
 from bmv.config import Settings
@@ -41,6 +42,10 @@ def resume(
     by = f"{getpass.getuser()}@{socket.gethostname()}"
     release = Latch(at=Millis(int(time.time() * 1000)), reason=reason, by=by)
     file.release(release)
+    signer = running_signer(folder)
+    if signer is not None:
+        signer.release()
+        signer.close()
     flag, note = asyncio.run(_lower(settings))
     latch = latch or flag
     if as_json:
