@@ -69,6 +69,20 @@ def test_the_end_of_a_lease_is_counted_from_before_it_was_asked_for(valkey: Valk
     asyncio.run(scenario())
 
 
+def test_a_clock_that_runs_faster_counts_the_lease_so_much_longer(valkey: Valkey) -> None:
+    async def scenario() -> None:
+        there, clock = hot(valkey), HandClock()
+        lease = await take_lease(there, clock, holder("one"), haste=24)
+        assert int(lease.until - START) == 24 * int(LEASE_MS)
+        assert valkey.direct.pttl(there.key("lease")) <= int(LEASE_MS)
+        clock.time = START + Millis(7_000)
+        assert await lease.extend()
+        assert int(lease.until - clock.time) == 24 * int(LEASE_MS)
+        await there.close()
+
+    asyncio.run(scenario())
+
+
 def test_fences_rise_whoever_takes_the_lease_even_when_the_server_forgot_all(valkey: Valkey) -> None:
     async def scenario() -> None:
         there, clock, fences = hot(valkey), HandClock(), []

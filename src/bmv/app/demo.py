@@ -14,12 +14,14 @@ import aiohttp
 
 from bmv.app import reporting
 from bmv.app.assembly import Assembly, Outside, assemble
+from bmv.app.holding import market_held
 from bmv.app.keeping import history_kept
 from bmv.app.samples import MINUTE_S, Samples
 from bmv.app.stopping import Stopping
 from bmv.app.world import World, WorldOptions
 from bmv.config import Settings
 from bmv.core.capacity import check_levels
+from bmv.events import HaltRequested
 from bmv.keys.signer import InProcessSigner
 from bmv.observe.journal import JOURNAL_FOLDER, Journal
 from bmv.observe.log import configure
@@ -29,7 +31,9 @@ from bmv.services.engine import Service
 from bmv.services.history import EVERY_S
 from bmv.services.reload import Reload, SettingsFile
 from bmv.state.folder import StateFolder, temporary_state
+from bmv.state.lock import locked
 from bmv.state.servers import Servers, local_servers
+from bmv.units import Millis
 
 VIRTUAL_START_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z: where virtual time begins."""
@@ -79,6 +83,7 @@ class _Demo:
         self._samples = Samples()
         self._began = time.monotonic()
         self._stopping = Stopping("the demo is over")
+        self._stop: Callable[[HaltRequested], None] | None = None
 
     async def run(self, shown: Shown | None) -> dict[str, Any]:
         self._stopping.listen()
@@ -126,16 +131,35 @@ class _Demo:
             return
         folder, urls = servers
         speed = self._loop.speed
-        async with history_kept(
-            assembly,
-            urls.database_url,
-            folder,
-            f"demo {int(time.time() * 1000)}",
-            self._clock,
-            haste=max(1.0, speed or 1.0),
-            every_s=VIRTUAL_WRITE_S if speed is None else EVERY_S * max(1.0, speed),
-        ) as keeping:
-            yield {**assembly.beside, "history": keeping.historian.run}
+        async with (
+            history_kept(
+                assembly,
+                urls.database_url,
+                folder,
+                f"demo {int(time.time() * 1000)}",
+                self._clock,
+                haste=max(1.0, speed or 1.0),
+                every_s=VIRTUAL_WRITE_S if speed is None else EVERY_S * max(1.0, speed),
+            ) as keeping,
+            self._held(assembly, servers) as held,
+        ):
+            yield {**assembly.beside, **held, "history": keeping.historian.run}
+
+    @contextlib.asynccontextmanager
+    async def _held(
+        self, assembly: Assembly, servers: tuple[StateFolder, Servers]
+    ) -> AsyncIterator[Mapping[str, Service]]:
+        """Hold the market as a live run does; in virtual time nobody outside could take part."""
+        if self._loop.speed is None:
+            yield {}
+            return
+        folder, urls = servers
+        haste = max(1.0, self._loop.speed)
+        now = Millis(int(time.time() * 1000))
+        with locked(folder, now, assembly.spec.address):
+            async with market_held(assembly, urls.redis_url, folder, self._clock, haste=haste) as holding:
+                self._stop = holding.switch.stop
+                yield holding.beside
 
     @contextlib.asynccontextmanager
     async def _outside(self) -> AsyncIterator[tuple[Outside, aiohttp.ClientSession]]:
@@ -173,7 +197,7 @@ class _Demo:
         }
         # With something in flight, accounts and ledger speak of one moment only after the drain.
         books = None if engine.state.in_flight else reporting.books(assembly)
-        engine.halt(self._stopping.reason)
+        (self._stop or engine.emit)(HaltRequested(at=self._clock.now(), reason=self._stopping.reason))
         await asyncio.wait({running})
         clean = not running.cancelled() and running.result().clean
         return report | self._closing(assembly, clean, books)

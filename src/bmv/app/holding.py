@@ -46,13 +46,14 @@ async def market_held(
     engine = assembly.engine
     hot = HotState(redis_url, assembly.spec.address, clock, timeout_s=2.0 * haste)
     try:
-        switch = KillSwitch(LatchFile(state), hot, engine.emit, clock)
+        switch = KillSwitch(LatchFile(state), hot, engine.emit, clock, haste=haste)
         await switch.admit()
         owners = [wallet.owner for wallet in assembly.wallets]
-        lease = await take_lease(hot, clock, this_process(state, wallets_digest(owners), clock.now()))
-        keeper = LeaseKeeper(lease, engine.emit, switch.stop, clock)
+        ours = this_process(state, wallets_digest(owners), clock.now())
+        lease = await take_lease(hot, clock, ours, haste=haste)
+        keeper = LeaseKeeper(lease, engine.emit, switch.stop, clock, haste=haste)
         writer = SnapshotWriter(
-            hot, state, Picture([str(owner) for owner in owners]), clock, fence=lease.fence
+            hot, state, Picture([str(owner) for owner in owners]), clock, fence=lease.fence, haste=haste
         )
         _join(engine, switch, writer, keeper)
         try:

@@ -24,12 +24,22 @@ RELEASE = "bmv resume"
 
 
 class KillSwitch:
-    """Watch for the kill switch and hand what is heard to ``emit``."""
+    """Watch for the kill switch and hand what is heard to ``emit``.
+
+    The loop's seconds pass ``haste`` times as fast as real ones.
+    """
 
     def __init__(
-        self, file: LatchFile, hot: HotState, emit: Callable[[HaltRequested], None], clock: Clock
+        self,
+        file: LatchFile,
+        hot: HotState,
+        emit: Callable[[HaltRequested], None],
+        clock: Clock,
+        *,
+        haste: float = 1.0,
     ) -> None:
         self._file, self._hot, self._emit, self._clock = file, hot, emit, clock
+        self._haste = haste
         self._orderly = {ANOTHER_ENGINE}
         self._latch: Latch | None = None
         self._raised = False
@@ -85,7 +95,7 @@ class KillSwitch:
         while True:
             if (latch := self._file.read()) is not None:
                 self._hear(latch)
-            await asyncio.sleep(FILE_EVERY_S)
+            await asyncio.sleep(FILE_EVERY_S * self._haste)
 
     async def _watch_key(self) -> None:
         while True:
@@ -98,14 +108,14 @@ class KillSwitch:
                     await self.last_word()
             except OutsideError:
                 self._log.debug("flag_unknown")
-            await asyncio.sleep(KEY_EVERY_S)
+            await asyncio.sleep(KEY_EVERY_S * self._haste)
 
     async def _listen(self) -> None:
         while True:
             try:
                 await self._hot.listen(self._hear)
             except OutsideError:
-                await asyncio.sleep(KEY_EVERY_S)
+                await asyncio.sleep(KEY_EVERY_S * self._haste)
 
 
 def refuse_latched(file: LatchFile) -> None:
