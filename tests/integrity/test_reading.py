@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -9,6 +10,7 @@ from bmv.errors import BadInput
 from bmv.integrity.reading import read_tape, tape_of
 from bmv.integrity.scan import scan
 from bmv.integrity.tape import NOBODY
+from tests.integrity.planting import pool
 
 FILLS = {
     "event_seq": [3, 1, 2],
@@ -67,6 +69,16 @@ def test_rows_without_a_sound_price_or_size_are_kept_and_not_suspected() -> None
     table = pl.DataFrame({**FILLS, "price": [None, float("nan"), -1.0], "maker_open_orders": ["t", "t", "m"]})
     tape = tape_of(table, "test")
     assert (len(tape.row), list(scan(tape).score)) == (3, [0.0, 0.0, 0.0])
+
+
+def test_a_tape_is_the_same_from_both_kinds_of_file(tmp_path: Path) -> None:
+    table, _ = pool(3, rows=40)
+    table.write_parquet(tmp_path / "tape.parquet")
+    table.write_csv(tmp_path / "tape.csv")
+    one, other = read_tape(tmp_path / "tape.parquet"), read_tape(tmp_path / "tape.csv")
+    assert one.accounts == other.accounts
+    for column in ("row", "market", "at", "seller", "buyer", "size", "price"):
+        assert np.allclose(getattr(one, column), getattr(other, column)), column
 
 
 def test_an_empty_tape_is_a_tape() -> None:

@@ -42,9 +42,11 @@ def read_tape(file: Path) -> Tape:
 
     if file.suffix not in {".parquet", ".csv"}:
         raise BadInput("TAPE", file.name, "a file named .parquet or .csv", str(file))
-    read = polars.read_parquet if file.suffix == ".parquet" else polars.read_csv
     try:
-        table = read(file)
+        if file.suffix == ".parquet":
+            table = polars.read_parquet(file)
+        else:
+            table = polars.read_csv(file, try_parse_dates=True)
     except (OSError, polars.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput("TAPE", str(file), f"a {file.suffix[1:]} file ({reason})", str(file)) from error
