@@ -1,5 +1,6 @@
 """Logs: JSON lines on stderr, stamped by the engine's own clock."""
 
+import io
 import json
 
 import pytest
@@ -27,3 +28,16 @@ def test_a_log_line_is_json_on_stderr_with_the_clocks_time(
         {"room": "feed", "event": "stream_down", "level": "warning", "at": 1_234, "reason": "gone"}
     )
     assert lines == expected
+
+
+def test_a_log_line_goes_to_what_stderr_is_when_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = io.StringIO()
+    with monkeypatch.context() as before:
+        before.setattr("sys.stderr", gone)
+        configure(lambda: Millis(1), quiet=True)
+        log = get_logger("feed")
+    gone.close()
+    log.warning("stream_down")
+    assert "stream_down" in capsys.readouterr().err

@@ -20,7 +20,8 @@ def configure(now: Callable[[], Millis], *, quiet: bool) -> None:
     structlog.configure(
         processors=[structlog.processors.add_log_level, stamp, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(30 if quiet else 20),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        # Asked each time: what stderr was when logs were configured may be closed by now.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
 
 
