@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from solders.pubkey import Pubkey
+
 from bmv.sandbox import ata_program, lookup_table_program, spl_token, system_program
 from bmv.sandbox.account import Account, Invocation, Program
 from bmv.sandbox.bank import Bank, Outcome
@@ -80,6 +82,7 @@ class Chain:
         self.on_queued: Callable[[], None] = _nobody_waits
         self.bundles: dict[str, Bundle] = {}
         self.landed_tips: deque[int] = deque(maxlen=1000)
+        self.genesis_hash = str(Pubkey(hashlib.sha256(f"bmv genesis {seed} {start_ms}".encode()).digest()))
         self._delay = random.Random(f"{seed} bundle delay")
         self._queue: list[tuple[int, int, tuple[Transaction, ...], Bundle | None]] = []
         self._queued: set[str] = set()
