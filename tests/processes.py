@@ -25,7 +25,7 @@ from bmv.venue.openbook_v1.addresses import open_orders_address
 from bmv.venue.openbook_v1.codec import OpenOrdersAccount, decode_open_orders
 
 BMV = str(Path(sys.executable).with_name("bmv"))
-PATIENCE_S = 60
+PATIENCE_S = 120
 PASSPHRASE = "only simulated"
 _STATES: list[StateFolder] = []
 """Folders whose signers outlive what started them; they end with the sandbox."""
