@@ -96,7 +96,7 @@ def test_in_every_slot_a_new_round_withdraws_what_still_stands_whatever_flies() 
 def test_where_nobody_tells_of_slots_time_makes_the_rounds() -> None:
     state = halted(wallet(0, orders=[BID]))
     assert len(step(state)) == 1
-    state.now += Millis(999)
+    state.now += Millis(399)
     assert step(state) == []
     state.now += Millis(1)
     assert len(step(state)) == 1

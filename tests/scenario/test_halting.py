@@ -34,7 +34,9 @@ def slots_to_empty(seed: int, loss: float) -> int:
         def follow(state: State) -> None:
             if state.halt.cancelled and not taken:
                 assert own() == 0, "what the engine says is what the chain holds"
-                taken.append(int(state.seen) - began)
+                # A skipped slot has no block that anything could land in.
+                height = world.chain.clock.height
+                taken.append(height(int(state.seen)) - height(began))
 
         async def kill() -> None:
             nonlocal began

@@ -38,7 +38,7 @@ from bmv.model import Cancel, WalletIndex
 from bmv.units import Millis
 
 MAX_CANCELS = 32
-SLOT_AT_MOST = Millis(1_000)
+SLOT_MS = Millis(400)
 """A slot counts as over after this long, also where nobody tells of the next one."""
 AGAIN_AFTER = Millis(2_400)
 """A crank or a settlement is asked for again when it was not seen to land in this time."""
@@ -70,7 +70,7 @@ def halting(state: State, settings: Settings) -> list[AnyAction]:
 
 def _round_is_due(state: State) -> bool:
     halt = state.halt
-    return not halt.round or state.slot > halt.slot or state.now - halt.at >= SLOT_AT_MOST
+    return not halt.round or state.slot > halt.slot or state.now - halt.at >= SLOT_MS
 
 
 def _round(state: State, settings: Settings) -> list[AnyAction]:
