@@ -196,6 +196,7 @@ def _treasury(
         session,
         outside.prices.get("jupiter", engine.settings.jupiter_url),
         rng=random.Random(f"{seed} jupiter"),
+        key=engine.settings.jupiter_api_key,
         timeout_s=PRICE_TIMEOUT_S * outside.haste,
         on_error=partial(count_error, errors),
     )
@@ -230,6 +231,7 @@ def _price_sources(
         "jupiter": settings.jupiter_url,
     }
     urls = {**configured, **outside.prices}
+    keys = {"hermes": settings.oracle_hermes_key, "jupiter": settings.jupiter_api_key}
     return [
         pyth
         if name == pyth.name
@@ -238,6 +240,7 @@ def _price_sources(
             SERVICES[name],
             urls[name],
             slot_now=lambda: pyth.slot,
+            key=keys.get(name),
             timeout_s=PRICE_TIMEOUT_S * outside.haste,
         )
         for name in settings.oracle_sources

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, PlainSerializer
 
 from bmv.config.parsing import HOUR_MS, Duration, Percent, Shown, Url, Whole, key, parse_words
+from bmv.config.places import SecretText
 from bmv.config.strategy import Keys
 
 SourceName = Literal["pyth", "hermes", "coinbase", "kraken", "binance", "jupiter"]
@@ -43,3 +44,7 @@ class Oracle(Keys):
     """Binance; its price is in USDT and counts half."""
     jupiter_url: Url = key("JUPITER_URL", "https://api.jup.ag")
     """Jupiter: prices as a check, and the swaps of conversions."""
+    oracle_hermes_key: SecretText = key("ORACLE_HERMES_KEY", None)
+    """API key of Hermes, which answers nobody without one."""
+    jupiter_api_key: SecretText = key("JUPITER_API_KEY", None)
+    """API key of Jupiter; without one it answers once in two seconds."""
