@@ -173,8 +173,9 @@ def test_a_running_signer_is_asked_so_nobody_types_a_passphrase(tmp_path: Path) 
                 "--detach",
             ]
             running = subprocess.Popen(command, pass_fds=[secret.fileno()])
-        while (client := running_signer(StateFolder(state))) is None:
-            assert running.poll() is None
+        assert running.wait(PATIENCE_S) == 0
+        client = running_signer(StateFolder(state))
+        assert client is not None
         try:
             target = str(operators[0].pubkey())
             had = call(facts["rpc_url"], "getBalance", target, CONFIRMED)["value"]
@@ -184,4 +185,3 @@ def test_a_running_signer_is_asked_so_nobody_types_a_passphrase(tmp_path: Path) 
             assert client.state().signed > 0
         finally:
             client.quit()
-            running.wait(PATIENCE_S)

@@ -116,11 +116,16 @@ def guarded(keys: Keys, settings: Settings) -> GuardedSigner:
 
 
 def run_signer(
-    folder: StateFolder, keystore: Path, settings: Settings, passphrase_fd: int | None, *, detach: bool
+    folder: StateFolder,
+    keystore: Path,
+    settings: Settings,
+    passphrase_fd: int | None,
+    *,
+    leave_terminal: bool,
 ) -> None:
     """Open the keystore and answer at the folder's socket until told to end.
 
-    With ``detach`` it leaves the terminal and its parent's group once it answers, and writes to a log file.
+    With ``leave_terminal`` it goes into a session of its own once it answers, and writes to a log file.
     Raises what opening the keystore raises, and UnsafeState where another signer answers already.
     """
     missing = harden()
@@ -136,7 +141,7 @@ def run_signer(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, process.end)
-        await process.serve(folder.signer, lambda: _leave(folder.signer_log) if detach else None)
+        await process.serve(folder.signer, lambda: _leave(folder.signer_log) if leave_terminal else None)
 
     asyncio.run(serve())
 
@@ -178,7 +183,7 @@ def ensured_signer(
     if found is not None:
         return found
     made(folder.run)
-    command = ["signer", "--state", str(folder.root), "--keystore", str(keystore), "--detach"]
+    command = ["signer", "--state", str(folder.root), "--keystore", str(keystore), "--leave-terminal"]
     command += [] if config is None else ["--config", str(config)]
     with _handed_over(passphrase_fd) as descriptors:
         command += [f"--passphrase-fd={number}" for number in descriptors]

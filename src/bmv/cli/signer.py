@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bmv import config as settings_of
-from bmv.app.signing import run_signer, running_signer
+from bmv.app.signing import ensured_signer, run_signer, running_signer
 from bmv.cli import options
 from bmv.errors import BadInput, Unreachable
 from bmv.state.folder import StateFolder
@@ -24,19 +24,30 @@ def signer(
     passphrase_fd: Annotated[
         int | None, typer.Option(help="Read the passphrase from this descriptor.")
     ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Leave the terminal once it answers.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Start it by itself, and end here.")] = False,
+    leave_terminal: Annotated[
+        bool, typer.Option("--leave-terminal", help="What --detach and bmv run start it with.")
+    ] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End the signer of this folder.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="With --stop: print one JSON object.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --stop or --detach: print one JSON object.")
+    ] = False,
 ) -> None:
     """Hold the keys and sign what the policy allows, until SIGTERM, Ctrl-C or --stop."""
     folder = StateFolder(state)
     if stop:
         _stop(folder, as_json)
         return
-    if as_json:
-        raise BadInput("--json", "alone", "together with --stop", options.SOURCE)
     settings = settings_of.load(config)
-    run_signer(folder, keystore or folder.keystore, settings, passphrase_fd, detach=detach)
+    path = keystore or (Path(settings.keystore) if settings.keystore else folder.keystore)
+    if detach:
+        known = ensured_signer(folder, path, config, passphrase_fd).state()
+        text = f"signer {known.pid} answers for {len(known.wallets)} wallets"
+        typer.echo(json.dumps({"pid": known.pid, "wallets": len(known.wallets)}) if as_json else text)
+        return
+    if as_json:
+        raise BadInput("--json", "alone", "together with --stop or --detach", options.SOURCE)
+    run_signer(folder, path, settings, passphrase_fd, leave_terminal=leave_terminal)
 
 
 def _stop(folder: StateFolder, as_json: bool) -> None:
