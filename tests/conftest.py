@@ -52,6 +52,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"conformance: not run ({reason})")
 
 
+@pytest.fixture
+def tmp_path(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give pytest's folder for the test, open for servers that run as another user where root tests.
+
+    Otherwise they would put their data into the system's folder for it, and nobody would clear that away.
+    """
+    if os.geteuid() == 0:
+        top = tmp_path_factory.getbasetemp().parent
+        for folder in (tmp_path, *tmp_path.parents):
+            if folder.is_relative_to(top):
+                folder.chmod(folder.stat().st_mode | 0o011)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """Give PostgreSQL and Valkey as the demo starts them; tests share both, so each names what is its own."""
