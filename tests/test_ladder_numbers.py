@@ -7,7 +7,7 @@ from bmv.core.allocation import assign
 from bmv.core.channel import Channel
 from bmv.core.cost import estimate
 from bmv.core.decay import FINE
-from bmv.core.ladder import buy_budget, exposure_cap, shares, stepped_density
+from bmv.core.ladder import buy_budget, exposure_cap, pace_step, shares, stepped_density
 from bmv.core.lattice import Lattice
 from bmv.core.penny import front
 from bmv.core.plan import Plan, WalletPlan
@@ -39,7 +39,8 @@ def test_the_lattice_table_is_what_zones_use() -> None:
 
 def test_the_budget_table_is_the_pace() -> None:
     for sol, paid, budget in rows("| S | X |"):
-        found = buy_budget(lamports(sol), lamports(paid), lamports(sol), SETTINGS)
+        step = pace_step(lamports(sol), lamports(paid), SETTINGS)
+        found = buy_budget(lamports(sol), lamports(sol), step)
         assert found == lamports(budget)
 
 

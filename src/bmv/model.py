@@ -92,6 +92,7 @@ class Clip(StrEnum):
     FOREIGN_BOOK = "foreign book"
     RIVAL = "a rival it stands in front of"
     ZONE = "zone of the Pivot"
+    BOUND = "moving market"
 
 
 class Why(msgspec.Struct, frozen=True, gc=False):

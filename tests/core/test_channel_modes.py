@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from bmv.config import DAY_MS, Settings
@@ -141,6 +142,7 @@ def test_pivot_mode_switched_on_before_there_is_a_pivot_takes_hold_with_the_firs
     assert (zones.binding, zones.anchor) == (True, P * FINE)
 
 
+@hypothesis(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(-30, 45), st.sampled_from([1, 40, 200]), st.integers(1, 10**4)),
@@ -176,6 +178,7 @@ def test_in_pivot_mode_no_ask_ever_stands_below_the_pivot(steps: list[tuple[int,
         assert not desk.state.halt_reason
 
 
+@hypothesis(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(-60, 150), st.sampled_from([0, 40, 3_000, 30_000]), st.integers(1, 10**7)),

@@ -34,9 +34,9 @@ class Churn(NamedTuple):
     standing: int
 
 
-def moved(levels: int, step_bps: int, *, rigid: bool) -> Churn:
+def moved(levels: int, step_bps: int, *, rigid: bool, control: int = 0) -> Churn:
     """Move price and Pivot ten times by ``step_bps``; count after the first ladder stands."""
-    chosen = settings(GRID_LEVELS=levels)
+    chosen = settings(GRID_LEVELS=levels, TARGET_CONTROL_PCT=control)
     views = [wallet(n, sol=SOL_EACH, lots=LOTS_EACH) for n in range(max(4, levels // 25))]
     state = quoting_state(views, spec=market(1_600, 1_600))
     price = average = pivot = P * FINE
@@ -97,9 +97,21 @@ def test_ten_moves_write_no_more_than_twice_what_crossed_the_borders_and_one_new
 ) -> None:
     churn = moved(levels, step_bps, rigid=rigid)
     assert churn.crossed > 0
-    assert churn.written <= 2 * churn.crossed + churn.standing
+    # A replaced order counts twice, withdrawn and placed; the binding counts each level once.
+    assert churn.written + churn.cancelled <= 2 * churn.crossed + churn.standing
     # Whatever is written anew was withdrawn before: nothing piles up.
     assert churn.cancelled >= churn.written - levels
+
+
+@pytest.mark.parametrize("rigid", [True, False], ids=["sliding", "lagging"])
+@pytest.mark.parametrize("step_bps", [100, -100])
+@pytest.mark.parametrize("levels", [100, 800])
+def test_ten_moves_at_the_density_of_target_control_place_no_more_than_that_and_replace_all_once(
+    levels: int, step_bps: int, rigid: bool
+) -> None:
+    churn = moved(levels, step_bps, rigid=rigid, control=70)
+    assert churn.written <= 2 * churn.crossed + churn.standing
+    assert churn.written + churn.cancelled <= 2 * churn.crossed + 2 * churn.standing
 
 
 def test_moves_too_small_for_threshold_and_clock_write_nothing() -> None:

@@ -17,6 +17,7 @@ from bmv.core.ladder import (
     build_side,
     buy_budget,
     exposure_cap,
+    pace_step,
     sell_budget,
     shares,
     stepped_density,
@@ -362,22 +363,41 @@ def test_density_steps_with_the_default_two() -> None:
     assert [stepped_density(Bps(each), two, four) for each in (25_720, 25_700)] == [four, two]
 
 
+PAID = (0, 20_000, 30_000, 60_000, 90_000, 200_000)
+
+
+def exact_pace(sol: int, paid: int) -> Fraction:
+    spent_so_far = max(0, paid)
+    pace = 1 - Fraction(spent_so_far) / (Fraction(1, 10) * (sol + spent_so_far))
+    return min(Fraction(1), max(Fraction(0), pace))
+
+
 @given(st.integers(-10, 10**12), st.integers(-10, 10**12), st.integers(-(10**12), 10**13))
 def test_the_buy_budget_is_the_one_defined(sol: int, paid: int, cap: int) -> None:
-    budget = buy_budget(Lamports(sol), Lamports(paid), Lamports(cap), SETTINGS)
+    step = pace_step(Lamports(sol), Lamports(paid), SETTINGS)
+    budget = buy_budget(Lamports(sol), Lamports(cap), step)
     if sol <= 0:
         assert budget == Lamports(0)
         return
-    spent_so_far = max(0, paid)
-    pace = 1 - Fraction(spent_so_far) / (Fraction(1, 10) * (sol + spent_so_far))
-    quarters = Fraction(min(4, max(0, ceil(4 * pace))), 4)
+    quarters = Fraction(ceil(4 * exact_pace(sol, paid)), 4)
     exact = max(Fraction(0), min(sol * max(Fraction(1, 20), quarters), Fraction(cap)))
     assert int(budget) == floor(exact)
 
 
+@given(st.integers(1, 10**12), st.integers(0, 2 * 10**11), st.integers(0, 4))
+def test_the_pace_falls_at_once_and_rises_only_where_it_is_half_a_quarter_further(
+    sol: int, paid: int, held: int
+) -> None:
+    step = pace_step(Lamports(sol), Lamports(paid), SETTINGS, held)
+    pace = exact_pace(sol, paid)
+    assert step <= ceil(4 * pace)
+    assert step == min(ceil(4 * pace), max(held, 0, ceil(4 * (pace - Fraction(1, 8)))))
+    assert pace_step(Lamports(sol), Lamports(paid), SETTINGS, step) == step
+
+
 def test_buying_slows_down_in_quarters_and_never_below_a_twentieth() -> None:
-    paid = (0, 20_000, 30_000, 60_000, 90_000, 200_000)
-    budgets = [int(buy_budget(Lamports(10**6), Lamports(each), Lamports(10**9), SETTINGS)) for each in paid]
+    steps = [pace_step(Lamports(10**6), Lamports(paid), SETTINGS) for paid in PAID]
+    budgets = [int(buy_budget(Lamports(10**6), Lamports(10**9), step)) for step in steps]
     assert budgets == [1_000_000, 1_000_000, 750_000, 500_000, 250_000, 50_000]
 
 
@@ -397,4 +417,4 @@ def test_the_kept_stock_is_never_for_sale(tokens: int, equity: int, price: int) 
 
 def test_prices_and_budgets_come_from_settings_that_a_file_may_change() -> None:
     careful = load(environ={"BMV_BUY_PACE_PCT": "100"})
-    assert buy_budget(Lamports(100), Lamports(50), Lamports(10**9), careful) == Lamports(75)
+    assert pace_step(Lamports(100), Lamports(50), careful) == 3

@@ -4,7 +4,7 @@ import pytest
 
 from bmv.model import TOUCH, Side
 from bmv.units import BaseLots
-from tests.core.belongings import settings, wallet
+from tests.core.belongings import SOL, settings, wallet
 from tests.core.desk import MINUTE, P, quoting
 
 
@@ -141,3 +141,40 @@ def test_a_wallet_that_lost_its_accounts_gives_its_levels_to_the_others() -> Non
     desk.see(views=[wallet(0, sol=0, lots=0, ready=False)])
     assert desk.rebuilds() == ["signal"]
     assert {quote.wallet for quote in desk.state.target.quotes} == {1}
+
+
+def test_what_stands_grows_in_calm_but_not_while_the_price_moves() -> None:
+    desk = quoting()
+    desk.see(
+        views=[wallet(n, sol=300 * SOL, lots=1_000_000, orders=desk.views[n].orders) for n in desk.views]
+    )
+    desk.sol = 300 * SOL
+    small = {(o.side, o.price): o.size for view in desk.views.values() for o in view.orders}
+    desk.settle_down(P * 102 // 100)
+    assert desk.rebuilds() == ["threshold"]
+    moving = {(o.side, o.price): o.size for view in desk.views.values() for o in view.orders}
+    bids = [key for key in small.keys() & moving.keys() if key[0] is Side.BID]
+    assert len(bids) > 5
+    assert all(moving[key] <= small[key] for key in bids)
+    desk.wait(int(desk.chosen.forced_sync))
+    desk.settle_down()
+    assert desk.rebuilds() == ["forced"]
+    calm = {(o.side, o.price): o.size for view in desk.views.values() for o in view.orders}
+    grown = [key for key in bids if key in calm and int(calm[key]) > 2 * int(small[key])]
+    assert len(grown) > 5
+
+
+def test_a_market_that_never_rests_lets_orders_grow_after_twelve_syncs() -> None:
+    desk = quoting()
+    sync, price = int(desk.chosen.forced_sync), P
+    desk.sol = 300 * SOL
+    began, grew = desk.now, []
+    for step in range(20):
+        price = P * (102 if step % 2 else 100) // 100
+        desk.now += sync * 9 // 10
+        desk.settle_down(price)
+        if int(desk.state.target.grown_at) > began:
+            grew.append((desk.now - began) // sync)
+            began = desk.now
+    assert set(desk.rebuilds()) == {"threshold"}
+    assert grew == [12]

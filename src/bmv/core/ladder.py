@@ -24,6 +24,7 @@ MAX_DENSITY = Bps(40_000)
 DENSITY_HYSTERESIS = Bps(1_000)
 PACE_FLOOR_BPS = 500
 PACE_STEPS = 4
+PACE_HYSTERESIS = Bps(1_250)
 _PPM = 1_000_000
 
 
@@ -117,17 +118,25 @@ def exposure_cap(base_value: Lamports, sol: Lamports, usdc_value: Lamports, max_
     return Lamports((base + int(sol) + int(usdc_value)) * int(max_share) // BPS - base)
 
 
-def buy_budget(sol: Lamports, paid: Lamports, cap: Lamports, settings: Settings) -> Lamports:
-    """Return ``max(0, min(S x max(5 %, c), cap))`` for S = ``sol`` and X = ``paid`` (SOL paid net, decayed).
+def pace_step(sol: Lamports, paid: Lamports, settings: Settings, held: int | None = None) -> int:
+    """Return the pace of buying in quarters for S = ``sol`` and X = ``paid`` (SOL paid net, decayed).
 
-    The pace ``c = 1 - X / (BUY_PACE x (S + X))`` is rounded up to quarters and clamped to [0, 1].
+    The pace ``c = 1 - X / (BUY_PACE x (S + X))`` is rounded up to quarters and clamped to [0, 1]. It falls at
+    once; from the quarters ``held`` it rises where c lies PACE_HYSTERESIS beyond them: it shall not flap.
     """
-    held, spent = int(sol), max(0, int(paid))
-    if held <= 0:
-        return Lamports(0)
-    used = PACE_STEPS * spent * BPS // (int(settings.buy_pace) * (held + spent))
-    share = max(PACE_FLOOR_BPS, (PACE_STEPS - min(PACE_STEPS, used)) * BPS // PACE_STEPS)
-    return Lamports(max(0, min(held * share // BPS, int(cap))))
+    spent = max(0, int(paid))
+    full = int(settings.buy_pace) * (max(0, int(sol)) + spent) or 1
+    used, kept = spent * BPS * BPS, int(PACE_HYSTERESIS) * full
+    step, sure = (
+        PACE_STEPS - min(PACE_STEPS, PACE_STEPS * each // (full * BPS)) for each in (used, used + kept)
+    )
+    return step if held is None else min(step, max(held, sure))
+
+
+def buy_budget(sol: Lamports, cap: Lamports, quarters: int) -> Lamports:
+    """Return ``max(0, min(S x max(5 %, c), cap))`` for S = ``sol`` and c = ``quarters`` / 4."""
+    share = max(PACE_FLOOR_BPS, quarters * BPS // PACE_STEPS)
+    return Lamports(max(0, min(int(sol) * share // BPS, int(cap))))
 
 
 def sell_budget(

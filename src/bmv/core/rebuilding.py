@@ -2,7 +2,7 @@
 
 Between triggers the target only falls by what is filled. A trigger that concerns one side leaves the other
 as it is, and one that concerns the first orders what stands behind them, unless that would make two of our
-orders meet.
+orders meet. Orders that stand become smaller at once and larger in calm only (``_grows``).
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ import msgspec
 from bmv.config import Settings
 from bmv.core import penny
 from bmv.core.allocation import assign, cost
+from bmv.core.binding import bound
 from bmv.core.capacity import capacity, grid_levels, room
 from bmv.core.decay import BPS
 from bmv.core.exposure import ask_cap, bid_cap, value
@@ -22,6 +23,7 @@ from bmv.core.ladder import (
     Zone,
     build_side,
     buy_budget,
+    pace_step,
     sell_budget,
     shares,
 )
@@ -29,11 +31,13 @@ from bmv.core.lattice import Lattice
 from bmv.core.plan import own_range
 from bmv.core.state import State, Target
 from bmv.core.target import dense_step
-from bmv.core.triggers import BOTH, Trigger, due, worth_sending
+from bmv.core.triggers import Trigger, due, worth_sending
 from bmv.model import TOUCH, Clip, Level, Side
 from bmv.units import BaseLots, Bps, Lamports, Ticks, atoms_to_lots
 
 TOUCH_KEPT_BPS = 25
+GROWN_AFTER = 12
+"""So many times FORCED_SYNC standing orders wait at most for a calm moment in which they may grow."""
 
 
 def rebuild_if_due(state: State, settings: Settings) -> Trigger | None:
@@ -50,7 +54,7 @@ def rebuild_if_due(state: State, settings: Settings) -> Trigger | None:
         levels = _levels(state, settings, trigger)
     fit = usable(state)
     quotes, waiting = assign(levels, fit, state.spec, settings, state.flying_places())
-    old, whole = state.target, trigger.sides == BOTH and not trigger.inner
+    old, whole = state.target, trigger.whole
     if trigger.name == "forced" and not worth_sending(old.quotes, quotes, settings):
         old.built_at = state.now
         return None
@@ -59,6 +63,7 @@ def rebuild_if_due(state: State, settings: Settings) -> Trigger | None:
         quotes=quotes,
         prices=old.prices | dict.fromkeys(built, price_fine(state)),
         built_at=state.now if whole else old.built_at,
+        grown_at=state.now if _grows(state, settings, trigger) else old.grown_at,
         waiting=waiting,
         transfers=proposals(quotes, waiting, fit, state.spec, settings),
         # Only top-ups count as such: a touch taken soon after a rebuild need not wait for the next one.
@@ -80,7 +85,7 @@ def price_fine(state: State) -> int:
 
 def _levels(state: State, settings: Settings, trigger: Trigger) -> list[Level]:
     """Return what is wanted: what the trigger concerns built anew, the rest as it is."""
-    if trigger.sides == BOTH and not trigger.inner:
+    if trigger.whole:
         density = dense_step(state, settings)
         if density != state.market.density:
             state.market.density = density
@@ -98,6 +103,8 @@ def _built(
     if side in state.guards.stopped:
         return ()
     ladder = _ladder(state, settings, side)
+    if not _grows(state, settings, trigger):
+        ladder = bound(ladder, _standing(state, side), state.spec, settings)
     if not ladder.levels or ladder.levels[0].point != TOUCH:
         return ladder.levels
     standing = old[0] if old and old[0].point == TOUCH else None
@@ -178,6 +185,22 @@ def drop_unfit_lattices(state: State, settings: Settings) -> None:
             del state.market.lattices[side]
 
 
+def _grows(state: State, settings: Settings, trigger: Trigger) -> bool:
+    """Say whether orders that stand may be made larger: not while the price moves, nor for one side or order.
+
+    What a moving market makes larger it makes smaller again within the hour, and each time writes it twice.
+    """
+    waited = state.now - state.target.grown_at >= GROWN_AFTER * settings.forced_sync
+    return trigger.whole and (trigger.name != "threshold" or waited)
+
+
+def _standing(state: State, side: Side) -> dict[Ticks, BaseLots]:
+    """Return the sizes of a side's orders by price, of those that stand and those under way."""
+    under_way = {place.price: place.size for place in state.flying_places() if place.side is side}
+    orders = (order for view in state.views.values() for order in view.orders if order.side is side)
+    return under_way | {order.price: order.size for order in orders}
+
+
 def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
     market, bid = state.market, side is Side.BID
     assert market.channel is not None
@@ -235,7 +258,9 @@ def _budget(state: State, settings: Settings, side: Side) -> tuple[int, Clip]:
     sol = max(
         Lamports(0), sol - sum((max(Lamports(0), settings.gas_floor - v.gas) for v in views), Lamports(0))
     )
-    paced = buy_budget(sol, Lamports(state.flow.paid(state.now)), sol, settings)
+    flow = state.flow
+    flow.pace = pace_step(sol, Lamports(flow.paid(state.now)), settings, flow.pace)
+    paced = buy_budget(sol, sol, flow.pace)
     if cap < int(paced):
         return cap, Clip.EXPOSURE
     return int(paced), Clip.PACE if paced < sol else Clip.NONE

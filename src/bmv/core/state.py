@@ -105,13 +105,15 @@ class Market:
 class Target:
     """The ladder of the last trigger; fills lower it, only triggers rebuild it.
 
-    ``prices`` is the P each side was built at (fine ticks), ``built_at`` when both were. ``waiting`` is the
-    money that no wallet can place, ``transfers`` what would help, ``wallets`` those it was shared out to.
+    ``prices`` is the P each side was built at (fine ticks), ``built_at`` when both were, ``grown_at`` when
+    standing orders last were free to grow. ``waiting`` is the money that no wallet can place, ``transfers``
+    what would help, ``wallets`` those it was shared out to.
     """
 
     quotes: tuple[Quote, ...] = ()
     prices: dict[Side, int] = field(default_factory=dict)
     built_at: Millis = Millis(0)
+    grown_at: Millis = Millis(0)
     waiting: tuple[Waiting, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     topped_up_at: dict[Side, Millis] = field(default_factory=dict)
@@ -123,7 +125,7 @@ class Flow:
     """Money that moved through fills: for the pace of buying and the cap on what was bought.
 
     ``proceeds`` is what asks brought in and no conversion has spent. ``net_base`` counts since the baseline
-    of number ``baseline`` (0: since the engine started).
+    of number ``baseline`` (0: since the engine started). ``pace`` is the pace in force, in quarters.
     """
 
     net_paid: int = 0
@@ -131,6 +133,7 @@ class Flow:
     net_base: BaseLots = BaseLots(0)
     proceeds: Lamports = Lamports(0)
     baseline: int = 0
+    pace: int | None = None
 
     def paid(self, now: Millis) -> int:
         """Return SOL paid by bids less SOL received by asks, in lamports, decayed with a 24 h half-life."""

@@ -38,6 +38,11 @@ class Trigger(NamedTuple):
     sides: tuple[Side, ...] = BOTH
     inner: bool = False
 
+    @property
+    def whole(self) -> bool:
+        """Say whether everything is rebuilt."""
+        return self.sides == BOTH and not self.inner
+
 
 def due(state: State, settings: Settings) -> Trigger | None:
     """Return the trigger that applies now, if any; there must be a price."""
