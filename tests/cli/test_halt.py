@@ -109,6 +109,8 @@ def lived(server: Valkey, tmp_path: Path, capsys: pytest.CaptureFixture[str], *,
         code, out, err = bmv(capsys, "halt", "--now", *where)
         assert (code, "verified on the chain" in out) == (0, True), err
         assert empty(facts)
+        code, out, _ = bmv(capsys, "status", "--json", *where)
+        assert (json.loads(out)["clean"], json.loads(out)["orders"]) == (True, 0)
 
 
 def test_an_engine_is_seen_and_halted_with_its_databases_dead_and_released(

@@ -18,10 +18,12 @@ from bmv.cli import options
 from bmv.cli.run import DEFAULT_STATE
 from bmv.config import Settings
 from bmv.errors import BadInput, OutsideError, Unreachable
+from bmv.services.hot import STATUS_NAME, put_status
 from bmv.state.folder import StateFolder
 from bmv.state.hot import Seen
 from bmv.state.latch import Latch, LatchFile
-from bmv.state.snapshot import Snapshot
+from bmv.state.lock import occupied
+from bmv.state.snapshot import Snapshot, packed
 from bmv.units import Millis
 
 UNSAFE = 3
@@ -62,6 +64,8 @@ def halt(
         last = withdraw(settings, _signer(folder, settings, passphrase_fd), reason, seconds, progress.show)
         if last is None:
             raise Unreachable("rpc", "the chain could not be read; what stands is not known")
+        if folder.run.is_dir() and not occupied(folder):
+            put_status(folder.run / STATUS_NAME, packed(last))
     else:
         last = asyncio.run(_await_engine(folder, settings, seconds))
     _end(last, time.monotonic() - began, as_json)

@@ -186,7 +186,7 @@ class SnapshotWriter:
 
     async def _tell(self, snapshot: bytes | None) -> None:
         with self._clock.hold():
-            await asyncio.to_thread(_put, self._path, snapshot)
+            await asyncio.to_thread(put_status, self._path, snapshot)
         if self._hot is None:
             return
         try:
@@ -201,7 +201,7 @@ class SnapshotWriter:
             self._reachable = True
 
 
-def _put(path: Path, snapshot: bytes | None) -> None:
+def put_status(path: Path, snapshot: bytes | None) -> None:
     """Write the file whole or not at all, or touch it; a full or read-only disk leaves it to grow old."""
     try:
         if snapshot is None:
