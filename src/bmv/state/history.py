@@ -24,6 +24,7 @@ from bmv.state.rows import Batch, BundleSent, HourSum, Opening, OrderRow
 from bmv.state.statements import HOUR_MS
 from bmv.units import BaseLots, Millis, Ticks
 
+_SIDES = tuple(Side)
 TRADE_COLUMNS = "seq, at, price, size, taker_side, own"
 KEPT_BEYOND_MS = 2 * 24 * HOUR_MS
 """Raw trades are kept this much longer than the window, as the window's edge is summed from them."""
@@ -183,7 +184,7 @@ async def _trades(connection: Connection, market: int, start: int, end: int) -> 
 
 def _trade(row: Record) -> Trade:
     seq, at, price, size, side, own = row
-    return Trade(seq, Millis(at), Ticks(price), BaseLots(size), Side(side), own)
+    return Trade(seq, Millis(at), Ticks(price), BaseLots(size), _SIDES[side], own)
 
 
 def _bundle(row: Record) -> BundleSent:
