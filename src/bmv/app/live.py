@@ -23,6 +23,8 @@ from bmv.app.stopping import Stopping
 from bmv.chain.rpc import Rpc
 from bmv.config import Settings
 from bmv.core.capacity import check_levels
+from bmv.core.limits import Approved
+from bmv.core.state import State
 from bmv.errors import BadInput
 from bmv.events import AnyAction, HaltRequested
 from bmv.keys.signer import WatchedWallets
@@ -33,7 +35,7 @@ from bmv.services.engine import Service
 from bmv.services.history import EVERY_S
 from bmv.services.killswitch import refuse_latched
 from bmv.services.mending import completed
-from bmv.services.recollection import Recollection
+from bmv.services.recollection import Recollection, recollect
 from bmv.services.rehearsal import Rehearsal
 from bmv.services.reload import Reload, SettingsFile
 from bmv.state.folder import StateFolder
@@ -69,13 +71,19 @@ class Ending(msgspec.Struct, frozen=True):
     digest: str
 
 
-class Rehearsed(msgspec.Struct, frozen=True):
-    """What a run would begin with; ``feed_up`` is False where the chain showed nothing in time."""
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What a run would begin with: ``actions`` is all it would send first.
 
-    market: str
-    feed_up: bool
+    ``state`` is the belief, with ``approved`` the decision about the ladder in it; None where there could be
+    none in time. ``forgotten`` says why what earlier runs have recorded is not in it.
+    """
+
+    state: State
     orders_found: int
     actions: list[AnyAction]
+    approved: Approved | None
+    forgotten: str
 
 
 def run_live(options: LiveOptions, signer: Signer) -> Ending:
@@ -146,19 +154,41 @@ class _Live:
 
     async def rehearse(self) -> Rehearsed:
         self._stopping.listen()
+        settings = self._options.settings
         async with aiohttp.ClientSession() as session:
-            assembly = await self._assembled(session, await self._clock(session), Journal())
-            rehearsal, engine = Rehearsal(), assembly.engine
+            clock = await self._clock(session)
+            assembly = await self._assembled(session, clock, Journal())
+            rehearsal, engine = Rehearsal(settings), assembly.engine
+            forgotten = await self._remembered(session, assembly, clock)
+            engine.followers.append(rehearsal.follow)
             running = asyncio.create_task(engine.run(assembly.feed, rehearsal, None, assembly.beside))
             waiting = {asyncio.create_task(each.wait()) for each in (rehearsal.called, self._stopping.asked)}
             patience = REHEARSAL_S * self._outside.haste
-            await asyncio.wait(waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({running, *waiting}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             for task in (running, *waiting):
                 task.cancel()
             await asyncio.gather(running, *waiting, return_exceptions=True)
         state = engine.state
         found = sum(len(view.orders) for view in state.views.values())
-        return Rehearsed(assembly.spec.address, state.feed_up, found, rehearsal.asked)
+        approved = rehearsal.conclude(state, settings)
+        return Rehearsed(state, found, rehearsal.asked, approved, forgotten)
+
+    async def _remembered(self, session: aiohttp.ClientSession, assembly: Assembly, clock: LoopClock) -> str:
+        """Tell the engine what earlier runs recorded, but for what they had under way; or say why not."""
+        if not self._options.state.journal.is_dir():
+            return ""
+        try:
+            with clock.hold():
+                memory = await asyncio.to_thread(recollect, self._options.state.journal)
+        except BadInput as error:
+            return str(error)
+        if memory is None or memory.market != assembly.spec.address:
+            return ""
+        rpc = Rpc(session, self._outside.rpc_url, rng=random.Random())
+        if memory.mark is not None and memory.mark.slot > await rpc.slot():
+            return "the journal is of another chain"
+        assembly.engine.emit(msgspec.structs.replace(memory.event(clock.now()), flights=()))
+        return ""
 
     async def _run(self, session: aiohttp.ClientSession, journal: Journal) -> Ending:
         clock, settings, state = await self._clock(session), self._options.settings, self._options.state

@@ -6,6 +6,7 @@ Rules of this file
 - Depth counts what stands within a distance of the price, that distance included.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
@@ -16,14 +17,13 @@ from bmv.core.decide import decide
 from bmv.core.state import State, new_state
 from bmv.errors import BadInput
 from bmv.events import MarketSeen
-from bmv.model import ForeignBook, MarketSpec, Quote, Side, Trade, WalletView
+from bmv.model import DEPTH_BANDS, ForeignBook, MarketSpec, Quote, Side, Trade, WalletView
 from bmv.sandbox.market_genesis import lots_for
 from bmv.units import LAMPORTS_PER_SOL, BaseAtoms, BaseLots, Lamports, Millis, Slot, notional
 
 DECIMALS = 9
 BOOK_SIDE = 455
 ORDER_SLOTS = 128
-DEPTHS_BPS = (50, 100, 200, 500)
 NOW = Millis(86_400_000)
 
 
@@ -126,7 +126,7 @@ def _seen_from_outside(
         spread_pct=None if spread is None else round(spread, 3),
         idle_spread_pct=Decimal(int(settings.min_spread)) / 100,
         refused=_refused(spec, settings, example.wallets),
-        depth=tuple(_depth(spec, bids, asks, example.price, bps) for bps in DEPTHS_BPS),
+        depth=depth_of(spec, quotes, example.price),
     )
 
 
@@ -136,6 +136,13 @@ def _refused(spec: MarketSpec, settings: Settings, wallets: int) -> str:
     except BadInput as error:
         return f"{error.field} = {error.value} is refused at the start: {error.allowed}"
     return ""
+
+
+def depth_of(spec: MarketSpec, quotes: Sequence[Quote], price: Decimal) -> tuple[Depth, ...]:
+    """Return what quotes put within each of ``DEPTH_BANDS`` of a price in SOL per token."""
+    bids = [quote for quote in quotes if quote.side is Side.BID]
+    asks = [quote for quote in quotes if quote.side is Side.ASK]
+    return tuple(_depth(spec, bids, asks, price, bps) for bps in DEPTH_BANDS)
 
 
 def _depth(spec: MarketSpec, bids: list[Quote], asks: list[Quote], price: Decimal, bps: int) -> Depth:

@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from solders.pubkey import Pubkey
 
 from bmv.chain.jito import TIP_ACCOUNTS
 from bmv.config import Settings
@@ -81,6 +83,14 @@ def open_keys(keystore: Path, passphrase_fd: int | None) -> Keys:
 def known_wallets(keystore: Path, passphrase_fd: int | None) -> list[Wallet]:
     """Return the wallets of a keystore as it claims them, without a passphrase; Vault wants its token."""
     return open_keys(keystore, passphrase_fd).wallets if in_vault(keystore) else peek(keystore)
+
+
+def operators_of(wallets: Sequence[Wallet], keystore: Path) -> list[Pubkey]:
+    """Return the wallets that quote; raise BadInput where there is none."""
+    operators = [wallet.pubkey for wallet in wallets if wallet.role is Role.OPERATOR]
+    if not operators:
+        raise BadInput("KEYSTORE", str(keystore), "keys with an operator wallet", "the keys themselves")
+    return operators
 
 
 def keys_of(store: Keystore) -> Keys:

@@ -24,7 +24,7 @@ def disclose(
 ) -> None:
     """Print the operator's wallets and the programme's rules as a page to publish; needs no passphrase."""
     settings, _ = options.configured(config)
-    path = Path(settings.keystore) if settings.keystore else StateFolder(state).keystore
+    path = StateFolder(state).keystore_of(settings.keystore)
     wallets = peek(path)
     if not any(wallet.role is Role.OPERATOR for wallet in wallets):
         raise BadInput("KEYSTORE", str(path), "a keystore with an operator wallet", "the file")

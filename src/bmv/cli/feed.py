@@ -32,7 +32,7 @@ def feed(
     if len(names) != 2 or not all(name.isalnum() for name in names):
         raise BadInput("--pair", pair, "two names with _ between, such as BMV_SOL", options.SOURCE)
     settings, _ = options.configured(config)
-    path = Path(settings.keystore) if settings.keystore else StateFolder(state).keystore
+    path = StateFolder(state).keystore_of(settings.keystore)
     # Without a keystore there is nobody whose trades could be with himself.
     wallets = [wallet.pubkey for wallet in peek(path)] if path.exists() else []
     chosen = FeedOptions(settings, wallets, (names[0], names[1]))

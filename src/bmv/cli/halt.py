@@ -118,7 +118,7 @@ def _signer(folder: StateFolder, settings: Settings, passphrase_fd: int | None) 
     found = running_signer(folder)
     if found is not None:
         return found
-    path = Path(settings.keystore) if settings.keystore else folder.keystore
+    path = folder.keystore_of(settings.keystore)
     _say(f"no signer answers; opening {path} instead, which needs its passphrase")
     return guarded(open_keys(path, passphrase_fd), settings)
 

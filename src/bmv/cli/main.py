@@ -20,6 +20,7 @@ from bmv.cli.feed import feed
 from bmv.cli.halt import halt
 from bmv.cli.inspect import inspect_app
 from bmv.cli.integrity import integrity_app
+from bmv.cli.plan import plan
 from bmv.cli.replay import replay
 from bmv.cli.resume import resume
 from bmv.cli.run import run
@@ -43,6 +44,7 @@ app.command("signer")(signer)
 app.command("disclose")(disclose)
 app.command("feed")(feed)
 app.command("replay")(replay)
+app.command("plan")(plan)
 app.command("run")(run)
 app.command("status")(status)
 app.command("halt")(halt)

@@ -1,19 +1,15 @@
 """``bmv run``: the engine against a real (or simulated) outside, until it is told to stop."""
 
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 import typer
-from solders.pubkey import Pubkey
 
-from bmv.app.live import Ending, LiveOptions, rehearse, run_live
-from bmv.app.signing import Signer, ensured_signer, guarded, known_wallets, open_keys
-from bmv.cli import options
+from bmv.app.live import Ending, LiveOptions, run_live
+from bmv.app.signing import Signer, ensured_signer, guarded, open_keys, operators_of
+from bmv.cli import options, plan
 from bmv.errors import BadInput
-from bmv.keys.store import Role, Wallet
 from bmv.services.killswitch import refuse_latched
 from bmv.state.folder import StateFolder
 from bmv.state.latch import LatchFile
@@ -33,7 +29,7 @@ def run(
     ] = "process",
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Send nothing: print what it would do first. Needs no passphrase."),
+        typer.Option("--dry-run", help="Send nothing: print what bmv plan --json does. Needs no passphrase."),
     ] = False,
     speed: Annotated[str, typer.Option(help="That of the sandbox it runs beside.")] = "1",
     verbose: Annotated[bool, typer.Option("--verbose", help="Log what the engine does to stderr.")] = False,
@@ -44,30 +40,21 @@ def run(
         raise BadInput("--speed", speed, "a number: other processes live in real time", options.SOURCE)
     settings, file = options.configured(config)
     folder = StateFolder(state)
-    path = Path(settings.keystore) if settings.keystore else folder.keystore
+    path = folder.keystore_of(settings.keystore)
     chosen = LiveOptions(settings=settings, state=folder, file=file, speed=pace, quiet=not verbose)
     if dry_run:
-        told = rehearse(chosen, _operators(known_wallets(path, passphrase_fd), path))
-        typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
+        plan.show(chosen, passphrase_fd, as_json=True)
         return
     refuse_latched(LatchFile(folder))
     if signer == "inside":
         chosen_signer: Signer = guarded(open_keys(path, passphrase_fd), settings)
     else:
         chosen_signer = ensured_signer(folder, path, config, passphrase_fd)
-    _operators(chosen_signer.wallets(), path)
+    operators_of(chosen_signer.wallets(), path)
     ended = run_live(chosen, chosen_signer)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     _tell(ended)
-
-
-def _operators(wallets: Sequence[Wallet], keystore: Path) -> list[Pubkey]:
-    """Return the wallets that quote; raise BadInput where there is none."""
-    operators = [wallet.pubkey for wallet in wallets if wallet.role is Role.OPERATOR]
-    if not operators:
-        raise BadInput("KEYSTORE", str(keystore), "keys with an operator wallet", "the keys themselves")
-    return operators
 
 
 def _tell(ended: Ending) -> None:

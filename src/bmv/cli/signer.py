@@ -39,7 +39,7 @@ def signer(
         _stop(folder, as_json)
         return
     settings = settings_of.load(config)
-    path = keystore or (Path(settings.keystore) if settings.keystore else folder.keystore)
+    path = keystore or folder.keystore_of(settings.keystore)
     if detach:
         known = ensured_signer(folder, path, config, passphrase_fd).state()
         text = f"signer {known.pid} answers for {len(known.wallets)} wallets"

@@ -48,7 +48,7 @@ class _Place:
     def __init__(self, state: Path, keystore: Path | None, config: Path | None) -> None:
         self.folder = StateFolder(state)
         self.settings: Settings = options.configured(config)[0]
-        configured = Path(self.settings.keystore) if self.settings.keystore else self.folder.keystore
+        configured = self.folder.keystore_of(self.settings.keystore)
         self.path = keystore or configured
         if in_vault(self.path):
             allowed = "a keystore file: keys in Vault are made and listed by its own tools"

@@ -74,7 +74,7 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     # An unconfirmed jump: the old price and the target stand; limits see to it that repairs raise nothing.
     trigger = rebuild_if_due(state, settings) if _confirmed(state) else None
     views = [view for _, view in sorted(state.views.items())]
-    plan = diff(_placeable(state), views, state.busy(), settings)
+    plan = diff(placeable(state), views, state.busy(), settings)
     for change in plan.wallets:
         change.places[:] = numbered(change, state.views[change.wallet], state.spec)
     reports = [_rebuilt(state, plan, trigger, settings), *_proposed(state)] if trigger else []
@@ -143,7 +143,7 @@ def _drop_passed(state: State) -> None:
         state.target.quotes = tuple(q for q in quotes if not zones.passed(q.side, q.price))
 
 
-def _placeable(state: State) -> tuple[Quote, ...]:
+def placeable(state: State) -> tuple[Quote, ...]:
     """Return the target without the levels that wait after an eviction, and what the guards hold back."""
     resting = {key for key, rest in state.evicted.items() if rest.until > state.now}
     stopped, aside = state.guards.stopped, state.guards.aside
@@ -167,7 +167,7 @@ def _changes(state: State, plan: Plan) -> list[AnyAction]:
 
 def _rebuilt(state: State, plan: Plan, trigger: Trigger, settings: Settings) -> Report:
     """Tell what the new target is, and what sending the plan for it will change and cost."""
-    costs = estimate(plan, _expected_tip(state, settings), served(state))
+    costs = estimate(plan, expected_tip(state, settings), served(state))
     waiting = state.target.waiting
     pivot, (own, traded) = state.market.capped_pivot, state.market.pivot.own_share
     fields: dict[str, str | int] = {
@@ -192,7 +192,7 @@ def _rebuilt(state: State, plan: Plan, trigger: Trigger, settings: Settings) -> 
     return Report("GRID_REBUILD", fields)
 
 
-def _expected_tip(state: State, settings: Settings) -> Lamports:
+def expected_tip(state: State, settings: Settings) -> Lamports:
     """Return what the next bundle will tip: what the last one did, at most what any may."""
     if settings.jito_tip_mode == "fixed" or state.last_tip is None:
         return settings.jito_tip

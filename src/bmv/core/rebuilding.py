@@ -168,10 +168,10 @@ def fresh_lattice(state: State, settings: Settings, side: Side) -> Lattice:
     width = settings.buy_channel_width if bid else settings.sell_channel_width
     # Pivot mode has zones of the bare width, follow mode wider ones.
     band = settings.anchor_band if settings.channel_mode == "follow" else Bps(0)
-    return Lattice.anchored(side, anchor, width, 2 * _most_levels(state, settings, side), band)
+    return Lattice.anchored(side, anchor, width, 2 * side_levels(state, settings, side), band)
 
 
-def _most_levels(state: State, settings: Settings, side: Side) -> int:
+def side_levels(state: State, settings: Settings, side: Side) -> int:
     """Return a side's share of GRID_LEVELS at the density in force, at most what the book has room for."""
     density = state.market.density or settings.buy_density
     share = shares(grid_levels(state, settings), density, settings)[side]
@@ -213,7 +213,7 @@ def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
         lattice=market.lattices[side],
         low_fine=low,
         high_fine=high,
-        levels=_most_levels(state, settings, side),
+        levels=side_levels(state, settings, side),
         budget=budget,
         price_fine=price_fine(state),
         opposite=state.book.best_ask if bid else state.book.best_bid,

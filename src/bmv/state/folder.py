@@ -69,6 +69,10 @@ class StateFolder:
         """Return the file of keys."""
         return self.root / "keystore.json"
 
+    def keystore_of(self, configured: str) -> Path:
+        """Return where the keys are: what KEYSTORE says, else the folder's own file."""
+        return Path(configured) if configured else self.keystore
+
 
 @contextmanager
 def temporary_state() -> Iterator[StateFolder]:
