@@ -66,12 +66,13 @@ class SignerProcess:
         try:
             await self._ending.wait()
         finally:
+            # In one go, the word first: who finds nobody here finds it written, and may take the place.
+            self._log.info("SIGNER_DOWN", signed=self._signed, refused=self._refused)
+            path.unlink(missing_ok=True)
             server.close()
             for talk in self._talks:
                 talk.cancel()
             await asyncio.gather(*self._talks, return_exceptions=True)
-            path.unlink(missing_ok=True)
-            self._log.info("SIGNER_DOWN", signed=self._signed, refused=self._refused)
 
     def end(self) -> None:
         """Let ``serve`` come to its end."""
@@ -161,7 +162,7 @@ def _listen(path: Path) -> socket.socket:
         if path.exists():
             if _is_answering(path):
                 raise UnsafeState(f"{path}: another signer answers there")
-            path.unlink()
+            path.unlink(missing_ok=True)
         listening.bind(str(path))
     except OSError as error:
         listening.close()
