@@ -6,7 +6,7 @@ from math import ceil, floor, log2
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bmv.config import Settings, load
@@ -83,6 +83,22 @@ def zones(draw: st.DrawFn) -> Zone:
     )
 
 
+# A lot at the touch costs more than one of all that is joined there.
+DEAR_TOUCH = Zone(
+    lattice=Lattice(side=Side.BID, anchor_fine=310_378_496, step=244_503_236_745_765_358),
+    low_fine=372_454_195,
+    high_fine=558_681_292,
+    levels=12,
+    budget=544,
+    price_fine=37 * FINE,
+    opposite=Ticks(35),
+    spread=Bps(50),
+    size_ratio=Bps(20_000),
+    reanchor=Bps(3_000),
+    quote_lot_size=LOT,
+)
+
+
 def touch_price(world: Zone) -> int:
     """Return P x (1 -+ spread / 2), rounded outwards and kept off the foreign best of the other side."""
     half = Fraction(int(world.spread), 20_000)
@@ -136,6 +152,7 @@ def test_levels_run_outwards_one_per_tick_and_no_more_than_the_share(
 
 
 @given(zones())
+@example(DEAR_TOUCH)
 def test_the_first_order_is_the_touch_and_all_others_are_lattice_points_of_the_zone(world: Zone) -> None:
     levels = build_side(world).levels
     for level in levels[1:]:
@@ -307,6 +324,7 @@ def test_every_level_says_its_rank_its_place_its_share_and_the_budget(world: Zon
 
 
 @given(zones())
+@example(DEAR_TOUCH)
 def test_a_touch_says_when_somebody_elses_order_keeps_it_off_its_price(world: Zone) -> None:
     free = touch_price(world)
     for level in build_side(world).levels[:1]:

@@ -250,20 +250,24 @@ def _split(zone: Zone, rungs: list[_Rung], touch: int) -> tuple[list[_Rung], lis
 
 
 def _merged(rungs: list[_Rung], budget: int, needed: int) -> list[_Rung]:
-    """Join what would get less than one lot with its outer neighbour; a group with the touch stands there."""
+    """Join what would get less than one lot with its outer neighbour; a group with the touch stands there.
+
+    A group keeps its money, not its lots: those of outer bids are cheaper, and at the touch they would cost
+    the others, and the touch itself, the lot that each has here.
+    """
     merged: list[_Rung] = []
-    carried, head = 0, None
+    money, head = 0, None
     for rung in rungs:
-        weight, head = carried + rung.weight, head or (rung if rung.point == TOUCH else None)
+        money, head = money + rung.cost * rung.weight, head or (rung if rung.point == TOUCH else None)
+        group = head or rung
+        weight = money // group.cost
         if weight * budget < needed:
-            carried = weight
             continue
-        joined = carried or head not in (None, rung)
-        merged.append((head or rung)._replace(weight=weight) if joined else rung)
-        carried, head = 0, None
-    if carried:
+        merged.append(group if weight == group.weight else group._replace(weight=weight))
+        money, head = 0, None
+    if money:
         last = merged.pop() if merged else (head or rungs[-1])._replace(weight=0)
-        merged.append(last._replace(weight=last.weight + carried))
+        merged.append(last._replace(weight=last.weight + money // last.cost))
     return merged
 
 
