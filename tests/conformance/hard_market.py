@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from solders.instruction import Instruction
+
 from bmv.app import reporting
 from bmv.events import AnyAction, Report
 from bmv.model import Side
@@ -122,18 +124,25 @@ class Nuisance:
             self._flooder.send([self._flooder.withdraw(chunk)])
 
     def _stuff(self) -> None:
-        """Place and cancel bids far away until the queue can hold no more."""
-        price = max(1, self._floor.fair(self._chain.now()) // 2)
-        bids = [self._stuffer.post(Side.BID, number, price, 1) for number in FLOOD_IDS[:CHUNK]]
-        for _ in range(MIN_EVENTS // CHUNK):
-            replaced = self._stuffer.place(Side.BID, bids)
-            self._stuffer.send([*replaced, self._stuffer.withdraw(FLOOD_IDS[:CHUNK])])
-        ones = FLOOD_IDS[CHUNK : 5 * CHUNK]
-        for number in ones:
-            bid = self._stuffer.post(Side.BID, number, price, 1)
-            self._stuffer.send(self._stuffer.place(Side.BID, [bid]))
+        """Place and cancel bids far away until the queue can hold no more.
+
+        Eight at a time while eight have room. The bids that fill the last places one by one stand there
+        before: where the queue is nearly full, nothing is placed any more.
+        """
+        price = max(MIN_EVENTS, self._floor.fair(self._chain.now()) // 2)
+        many, ones = FLOOD_IDS[:CHUNK], FLOOD_IDS[CHUNK : 3 * CHUNK]
+        for chunk in _chunks(ones):
+            self._stuffer.send(self._place_one_lot_bids(chunk, price))
+        for turn in range(MIN_EVENTS // CHUNK):
+            # A price of its own for each turn: the same transaction twice is one transaction.
+            self._stuffer.send([*self._place_one_lot_bids(many, price - turn), self._stuffer.withdraw(many)])
         for number in ones:
             self._stuffer.send([self._stuffer.withdraw([number])])
+
+    def _place_one_lot_bids(self, numbers: range, price: int) -> list[Instruction]:
+        return self._stuffer.place(
+            Side.BID, [self._stuffer.post(Side.BID, number, price, 1) for number in numbers]
+        )
 
 
 def _chunks(numbers: range) -> Iterator[range]:
