@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 import optuna
-from optuna.storages import RDBStorage, RetryFailedTrialCallback, fail_stale_trials
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine, text
@@ -221,7 +221,7 @@ def _tables(url: URL) -> RDBStorage:
             engine_kwargs={"connect_args": {"options": f"-c search_path={SCHEMA}"}, "pool_pre_ping": True},
             heartbeat_interval=BEAT_S,
             grace_period=GRACE_S,
-            failed_trial_callback=RetryFailedTrialCallback(max_retry=RETRIES),
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
         )
 
 
