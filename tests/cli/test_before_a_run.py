@@ -1,4 +1,4 @@
-"""``bmv plan`` beside a sandbox: what would be done, and that nothing is."""
+"""``bmv plan`` and ``bmv doctor`` beside a sandbox: what would be done, what is wrong; nothing is sent."""
 
 import json
 import time
@@ -11,7 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from bmv.cli.main import app
-from tests.processes import PATIENCE_S, open_orders, prepared, sandbox
+from bmv.sandbox.market_genesis import engine_keypairs, seeded_keypair
+from bmv.state.folder import StateFolder
+from bmv.state.latch import Latch, LatchFile
+from tests.processes import PATIENCE_S, keystore, open_orders, prepared, sandbox
 
 
 class Beside:
@@ -73,3 +76,64 @@ def test_a_plan_warns_of_an_empty_side_and_so_does_a_dry_run(beside: Beside) -> 
     again = beside("run", "--dry-run", lines=far)
     assert {level["side"]: level["quoted"] for level in again["levels"]}["bid"] == 0
     assert again["warnings"] == [line.removeprefix("WARNING: ") for line in told.splitlines()[1:2]]
+
+
+def named(told: list[dict[str, str]], status: str) -> set[str]:
+    assert all(finding["found"] for finding in told)
+    assert all(finding["advice"] for finding in told if finding["status"] != "ok")
+    return {finding["check"] for finding in told if finding["status"] == status}
+
+
+def test_a_doctor_finds_nothing_that_keeps_a_sandbox_from_being_traded_on(beside: Beside) -> None:
+    before = sorted(beside.state.iterdir())
+    told = beside("doctor", "--json")
+    assert named(told, "failed") == set()
+    assert named(told, "warning") == {"keystore", "node", "jito auth"}
+    assert named(told, "ok") >= {
+        *("settings", "state folder", "lock", "kill switch", "database", "redis", "slot lag", "clock"),
+        *("websocket", "jito", "tips", "sol price", "market", "event queue", "levels", "rents", "ladder"),
+        *(f"wallet {number}" for number in range(4)),
+    }
+    assert sorted(beside.state.iterdir()) == before
+
+
+def test_a_doctor_says_all_that_is_wrong_at_once(beside: Beside) -> None:
+    other = beside.folder / "keys" / "other.json"
+    keystore(other, [*engine_keypairs(7, 1), seeded_keypair(7, "stranger", 0)])
+    nowhere = "127.0.0.1:1"
+    lines = f"""DATABASE_URL = "postgresql://bmv:hunter22@{nowhere}/bmv"
+REDIS_URL = "redis://:hunter22@{nowhere}"
+KEYSTORE = "{other}"
+GRID_LEVELS = 200
+"""
+    latch = LatchFile(StateFolder(beside.state))
+    latch.raise_(Latch(reason="a drill", by="a test"))
+    told = beside("doctor", "--json", lines=lines, code=1)
+    latch.path.unlink()
+    assert named(told, "failed") == {"kill switch", "database", "redis", "levels", "wallet 1", "ladder"}
+    assert "hunter22" not in str(told)
+    poor = next(finding for finding in told if finding["check"] == "wallet 1")
+    assert "accounts to be opened for 0.0" in poor["found"]
+    assert "bmv wallets fund" in poor["advice"]
+
+
+def test_a_node_that_is_not_there_ends_with_4_and_bad_settings_with_1(tmp_path: Path) -> None:
+    settings = tmp_path / "bmv.toml"
+
+    def look(lines: str) -> tuple[int, list[dict[str, str]]]:
+        settings.write_text(lines)
+        words = ["doctor", "--json", "--config", str(settings), "--state", str(tmp_path / "state")]
+        told = CliRunner().invoke(app, words)
+        return told.exit_code, json.loads(told.stdout)
+
+    dead = "127.0.0.1:1"
+    lines = [f'{key} = "http://{dead}"' for key in ("RPC_URL", "JITO_URLS", "JITO_TIP_FLOOR_URL")]
+    lines += [f'DATABASE_URL = "postgresql://{dead}"', f'REDIS_URL = "redis://{dead}"']
+    code, told = look("\n".join([*lines, 'ORACLE_SOURCES = "pyth"', "ORACLE_MIN_SOURCES = 1"]))
+    assert code == 4, told
+    assert named(told, "failed") == {"keystore", "database", "redis", "node", "websocket", "jito"}
+    code, told = look("GRID_LEVELS = 1\nRPC_URI = 3")
+    assert code == 1
+    assert named(told, "failed") == {"settings"}
+    assert len([finding for finding in told if finding["check"] == "settings"]) == 2
+    assert named(told, "ok") == {"state folder", "lock", "kill switch"}

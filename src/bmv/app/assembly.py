@@ -174,7 +174,7 @@ def _oracle(
     clock: Clock,
     errors: Counter[str],
 ) -> OracleWatch:
-    sources = _price_sources(outside, session, rpc, engine.settings)
+    sources = price_sources(outside, session, rpc, engine.settings)
     count = partial(count_error, errors)
     return OracleWatch(sources, lambda: engine.settings, clock, engine.emit, count)
 
@@ -218,7 +218,7 @@ def go_on(memory: Recollection, assembly: Assembly, clock: Clock) -> None:
         assembly.dispatcher.watch(sent)
 
 
-def _price_sources(
+def price_sources(
     outside: Outside, session: aiohttp.ClientSession, rpc: Rpc, settings: Settings
 ) -> list[PriceSource]:
     """Return whom ORACLE_SOURCES names, in that order."""

@@ -16,6 +16,7 @@ from bmv.cli.config import config_app
 from bmv.cli.db import db_app
 from bmv.cli.demo import demo
 from bmv.cli.disclose import disclose
+from bmv.cli.doctor import doctor
 from bmv.cli.feed import feed
 from bmv.cli.halt import halt
 from bmv.cli.inspect import inspect_app
@@ -44,6 +45,7 @@ app.command("signer")(signer)
 app.command("disclose")(disclose)
 app.command("feed")(feed)
 app.command("replay")(replay)
+app.command("doctor")(doctor)
 app.command("plan")(plan)
 app.command("run")(run)
 app.command("status")(status)

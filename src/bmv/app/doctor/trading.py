@@ -1,0 +1,146 @@
+"""Checks of market and wallets: is it tradable, is there room, can every wallet pay for what it needs."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from solders.pubkey import Pubkey
+
+from bmv.app.doctor.finding import Finding, failed, ok, warning
+from bmv.app.plan import Planned
+from bmv.chain.rpc import Rpc
+from bmv.config import Settings
+from bmv.core.capacity import check_levels, most_levels
+from bmv.core.limits import gas_reserve
+from bmv.errors import BadInput
+from bmv.keys.store import Role, Wallet
+from bmv.model import MarketSpec
+from bmv.services.moving import Holdings, read_holdings
+from bmv.units import LAMPORTS_PER_SOL, Lamports, Ticks
+from bmv.venue.openbook_v1.instructions import MarketKeys
+from bmv.venue.openbook_v1.layouts import OPEN_ORDERS_SIZE
+from bmv.venue.openbook_v1.queues import decode_event_queue
+from bmv.venue.token import TOKEN_ACCOUNT_SIZE
+
+CRANKS = "somebody has to crank the market; the engine cranks its own events only"
+
+
+@dataclass(frozen=True, slots=True)
+class Rents:
+    """What an account must hold: OpenOrders, token account."""
+
+    open_orders: Lamports
+    token: Lamports
+
+
+def market(spec: MarketSpec) -> list[Finding]:
+    """Tell what kind of market it is and how its prices and sizes step."""
+    tick, lot = spec.price(Ticks(1)), spec.base_lot_size / 10**spec.base_decimals
+    found = f"OpenBook v1 market, tick {tick:f} SOL, lot {lot:g} tokens"
+    return [ok("market", f"{found}, room for {spec.bid_capacity} bids and {spec.ask_capacity} asks")]
+
+
+def levels(spec: MarketSpec, operators: int, settings: Settings) -> list[Finding]:
+    """Judge GRID_LEVELS against the wallets' seats and the book."""
+    try:
+        check_levels(spec, operators, settings)
+    except BadInput as error:
+        return [failed("levels", str(error), "lower GRID_LEVELS, or add wallets")]
+    most = most_levels(spec, operators, settings)
+    wanted = "auto" if settings.grid_levels is None else str(settings.grid_levels)
+    return [ok("levels", f"GRID_LEVELS {wanted}; {operators} wallets and the book have room for {most}")]
+
+
+async def queue(rpc: Rpc, keys: MarketKeys) -> list[Finding]:
+    """Judge how full the market's event queue is."""
+    (image,) = (await rpc.accounts([keys.event_queue])).accounts
+    if image is None:
+        return [failed("event queue", "it does not exist", "the market cannot be traded on")]
+    found = decode_event_queue(image.data)
+    said = f"{found.count} of {found.capacity} events wait"
+    if found.count * 16 > found.capacity * 15:
+        return [failed("event queue", said, f"a full queue fails every order: {CRANKS}")]
+    if found.count * 2 > found.capacity:
+        return [warning("event queue", said, CRANKS)]
+    return [ok("event queue", said)]
+
+
+async def wallets(
+    rpc: Rpc, spec: MarketSpec, keys: MarketKeys, known: Sequence[Wallet], settings: Settings
+) -> list[Finding]:
+    """Judge what every wallet holds against what it needs to open its accounts and to cancel."""
+    rents = Rents(await rpc.rent_exempt(OPEN_ORDERS_SIZE), await rpc.rent_exempt(TOKEN_ACCOUNT_SIZE))
+    operators = operators_of(known)
+    treasury = [each.pubkey for each in known if each.role is Role.TREASURY]
+    mints = [keys.base_mint, keys.quote_mint]
+    held = await read_holdings(rpc, [*operators, *treasury], keys, mints)
+    own, purse = held[: len(operators)], held[len(operators) :]
+    told = [_wallet(index, each, spec, keys, rents, settings) for index, each in enumerate(own)]
+    to_open = sum(int(_missing(each, rents)) for each in own)
+    found = f"{_sol(to_open)} SOL of rent for accounts to be opened"
+    return [*told, ok("rents", found), *(_treasury(each, settings) for each in purse)]
+
+
+def _wallet(
+    index: int, held: Holdings, spec: MarketSpec, keys: MarketKeys, rents: Rents, settings: Settings
+) -> Finding:
+    check, missing = f"wallet {index}", _missing(held, rents)
+    inside = held.open_orders
+    wrapped = (held.tokens[keys.quote_mint] or 0) + (inside.quote_free + inside.quote_locked if inside else 0)
+    atoms = (held.tokens[keys.base_mint] or 0) + (inside.base_free + inside.base_locked if inside else 0)
+    tokens = atoms / 10**spec.base_decimals
+    found = f"{held.owner}: {_sol(held.lamports)} SOL, {_sol(wrapped)} wrapped, {tokens:g} tokens"
+    found += f", accounts to be opened for {_sol(missing)} SOL" if int(missing) else ", accounts are open"
+    fund = "bmv wallets fund"
+    if held.lamports < missing + gas_reserve(settings):
+        advice = f"{fund}: accounts and cancels need {_sol(missing + gas_reserve(settings))} SOL"
+        return failed(check, found, advice)
+    if held.lamports < missing + settings.gas_floor:
+        return warning(check, found, f"{fund}: below GAS_FLOOR_SOL, nothing of it is wrapped for bids")
+    if not atoms:
+        return warning(check, found, f"{fund} --tokens: it can place no ask")
+    if not wrapped and not int(missing) and held.lamports <= settings.gas_floor:
+        return warning(check, found, f"{fund}: it can place no bid")
+    return ok(check, found)
+
+
+def _missing(held: Holdings, rents: Rents) -> Lamports:
+    """Return the rent of the accounts a wallet has not opened yet."""
+    absent = sum(amount is None for amount in held.tokens.values())
+    return rents.token * absent + (rents.open_orders if held.open_orders is None else Lamports(0))
+
+
+def _treasury(held: Holdings, settings: Settings) -> Finding:
+    found = f"{held.owner}: {_sol(held.lamports)} SOL"
+    if held.lamports < settings.gas_floor:
+        return warning("treasury", found, "send it SOL: below GAS_FLOOR_SOL it tops up and converts nothing")
+    return ok("treasury", found)
+
+
+def ladder(plan: Planned) -> list[Finding]:
+    """Judge the ladder that a run would begin with: empty sides, too few ticks, what else a plan warns of."""
+    if not plan.quotes and not plan.warnings:
+        return [failed("ladder", "no order would stand", "see bmv plan")]
+    told = [_warned(each, plan) for each in plan.warnings]
+    sides = ", ".join(f"{each.quoted} of {each.wanted} {each.side}s" for each in plan.levels)
+    changes = [each.change for each in plan.quotes]
+    waits = Counter(change.removeprefix("wait: ") for change in changes if change.startswith("wait"))
+    for reason, count in waits.items():
+        told.append(warning("ladder", f"{count} orders wait: {reason}", "see bmv plan"))
+    if plan.quotes:
+        told.append(ok("ladder", f"{sides}, spread {plan.spread_pct} %, P {plan.price} SOL"))
+    return told
+
+
+def _warned(text: str, plan: Planned) -> Finding:
+    advice = "see bmv plan, docs/strategy.md"
+    return warning("ladder", text, advice) if plan.quotes else failed("ladder", text, advice)
+
+
+def operators_of(known: Sequence[Wallet]) -> list[Pubkey]:
+    """Return the wallets that quote."""
+    return [each.pubkey for each in known if each.role is Role.OPERATOR]
+
+
+def _sol(lamports: int | Lamports) -> str:
+    return f"{int(lamports) / LAMPORTS_PER_SOL:.6f}"
