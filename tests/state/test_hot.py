@@ -200,3 +200,23 @@ def test_a_url_nobody_can_use_is_bad_input_that_does_not_repeat_it(url: str) -> 
         HotState(Secret(url), "MARKET", StillClock())
     assert PASSWORD not in str(raised.value)
     assert raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_cancellation_that_the_client_swallows_is_not_lost(valkey: Valkey, answers: bool) -> None:
+    async def scenario() -> None:
+        async def deaf() -> str:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if not answers:
+                    raise ConnectionError("while connecting") from None
+            return "as if nothing had been asked"
+
+        asking = asyncio.create_task(hot(valkey).ask(deaf))
+        await asyncio.sleep(0.01)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+    asyncio.run(scenario())

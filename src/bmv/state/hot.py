@@ -112,7 +112,9 @@ class HotState:
                 try:
                     message = await channel.get_message(ignore_subscribe_messages=True, timeout=None)
                 except (theirs.RedisError, OSError) as error:
+                    _end_if_cancelled()
                     raise _mapped(error) from None
+                _end_if_cancelled()
                 if message is not None:
                     heard(read_latch(message["data"], WHERE))
 
@@ -126,14 +128,24 @@ class HotState:
         with self._clock.hold():
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    return await call()
+                    answer = await call()
             except (theirs.RedisError, OSError) as error:
+                _end_if_cancelled()
                 raise _mapped(error) from None
+            _end_if_cancelled()
+            return answer
 
     async def close(self) -> None:
         """Close every connection."""
         with self._clock.hold():
             await self._redis.aclose()
+
+
+def _end_if_cancelled() -> None:
+    """Be cancelled after all: a client that is connecting answers a cancellation with an error of its own."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _mapped(error: theirs.RedisError | OSError) -> OutsideError:
