@@ -1,21 +1,22 @@
-"""The engine is killed again and again; at the end everything is recorded once and adds up."""
+"""Engine and servers are killed again and again; at the end everything is recorded once and adds up."""
 
+import random
 from pathlib import Path
 
 import pytest
 
 from tests.processes import sandbox
-from tests.scenario.killing import killed
+from tests.scenario.killing import MOMENTS, SERVERS, killed
 
 SPEED = "6"
 
 
 def test_a_few_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+    kinds = ["opening", "servers", "halting"]
     with sandbox(tmp_path / "world", "--seed", "3", "--speed", SPEED, "--takers", "30000") as facts:
-        killer, told = killed(tmp_path, facts, seed=3, speed=SPEED, kills=3)
-    assert killer.kills.total() == 3
-    assert told.runs >= 3
-    assert len(told.trades) > 5
+        killer, told = killed(tmp_path, facts, seed=3, speed=SPEED, kinds=kinds)
+    assert sum(killer.kills[name] for name in SERVERS) >= 1
+    assert told.runs == len(kinds) + 1
     assert told.fills
 
 
@@ -23,7 +24,9 @@ def test_a_few_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", [11, 12, 13, 14])
 def test_two_hundred_kills_lose_nothing_and_double_nothing(tmp_path: Path, seed: int) -> None:
     options = ("--seed", str(seed), "--speed", SPEED, "--takers", "30000")
+    kinds = random.Random(seed).choices(list(MOMENTS), list(MOMENTS.values()), k=50)
     with sandbox(tmp_path / "world", *options) as facts:
-        _, told = killed(tmp_path, facts, seed=seed, speed=SPEED, kills=50)
+        killer, told = killed(tmp_path, facts, seed=seed, speed=SPEED, kinds=kinds)
+    assert all(killer.kills[name] > 0 for name in SERVERS)
     assert told.runs >= 25
     assert len(told.fills) > 50
