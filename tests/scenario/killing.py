@@ -126,7 +126,7 @@ class Killer:
         """Let it run once more, until that is enough, and end in peace."""
         before = self._segments()
         with self.running() as process:
-            self._wait_for_growth(process, before, 16_000)
+            self._wait_for_growth(process, before, 12_000)
             until = time.monotonic() + PATIENCE_S
             while not is_enough():
                 assert time.monotonic() < until, self._last_words()

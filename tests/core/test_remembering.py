@@ -1,0 +1,132 @@
+"""What outlives a process comes back as it was, what came after is counted once, what flies still flies."""
+
+import msgspec
+import pytest
+
+from bmv.belief import Belief, QueueMark, TradeSum
+from bmv.core.decay import FINE
+from bmv.core.remembering import belief_of
+from bmv.core.state import new_state
+from bmv.events import Execute, Flight, Remembered
+from bmv.model import Cancel, Fill, Placement, Side
+from bmv.units import BaseLots, Lamports, MicroUsd, Slot, Ticks
+from tests.core.belongings import QUOTE_LOT, START, later, market
+from tests.core.desk import Desk, P
+
+BELIEF = Belief(
+    at=later(1),
+    mark=QueueMark(Slot(5), 70, (8,)),
+    last_fine=P * FINE + 11,
+    inertia_at=later(12),
+    inertia_fine=P * FINE + 13,
+    inertia_wide=14,
+    pivot_raw=P * FINE + 15,
+    pivot_at=16,
+    pivot_wide=17,
+    traded_at=later(-18),
+    net_paid=19,
+    net_paid_at=later(20),
+    net_base=BaseLots(21),
+    baseline=2,
+    proceeds=Lamports(23),
+    gain=24,
+    gain_mark=P * FINE,
+    peaks=((26, 28), (27, 25)),
+    cost_day=29,
+    cost_spent=Lamports(30),
+    usdc=MicroUsd(31),
+    usdc_high=MicroUsd(32),
+    onset=MicroUsd(33),
+    injecting=True,
+    asked_at=later(34),
+    unshared=Lamports(35),
+)
+"""Every field another value than a new engine's."""
+
+
+def desk(**fields: object) -> Desk:
+    """Return a desk whose engine has begun with what was remembered."""
+    found = Desk()
+    found.state.flow.baseline = BELIEF.baseline
+    remembered = Remembered(at=START, first_start=later(-9), recorded_from=later(-8))
+    found.happen(msgspec.structs.replace(remembered, **fields))
+    return found
+
+
+def fill(side: Side, price: int, size: int, ms: int = 30) -> Fill:
+    sizes = Ticks(price), BaseLots(size)
+    return Fill(90 + ms, later(ms), 0, side, *sizes, True, Lamports(7), Lamports(2), 1, 1)
+
+
+def test_the_values_differ_from_a_new_engine_s_so_that_none_is_missed() -> None:
+    fresh = msgspec.structs.asdict(belief_of(new_state(market(), 2, START)))
+    held = msgspec.structs.asdict(BELIEF)
+    assert [name for name in held if held[name] == fresh[name]] == []
+
+
+def test_everything_believed_comes_back() -> None:
+    begun = desk(belief=BELIEF)
+    # When it is kept and how far the chain was read are the new run's own.
+    expected = msgspec.structs.replace(BELIEF, at=begun.state.now, mark=None)
+    assert belief_of(begun.state) == expected
+
+
+def test_what_was_told_after_the_belief_is_counted_once_more_on_top_of_it() -> None:
+    bid, ask = fill(Side.BID, P - 10, 300), fill(Side.ASK, P + 20, 500)
+    begun = desk(belief=BELIEF, fills=(bid, ask), costs=((later(40), Lamports(5_000)),)).state
+    assert begun.flow.net_base == BELIEF.net_base + BaseLots(300) - BaseLots(500)
+    assert begun.flow.proceeds == BELIEF.proceeds + Lamports((P + 20) * 500 * QUOTE_LOT)
+    # Each traded at a price better than P, and has its rebate; the bundle has cost.
+    earned = (10 * 300 + 20 * 500) * QUOTE_LOT + 2 * (7 - 2) - 5_000
+    assert begun.guards.drawdown.gain == BELIEF.gain + earned * FINE
+    assert begun.cost_spent == Lamports(5_000)
+
+
+def test_without_a_belief_the_fills_are_all_there_is() -> None:
+    begun = Desk()
+    sold = fill(Side.ASK, P, 40)
+    begun.happen(Remembered(at=START, first_start=START, recorded_from=START, fills=(sold,)))
+    assert begun.state.flow.net_base == BaseLots(-40)
+
+
+def test_what_was_bought_before_a_newer_baseline_does_not_count_from_it() -> None:
+    begun = Desk()
+    begun.state.flow.baseline, begun.state.flow.net_base = BELIEF.baseline + 1, BaseLots(3)
+    bought = fill(Side.BID, P, 40)
+    remembered = Remembered(at=START, first_start=START, recorded_from=START, belief=BELIEF, fills=(bought,))
+    begun.happen(remembered)
+    assert begun.state.flow.net_base == BaseLots(3)
+
+
+def test_the_pivot_s_window_goes_on_from_the_hours_of_all_runs() -> None:
+    hours = (TradeSum(later(-7_200_000), 4 * P, 4, 1), TradeSum(later(-3_600_000), 6 * (P + 100), 6, 2))
+    begun = desk(hours=hours)
+    assert begun.state.market.pivot.own_share == (3, 10)
+    begun.see(P, size=10)
+    assert belief_of(begun.state).pivot_raw == (4 * P + 6 * (P + 100) + 10 * P) * FINE // 20
+    (report,) = [each for each in begun.reports if each.name == "REMEMBERED"]
+    assert (report.fields["trades_volume"], report.fields["first_start"]) == (10, int(later(-9)))
+    assert "missing" not in report.fields
+
+
+def test_what_could_not_be_found_again_is_told() -> None:
+    (report,) = [each for each in desk(missing="the journal").reports if each.name == "REMEMBERED"]
+    assert report.fields["missing"] == "the journal"
+
+
+@pytest.mark.parametrize("next_ticket", [8, 50])
+def test_a_wallet_whose_change_may_still_land_waits_for_its_outcome(next_ticket: int) -> None:
+    action = Execute(
+        7,
+        0,
+        (Cancel(0, Side.BID, Ticks(P - 60), 77, 2),),
+        (Placement(0, Side.BID, 1, Ticks(P - 50), BaseLots(5), 1),),
+    )
+    begun = desk(flights=(Flight(action, later(-100)),), next_ticket=next_ticket)
+    assert begun.state.in_flight[7].sent_at == later(-100)
+    begun.see(P)
+    assert {execute.wallet for execute in begun.done} == {1}
+    assert min(execute.ticket for execute in begun.done) >= next_ticket
+    begun.resolve(7)
+    begun.settle_down()
+    assert {execute.wallet for execute in begun.done} == {0, 1}
