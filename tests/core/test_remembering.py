@@ -101,12 +101,18 @@ def test_what_was_bought_before_a_newer_baseline_does_not_count_from_it() -> Non
 def test_the_pivot_s_window_goes_on_from_the_hours_of_all_runs() -> None:
     hours = (TradeSum(later(-7_200_000), 4 * P, 4, 1), TradeSum(later(-3_600_000), 6 * (P + 100), 6, 2))
     begun = desk(hours=hours)
-    assert begun.state.market.pivot.own_share == (3, 10)
+    window = begun.state.market.pivot
+    assert window.own_share == (3, 10)
+    assert (window.started, window.recorded_from) == (int(later(-9)), int(later(-7_200_000)))
     begun.see(P, size=10)
     assert belief_of(begun.state).pivot_raw == (4 * P + 6 * (P + 100) + 10 * P) * FINE // 20
     (report,) = [each for each in begun.reports if each.name == "REMEMBERED"]
     assert (report.fields["trades_volume"], report.fields["first_start"]) == (10, int(later(-9)))
     assert "missing" not in report.fields
+
+
+def test_hours_without_a_trade_were_recorded_too() -> None:
+    assert desk().state.market.pivot.recorded_from == int(later(-8))
 
 
 def test_what_could_not_be_found_again_is_told() -> None:

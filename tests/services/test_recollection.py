@@ -12,6 +12,7 @@ from bmv.events import BundleResolved, Crank, EventsFound, Flight, MarketSeen, S
 from bmv.model import BundleCost, Fill, ForeignBook, MarketSpec, Outcome, Side, Trade
 from bmv.observe.journal import Journal
 from bmv.services.backfill import Gap
+from bmv.services.outcomes import MAX_RESENDS
 from bmv.services.recollection import Recollection, recollect
 from bmv.units import BaseLots, Lamports, Millis, Slot, Ticks
 from tests.core.belongings import market
@@ -92,6 +93,8 @@ LIFE = (
     asked(1),
     asked(2),
     sending("a", 1, 2),
+    sending("z", 0),
+    resolved("z", 0, at=15),
     kept(20),
     seen(2, 3, at=HOUR_MS + 5),
     resolved("a", 1, 2),
@@ -136,7 +139,7 @@ def test_a_bundle_without_an_outcome_is_watched_with_its_actions_and_never_sent_
     assert (sent.bundle_id, sent.tickets, sent.signatures) == ("b", (3,), ["b signed"])
     assert (int(sent.last_valid), int(sent.sent_at)) == (99, 70)
     assert sent.cost == BundleCost(Lamports(4), Lamports(3))
-    assert sent.raws == []
+    assert (sent.raws, sent.resends) == ([], MAX_RESENDS)
     event = found.event(Millis(500))
     # What was asked and never sent is nothing: the chain is read anew.
     assert event.flights == (Flight(Settle(3, 1), Millis(70)),)
@@ -179,6 +182,14 @@ def test_a_run_that_did_not_go_on_begins_anew(tmp_path: Path) -> None:
     assert found.mark == QueueMark(Slot(9), 90, (9,))
     assert (found.belief, found.fills, found.costs, found.gaps, found.sent()) == (None, [], [], [], [])
     assert [hour.volume for hour in found.hours.values()] == [8]
+
+
+def test_a_run_of_more_wallets_goes_on_under_its_own_owners(tmp_path: Path) -> None:
+    run(tmp_path, LIFE)
+    run(tmp_path, (), owners=(*OWNERS, "third"))
+    found = remembered(tmp_path)
+    assert found.owners == (*OWNERS, "third")
+    assert [each.seq for each in found.fills] == [3, 5]
 
 
 def test_what_is_not_about_money_or_orders_is_passed_over(tmp_path: Path) -> None:
