@@ -2,6 +2,7 @@
 
 import json
 import time
+import tomllib
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -115,6 +116,26 @@ GRID_LEVELS = 200
     poor = next(finding for finding in told if finding["check"] == "wallet 1")
     assert "accounts to be opened for 0.0" in poor["found"]
     assert "bmv wallets fund" in poor["advice"]
+
+
+def test_a_doctor_warns_of_what_only_makes_a_run_worse(
+    beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead, settings = (
+        "http://127.0.0.1:1",
+        tomllib.loads((beside.folder / "world" / "sandbox.toml").read_text()),
+    )
+    monkeypatch.setenv("BMV_JITO_URLS", f"{settings['JITO_URLS']}, {dead}")
+    monkeypatch.setenv("BMV_ORACLE_COINBASE_URL", dead)
+    monkeypatch.setenv("BMV_JITO_TIP_AMOUNT_SOL", "0.000009")
+    lines = 'CHANNEL_MODE = "pivot"\nSEED_PRICE = 0.02\nSEED_DAILY_VOLUME = 1000'
+    told = beside("doctor", "--json", lines=lines)
+    assert named(told, "failed") == set()
+    found = {finding["check"]: finding["found"] for finding in told if finding["status"] == "warning"}
+    assert "1 of 2 regions answer" in found["jito"]
+    assert "coinbase" in found["oracle"]
+    assert "OUT_OF_CHANNEL" in found["ladder"]
+    assert {"settings", "tips"} <= found.keys()
 
 
 def test_a_node_that_is_not_there_ends_with_4_and_bad_settings_with_1(tmp_path: Path) -> None:

@@ -91,16 +91,17 @@ def _wallet(
     tokens = atoms / 10**spec.base_decimals
     found = f"{held.owner}: {_sol(held.lamports)} SOL, {_sol(wrapped)} wrapped, {tokens:g} tokens"
     found += f", accounts to be opened for {_sol(missing)} SOL" if int(missing) else ", accounts are open"
-    fund = "bmv wallets fund"
-    if held.lamports < missing + gas_reserve(settings):
-        advice = f"{fund}: accounts and cancels need {_sol(missing + gas_reserve(settings))} SOL"
-        return failed(check, found, advice)
-    if held.lamports < missing + settings.gas_floor:
-        return warning(check, found, f"{fund}: below GAS_FLOOR_SOL, nothing of it is wrapped for bids")
+    need, fund = missing + gas_reserve(settings), "bmv wallets fund"
+    if held.lamports < need:
+        return failed(check, found, f"{fund}: accounts and cancels need {_sol(need)} SOL")
+    if int(missing) and held.lamports <= missing + settings.gas_floor:
+        return warning(check, found, f"{fund}: nothing above rents and GAS_FLOOR_SOL can be wrapped for bids")
+    if held.lamports * 2 < settings.gas_floor:
+        return warning(check, found, f"{fund}: it has less than half of GAS_FLOOR_SOL")
     if not atoms:
         return warning(check, found, f"{fund} --tokens: it can place no ask")
-    if not wrapped and not int(missing) and held.lamports <= settings.gas_floor:
-        return warning(check, found, f"{fund}: it can place no bid")
+    if not wrapped and not int(missing):
+        return warning(check, found, f"{fund}: nothing is wrapped, it can place no bid")
     return ok(check, found)
 
 
