@@ -31,13 +31,15 @@ def plan(
 
 
 def show(chosen: LiveOptions, passphrase_fd: int | None, *, as_json: bool) -> None:
-    """Print the plan; no passphrase is needed but for Vault."""
+    """Print the plan, no passphrase is needed; exit with 4 where the chain showed nothing in time."""
     path = chosen.state.keystore_of(chosen.settings.keystore)
     found = planned(chosen, operators_of(known_wallets(path, passphrase_fd), path))
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     else:
         typer.echo("\n".join(lines(found)))
+    if not found.feed_up:
+        raise typer.Exit(4)
 
 
 def lines(found: Planned) -> Iterator[str]:
@@ -68,7 +70,7 @@ def lines(found: Planned) -> Iterator[str]:
         )
     for cancel in found.cancels:
         yield f"wallet {cancel.wallet} cancel {cancel.side} at {cancel.price}"
-    for quote in found.quotes:
+    for quote in sorted(found.quotes, key=lambda quote: quote.wallet):
         yield (
             f"wallet {quote.wallet} {quote.side} {quote.size} at {quote.price} ({quote.sol} SOL)"
             f" {quote.change}; {quote.why}"
