@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmv.config import KNOWN_KEYS, NO_SETTINGS, Settings, load, parse_duration, read
-from bmv.config.sources import Source
+from bmv.config.settings import FIELDS
+from bmv.config.sources import Given, Source
 from bmv.errors import BadInput, BadSettings
+from bmv.secret import Secret
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
@@ -250,6 +252,25 @@ def test_the_source_of_every_value_is_known(wrote: Path) -> None:
     assert list(found.notes()) == [
         f"GRID_LEVELS = 10 in {wrote} has no effect: environment variable BMV_GRID_LEVELS decides"
     ]
+
+
+@pytest.mark.parametrize("key", [key for key, known in FIELDS.items() if "Secret" in str(known.annotation)])
+def test_no_note_and_no_complaint_repeats_what_may_be_a_secret(wrote: Path, key: str) -> None:
+    texts = (
+        f"{scheme}://u:pass-1234@host.example/pass-1234" for scheme in ("https", "wss", "redis", "postgres")
+    )
+    for text in ("pass-1234", *texts):
+        wrote.write_text(f'{key} = "{text}"\n')
+        try:
+            found = read(wrote, {f"BMV_{key}": text})
+        except BadInput as error:
+            told = str(error)
+        else:
+            assert isinstance(found.settings.by_key()[key], Secret)
+            (told,) = found.notes()
+            assert "has no effect" in told
+        assert "pass-1234" not in told
+    assert Given("pass-1234", key, Source.FILE, "x").shown == "***"
 
 
 def test_reading_again_with_the_same_environment_gives_the_same(wrote: Path) -> None:

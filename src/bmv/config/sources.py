@@ -35,7 +35,7 @@ Every repetition is bounded, so that a hostile file costs no more than its lengt
 """
 _LOOSE_TABLE = re.compile(r"^[ \t]*\[+[ \t]*([\w.%-]+)", re.MULTILINE)
 _LARGEST = 2**63
-_SECRET = re.compile("AUTH|UUID|RPC|WS_URL|API_KEY|DATABASE|REDIS|SECRET|PASS|TOKEN_")
+_SECRET = re.compile("AUTH|UUID|RPC|WS_URL|WEBHOOK|_KEY|DATABASE|REDIS|SECRET|PASS|TOKEN")
 
 
 class Source(StrEnum):
