@@ -64,8 +64,22 @@ def test_a_spread_wider_than_a_zone_is_refused(tmp_path: Path) -> None:
     assert "less than BUY_CHANNEL_WIDTH_PCT" in refusal(tmp_path, text)
 
 
-def test_a_key_of_the_definition_that_is_not_built_yet_is_told_as_such(tmp_path: Path) -> None:
-    assert "not in this version" in refusal(tmp_path, 'WALLETS = "a"')
+def test_wallets_are_no_key_and_it_is_told_where_they_are(tmp_path: Path) -> None:
+    assert "bmv wallets" in refusal(tmp_path, 'WALLETS = "a"')
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [
+        ("ORACLE_POL", "ORACLE_POLL"),
+        ("SIGNER_MAX_TIPS_SOL", "SIGNER_MAX_TIP_SOL"),
+        ("ALERT_TELEGRAM_CHATS", "ALERT_TELEGRAM_CHAT"),
+    ],
+)
+def test_a_typo_in_a_key_that_needs_a_restart_names_the_nearest_key_too(
+    tmp_path: Path, typo: str, meant: str
+) -> None:
+    assert f"did you mean {meant}?" in refusal(tmp_path, f'{typo} = "a"')
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:

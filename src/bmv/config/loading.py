@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from bmv.config.presets import preset_values
 from bmv.config.refusals import without_fake_activity
 from bmv.config.rules import contradictions
-from bmv.config.settings import KNOWN_KEYS, Settings, bounds, is_cold, said
+from bmv.config.settings import KNOWN_KEYS, Settings, bounds, said
 from bmv.config.sources import Given, Source, from_environment, from_file
 from bmv.errors import BadInput, BadSettings
 
@@ -117,8 +117,8 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
 def _unknown(entry: Given) -> BadInput:
     if isinstance(entry.value, dict):
         return entry.refused("known keys only, at the top level, not in tables")
-    if is_cold(entry.key.upper()):
-        return entry.refused("not in this version: README.md says what it does not do yet")
+    if entry.key.upper() == "WALLETS":
+        return entry.refused("no such key: the wallets are those of the keystore, see `bmv wallets`")
     near = difflib.get_close_matches(entry.key.upper(), KNOWN_KEYS, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else ""
     return entry.refused("known keys only" + (hint.replace("PCT", "%") if "%" in entry.spelled else hint))
