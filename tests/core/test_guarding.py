@@ -11,8 +11,9 @@ from bmv.core.decay import FINE
 from bmv.core.drawdown import Stage
 from bmv.core.guarding import EMPTY, FAILING, FROZEN, GAS, usable
 from bmv.core.limits import gas_reserve
+from bmv.core.remembering import belief_of
 from bmv.core.state import Phase
-from bmv.events import BundleResolved, Execute, FeedLost, Prepare, Report, Tick
+from bmv.events import BundleResolved, Execute, FeedLost, Prepare, Remembered, Report, Tick
 from bmv.model import Outcome, Side, WalletView
 from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Slot, Ticks
 from tests.core.belongings import SOL, START, settings, wallet
@@ -123,6 +124,23 @@ def test_the_stages_widen_then_stop_the_bids_then_halt() -> None:
     assert "DRAWDOWN_HALT_%" in desk.state.halt_reason
     assert not desk.standing()
     assert [fields.get("stage", "") for fields in told(desk, "DRAWDOWN", "KILL_SWITCH")] == ["HALT", ""]
+
+
+def test_a_run_after_a_halt_begins_its_count_at_zero() -> None:
+    chosen, low = steady(MAX_PRICE_JUMP_PCT=100, PRICE_CONFIRM_S=0), P * 39 // 100
+    desk = quoting(chosen)
+    bought(desk, 10_000)
+    desk.settle_down(low)
+    assert "DRAWDOWN_HALT_%" in desk.state.halt_reason
+    again = Desk(chosen)
+    start = again.state.now
+    again.happen(Remembered(at=start, first_start=start, recorded_from=start, belief=belief_of(desk.state)))
+    assert again.state.flow.net_base == BaseLots(10_000)
+    again.settle_down(low)
+    assert again.state.phase is Phase.QUOTING
+    assert sides(again) == set(Side)
+    again.settle_down(low * 64 // 100)
+    assert again.state.guards.drawdown.stage is Stage.WIDEN
 
 
 def test_a_recovery_puts_the_stopped_side_back() -> None:

@@ -86,6 +86,8 @@ def _drawdown_judged(state: State, settings: Settings) -> list[AnyAction]:
     reports: list[AnyAction] = [Report("DRAWDOWN", {"stage": drawdown.stage.name, "lost_bps": lost})]
     if drawdown.stage is Stage.HALT:
         reports += begin_halt(state, f"trading lost {lost} basis points (DRAWDOWN_HALT_%)")
+        # Somebody looks and starts again: that run's count begins at zero, or it would halt at once.
+        drawdown.peaks.clear()
     return reports
 
 
