@@ -1,6 +1,7 @@
 """``bmv plan`` and ``bmv doctor`` beside a sandbox: what would be done, what is wrong; nothing is sent."""
 
 import json
+import re
 import time
 import tomllib
 from collections.abc import Iterator
@@ -55,7 +56,10 @@ def test_a_plan_shows_the_ladder_its_cost_and_the_market_it_makes(beside: Beside
     assert min(Decimal(ask["price"]) for ask in asks) == Decimal(told["best_ask"]) > price
     assert told["cost"]["places"] == sum(quote["change"] == "place" for quote in quotes) > 50
     assert told["cost"]["kept"] == told["orders_found"] == 0
-    assert all(quote["why"] for quote in quotes)
+    # The same words as on the page: which level, which share of which budget.
+    said = [re.match(r"level (\d+) from the inside, .*\d\.\d\d % of \d", quote["why"]) for quote in quotes]
+    assert all(said)
+    assert {int(found[1]) for found in said if found} == set(range(1, 1 + max(len(bids), len(asks))))
     for depth in told["depth"]:
         near = price * (1 - Decimal(depth["within_pct"]) / 100)
         bid_sol = sum(Decimal(bid["sol"]) for bid in bids if Decimal(bid["price"]) >= near)

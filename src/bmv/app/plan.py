@@ -22,6 +22,7 @@ from bmv.core.plan import Plan
 from bmv.core.state import State
 from bmv.events import AnyAction
 from bmv.model import Cancel, MarketSpec, Placement, Quote, Side
+from bmv.services.showing import reason
 from bmv.units import LAMPORTS_PER_SOL, BaseLots, Lamports, Ticks, notional
 
 _SIDES = {Side.BID: "bid", Side.ASK: "ask"}
@@ -172,11 +173,6 @@ def _key(order: Quote | Placement) -> Key:
 def _quote(spec: MarketSpec, quote: Quote, waits: dict[Key, str], placed: set[Key]) -> PlannedQuote:
     key = _key(quote)
     change = "place" if key in placed else "keep"
-    why = quote.why
-    reason = ""
-    if why is not None:
-        reason = f"level {why.rank}, {Decimal(why.share_ppm) / 10_000:.2f} % of the side's budget"
-        reason += f", cut by {why.clip}" if why.clip else ""
     return PlannedQuote(
         wallet=quote.wallet,
         side=_SIDES[quote.side],
@@ -184,7 +180,7 @@ def _quote(spec: MarketSpec, quote: Quote, waits: dict[Key, str], placed: set[Ke
         size=spec.size(quote.size),
         sol=_sol(notional(quote.price, quote.size, spec.quote_lot_size)),
         change=f"wait: {waits[key]}" if key in waits else change,
-        why=reason,
+        why=reason(quote, spec),
     )
 
 

@@ -185,20 +185,8 @@ class Showing:
             state=name,
             point=quote.point,
             distance_pct=f"{distance:.2f}",
-            why=self._reason(quote),
+            why=reason(quote, self._spec),
         )
-
-    def _reason(self, quote: Quote) -> str:
-        """Return in a line why a quote is wanted where it is and that large."""
-        why = quote.why
-        if why is None:
-            return "no level of the ladder wants it any more"
-        bid = quote.side is Side.BID
-        budget = f"{_sol(Lamports(why.budget))} SOL" if bid else f"{self._spec.size(BaseLots(why.budget)):f}"
-        place = f"level {why.rank + 1} from the inside"
-        place += "" if why.point == TOUCH else f", lattice point {why.point - ORIGIN:+d}"
-        share = f"{Decimal(why.share_ppm) / 10_000:.2f} % of {budget}"
-        return f"{place}, {share}" + (f", cut by: {why.clip}" if why.clip else "")
 
     def _wallet(self, view: WalletView) -> WalletRow:
         return WalletRow(
@@ -302,6 +290,19 @@ def _spread_pct(best: dict[Side, Ticks | None]) -> str | None:
 def _share_pct(share: tuple[int, int]) -> str | None:
     part, whole = share
     return f"{Decimal(part) * 100 / whole:.2f}" if whole else None
+
+
+def reason(quote: Quote, spec: MarketSpec) -> str:
+    """Return in a line why a quote is wanted where it is and that large."""
+    why = quote.why
+    if why is None:
+        return "no level of the ladder wants it any more"
+    bid = quote.side is Side.BID
+    budget = f"{_sol(Lamports(why.budget))} SOL" if bid else f"{spec.size(BaseLots(why.budget)):f}"
+    place = f"level {why.rank + 1} from the inside"
+    place += "" if why.point == TOUCH else f", lattice point {why.point - ORIGIN:+d}"
+    share = f"{Decimal(why.share_ppm) / 10_000:.2f} % of {budget}"
+    return f"{place}, {share}" + (f", cut by: {why.clip}" if why.clip else "")
 
 
 def _sol(lamports: Lamports) -> str:
