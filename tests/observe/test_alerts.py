@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +40,11 @@ def test_messages_keep_their_distance_and_nothing_is_lost_uncounted(steps: list[
         "KILL_SWITCH"
     )
     assert all(name != "ORDER_FILL" for _, name, _ in told)
+
+
+@pytest.mark.parametrize("name", ["OUT_OF_CHANNEL", "WALLET_ORDER_EVICTED", "WALLET_SET_ASIDE"])
+def test_what_the_definition_wants_a_person_to_hear_of_is_told(name: str) -> None:
+    assert Gate().admit(name, Millis(5), INTERVAL, PER_HOUR) == 0
 
 
 def test_a_message_says_what_happened_where_and_what_was_held_back() -> None:
