@@ -10,10 +10,18 @@ from bmv.state.folder import StateFolder
 from bmv.state.migrating import SCHEMA
 from bmv.state.postgres import PostgresServer
 
+OVERTOLD = (
+    "SELECT order_id FROM own_order LEFT JOIN fill USING (market, order_id) "
+    "GROUP BY order_id, filled HAVING filled > coalesce(sum(fill.size), 0)"
+)
+
 
 @dataclass(frozen=True)
 class Recorded:
-    """Rows by their keys; ``landed`` is what each landed bundle cost, ``filled`` the lots of ended orders.
+    """Rows by their keys; ``landed`` is what each landed bundle cost.
+
+    ``overtold`` counts orders that say more was filled of them than fills tell. Less may be: what became of
+    an order in the second before a kill may be lost, its fills are not.
 
     ``trades``: price, size, whether ours. ``fills``: side, price, size, rebate, fee. ``hours``: sums of price
     times size, of size, of our own size.
@@ -26,7 +34,7 @@ class Recorded:
     landed: dict[str, int]
     in_flight: int
     standing: int
-    filled: int
+    overtold: int
 
 
 def recorded(state: StateFolder) -> Recorded:
@@ -61,7 +69,7 @@ async def _recorded(url: str) -> Recorded:
             landed=dict(await rows("bundle_id, tip + fees FROM bundle WHERE outcome = 'landed'")),
             in_flight=await count("count(*) FROM bundle WHERE outcome IS NULL"),
             standing=await count("count(*) FROM own_order WHERE ended_at IS NULL"),
-            filled=await count("sum(filled) FROM own_order"),
+            overtold=await count(f"count(*) FROM ({OVERTOLD}) AS found"),
         )
     finally:
         await connection.close()
