@@ -59,6 +59,16 @@ def test_it_never_goes_nearer_than_the_tightest_spread() -> None:
         assert stepped(world(asks=rivals((rival, 100))), first(Side.ASK, 100_500)) == expected
 
 
+def test_while_a_drawdown_has_widened_the_spread_nobody_is_passed() -> None:
+    state = world(rivals((99_600, 100)), rivals((100_400, 100)))
+    state.market.presence.widened = True
+    assert stepped(state, first(Side.BID, 99_000)) is None
+    assert stepped(state, first(Side.ASK, 101_000)) is None
+    state.market.presence.widened = False
+    assert stepped(state, first(Side.BID, 99_000)) == 99_601
+    assert stepped(state, first(Side.ASK, 101_000)) == 100_399
+
+
 def test_a_rival_outside_the_zone_is_none_of_ours() -> None:
     state = world(rivals((99_600, 100)))
     state.market.channel = Channel(80_000 * FINE, 99_599 * FINE, 99_599 * FINE, 130_000 * FINE, P * FINE)

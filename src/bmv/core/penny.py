@@ -5,6 +5,7 @@ Rules of this file
   stands inside our zone at a better price than our first order. Dust is passed over; several small ones are
   no rival, and of several rivals the foremost counts.
 - Never nearer to P than MIN_SPREAD / 2, never through the other side, ours (live or wanted) or anybody's.
+- None while a drawdown has widened the spread: that would take back what the stop is for.
 - At most PENNY_MAX_PER_HOUR moves an hour, both sides together: whoever leaps ahead of us each time we move
   leads us no further than that, and our order stays where the last move put it.
 """
@@ -46,7 +47,7 @@ def front(state: State, settings: Settings, first: Level | Quote) -> Ticks | Non
     least = _built_size(first, state.spec.quote_lot_size) * int(settings.penny_min_ratio)
     rivals = state.book.bid_rivals if side is Side.BID else state.book.ask_rivals
     rival = next((each for each in rivals if int(each.size) * BPS >= least), None)
-    if rival is None or int(rival.price - first.price) * ahead <= 0:
+    if market.presence.widened or rival is None or int(rival.price - first.price) * ahead <= 0:
         return None
     low, high = market.channel.borders(side)
     price = rival.price + Ticks(ahead)
