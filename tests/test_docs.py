@@ -117,6 +117,13 @@ def test_links_and_named_files_exist(paper: Path) -> None:
         assert (ROOT / "src" / "bmv" / target).exists(), target
 
 
+@pytest.mark.parametrize("paper", PAPERS, ids=lambda path: path.name)
+def test_no_paper_has_a_section_twice(paper: Path) -> None:
+    sections = re.split(r"^(?=#{1,4} )", paper.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    long = [section.strip() for section in sections if len(section) > 200]
+    assert len(set(long)) == len(long)
+
+
 def test_the_design_names_every_module() -> None:
     text = text_of("docs/design.md")
     package = ROOT / "src" / "bmv"
