@@ -1,10 +1,12 @@
 """Everything the engine sends is signed; nothing else is."""
 
+import asyncio
 import functools
 import hashlib
 import random
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -14,26 +16,33 @@ from solders.keypair import Keypair
 from solders.message import MessageV0
 from solders.pubkey import Pubkey
 
+from bmv.app.signing import policy_of
 from bmv.chain.jito import TIP_ACCOUNTS
 from bmv.chain.message import AddressTable, split
 from bmv.chain.transaction import MAX_TRANSACTION_BYTES, build_transaction
-from bmv.core.state import Phase
+from bmv.core.limits import approve
+from bmv.core.state import InFlight, Phase
 from bmv.errors import UnsafeState
+from bmv.events import AnyAction, Collect, Convert
 from bmv.keys.decoded import decode_message
 from bmv.keys.grounds import MAX_MINTS, Grounds
 from bmv.keys.policy import GuardedSigner, Limits, Policy, Unlawful
 from bmv.keys.signer import InProcessSigner
-from bmv.model import Side
+from bmv.keys.store import Role, Wallet
+from bmv.model import Conversion, Direction, Rule, Side
 from bmv.sandbox.clock import LoopClock
+from bmv.sandbox.dollar_genesis import Purse
 from bmv.services.accounts import WalletAccounts
-from bmv.units import LAMPORTS_PER_SOL, Lamports, Slot
+from bmv.services.packing import Group
+from bmv.units import LAMPORTS_PER_SOL, Lamports, Slot, usd_value
 from bmv.venue import lookup_table, system, token
 from bmv.venue.jupiter import EVENT_AUTHORITY, JUPITER, USDC
 from bmv.venue.openbook_v1 import instructions as openbook
 from bmv.venue.openbook_v1.instructions import MarketKeys, NewOrder, OrderType
 from bmv.venue.openbook_v1.layouts import OPEN_ORDERS_SIZE
 from tests.keys.unlawful import is_harmless
-from tests.services.living_world import living, virtually
+from tests.services.left_behind import leave_behind
+from tests.services.living_world import NOBODY, living, settings_with, virtually
 
 KEYS = [Keypair.from_seed(bytes([number] * 32)) for number in range(1, 4)]
 FIRST, SECOND, TREASURY = (keypair.pubkey() for keypair in KEYS)
@@ -349,6 +358,74 @@ def test_all_that_the_engine_sends_is_signed_and_after_a_kill_it_comes_to_an_end
     called = {call.program for raw in messages for call in decode_message(raw).instructions}
     assert len(called) == 6
     assert any(decode_message(raw).looked_up for raw in messages)
+
+
+def test_what_treasury_and_rent_send_is_signed_by_the_policy_of_the_settings() -> None:
+    seed = {"seed_price": Decimal("0.012"), "seed_daily_volume": Decimal(20_000)}
+    wanted = settings_with(grid_levels=24, close_accounts_at_halt="on", **seed)
+    done: set[str] = set()
+
+    async def scenario(clock: LoopClock) -> None:
+        purse = Purse(Decimal(2), Decimal(50_000))
+        async with living(
+            clock, settings=settings_with(grid_levels=24, **seed), treasury=True, purse=purse, crowd=NOBODY
+        ) as first:
+            await first.run_engine(60)
+            left = await leave_behind(first)
+            it = await first.assembled_again(wanted)
+            wallets = [Wallet(keypair.pubkey(), Role.OPERATOR) for keypair in it.world.keypairs]
+            wallets.append(Wallet(it.world.treasury.pubkey(), Role.TREASURY))
+            guard = policy_of(wallets, wanted)
+            guard._now = lambda: int(clock.now()) / 1000
+            guard.grounds.set_market(it.assembly.market)
+            keys = InProcessSigner([*it.world.keypairs, it.world.treasury])
+            refused: list[Unlawful] = []
+
+            class Strict(GuardedSigner):
+                def sign_all(self, jobs: Iterable[tuple[Pubkey, bytes]]) -> list[bytes]:
+                    guard.is_halted = it.assembly.engine.state.phase is Phase.HALTING
+                    try:
+                        return super().sign_all(jobs)
+                    except Unlawful as error:
+                        refused.append(error)
+                        raise
+
+            engine, dispatcher = it.assembly.engine, it.assembly.dispatcher
+            dispatcher._signer = Strict(keys, guard)
+            group = dispatcher._group
+
+            async def grouped(action: AnyAction) -> Group:
+                made = await group(action)
+                done.update([type(action).__name__] if made.work else [])
+                return made
+
+            dispatcher._group = grouped  # type: ignore[method-assign]
+
+            def ask(action: Collect | Convert) -> None:
+                flight = InFlight(action.ticket, action, None, clock.now())
+                engine.state.in_flight[action.ticket] = flight
+                dispatcher.dispatch(approve([action], engine.state, wanted))
+
+            async def sell() -> None:
+                """Ask for what a rise would bring about: SOL collected from a wallet, and sold."""
+                await asyncio.sleep(400)
+                while engine.state.in_flight:
+                    await asyncio.sleep(1)
+                sold = Lamports(3 * LAMPORTS_PER_SOL)
+                worth = usd_value(sold, engine.state.oracle.sol_usd)
+                asked = Conversion(Rule.UPPER, Direction.SELL_SOL, worth, sold, "a test")
+                ask(Collect(engine.state.take_ticket(), 0, sold))
+                await asyncio.sleep(60)
+                ask(Convert(engine.state.take_ticket(), asked))
+
+            selling = asyncio.create_task(sell())
+            assert await it.run_engine(900, it.assembly.beside)
+            await selling
+            assert refused == []
+            assert [it.world.chain.account(bytes(key)) for key in left] == [None] * len(left)
+
+    virtually(scenario)
+    assert done >= {"Convert", "Fund", "Collect", "Withdraw", "Reclaim", "CloseAccounts", "Settle"}
 
 
 def every_message() -> list[bytes]:

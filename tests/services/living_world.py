@@ -96,6 +96,7 @@ class Living:
     session: aiohttp.ClientSession
     outside: Outside
     settings: Settings
+    treasury: bool = False
 
     @property
     def url(self) -> str:
@@ -105,8 +106,10 @@ class Living:
     async def assembled_again(self, settings: Settings | None = None) -> "Living":
         """Put another engine together for the same world, as a restart does."""
         chosen = settings or self.settings
-        assembly = await _assembled(self.outside, self.session, self.world, chosen, self.clock, None)
-        return Living(self.world, assembly, self.clock, self.session, self.outside, chosen)
+        assembly = await _assembled(
+            self.outside, self.session, self.world, chosen, self.clock, None, self.treasury
+        )
+        return replace(self, assembly=assembly, settings=chosen)
 
     def own_orders(self) -> int:
         """Count our orders on the simulated chain."""
@@ -161,23 +164,30 @@ async def _assembled(
     settings: Settings,
     clock: LoopClock,
     journal: Journal | None,
+    treasury: bool,
 ) -> Assembly:
     return await assemble(
         outside,
         session,
         world.market,
-        InProcessSigner(world.keypairs),
+        InProcessSigner([*world.keypairs, world.treasury] if treasury else world.keypairs),
         settings,
         clock=clock,
         seconds=asyncio.get_running_loop().time,
         journal=journal or Journal(),
         seed=1,
+        treasury=world.treasury.pubkey() if treasury else None,
     )
 
 
 @asynccontextmanager
 async def living(
-    clock: LoopClock, journal: Journal | None = None, settings: Settings | None = None, **options: Any
+    clock: LoopClock,
+    journal: Journal | None = None,
+    settings: Settings | None = None,
+    *,
+    treasury: bool = False,
+    **options: Any,
 ) -> AsyncIterator[Living]:
     """Serve a world over a UNIX socket and assemble an engine for it; ``options`` are the world's."""
     chosen = settings or settings_with(grid_levels=24)
@@ -187,7 +197,7 @@ async def living(
         outside = await world.start(unix_path=path)
         try:
             async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session:
-                assembly = await _assembled(outside, session, world, chosen, clock, journal)
-                yield Living(world, assembly, clock, session, outside, chosen)
+                assembly = await _assembled(outside, session, world, chosen, clock, journal, treasury)
+                yield Living(world, assembly, clock, session, outside, chosen, treasury)
         finally:
             await world.stop()
