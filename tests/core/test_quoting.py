@@ -5,10 +5,20 @@ import pytest
 
 from bmv.core.pricing import NO_PRICE
 from bmv.core.state import Phase
-from bmv.events import BundleResolved, Execute, MarketSeen, Prepare, Report, Tick
-from bmv.model import ForeignBook, LiveOrder, Outcome, Side, Trade
+from bmv.events import (
+    BundleResolved,
+    Execute,
+    MarketSeen,
+    Prepare,
+    Reclaim,
+    RentAction,
+    Report,
+    Tick,
+    Withdraw,
+)
+from bmv.model import ForeignBook, Leftover, LiveOrder, Outcome, Side, Trade
 from bmv.units import BaseLots, Lamports, Millis, Slot, Ticks
-from tests.core.belongings import SOL, settings, wallet
+from tests.core.belongings import SOL, order, settings, wallet
 from tests.core.desk import Desk, P, quoting
 
 # Starting
@@ -116,6 +126,26 @@ def test_with_the_days_budget_spent_only_what_the_price_has_passed_is_withdrawn(
     desk.now += 86_400_000
     desk.settle_down(P * 105 // 100)
     assert desk.rebuilds() == ["threshold"]
+
+
+def test_with_the_days_budget_spent_left_over_orders_are_withdrawn_and_no_rent_is_fetched() -> None:
+    desk = quoting()
+    rent = Lamports(23_357_760)
+    standing = (order(0, Side.BID, P // 2, 1),)
+    empty = Leftover("empty", 0, rent)
+    desk.state.leftovers = (Leftover("quoting", 0, rent, idle=False, orders=standing), empty)
+    desk.state.spend(desk.chosen.daily_cost_budget, desk.state.now)
+    desk.now += 6_000
+    (action,) = (each for each in desk.see().actions if isinstance(each, RentAction))
+    assert isinstance(action, Withdraw)
+    assert action.orders == standing
+    desk.resolve(action.ticket)
+    desk.state.leftovers = (empty,)
+    for _ in range(3):
+        desk.now += 6_000
+        assert not any(isinstance(each, RentAction) for each in desk.see().actions)
+    desk.now += 86_400_000
+    assert any(isinstance(each, Reclaim) for each in desk.see().actions)
 
 
 def test_when_the_chain_was_not_seen_lately_nothing_is_taken_down_either() -> None:

@@ -412,6 +412,7 @@ def test_what_treasury_and_rent_send_is_signed_by_the_policy_of_the_settings() -
                 while engine.state.in_flight:
                     await asyncio.sleep(1)
                 sold = Lamports(3 * LAMPORTS_PER_SOL)
+                assert engine.state.oracle.sol_usd is not None
                 worth = usd_value(sold, engine.state.oracle.sol_usd)
                 asked = Conversion(Rule.UPPER, Direction.SELL_SOL, worth, sold, "a test")
                 ask(Collect(engine.state.take_ticket(), 0, sold))

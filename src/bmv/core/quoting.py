@@ -68,7 +68,7 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     stands = bool(standstill(state, settings))
     told += watch_treasury(state, settings, may_act=not stands)
     if stands:
-        return [*told, *_exposed(state), *_crank(state)]
+        return [*told, *_exposed(state), *rent_step(state, settings, closes=False), *_crank(state)]
     told += opening(state, settings)
     told += [*table_step(state, settings), *rent_step(state, settings)]
     # An unconfirmed jump: the old price and the target stand; limits see to it that repairs raise nothing.

@@ -3,7 +3,8 @@
 What there is comes with the readings alone, whoever left it: a crash, another tool, an earlier version.
 ``State.jobs`` says which step is under way, and until when the next one rests after a failure.
 
-1. Orders that stand in a left-over OpenOrders account are withdrawn, while halting too.
+1. Orders that stand in a left-over OpenOrders account are withdrawn, also while halting, and while nothing
+   may be placed.
 2. What holds no order and waits for no crank is settled and closed, if that brings more than it costs.
 3. At the end of a halt the wallets' own accounts are closed as well, if CLOSE_ACCOUNTS_AT_HALT says so.
 """
@@ -27,12 +28,14 @@ REST_SLOTS = Slot(1_500)
 MOST_TRIES = 3
 
 
-def rent_step(state: State, settings: Settings) -> list[RentAction]:
-    """Return the next step of getting rent back, if one is due."""
+def rent_step(state: State, settings: Settings, *, closes: bool = True) -> list[RentAction]:
+    """Return the next step of getting rent back, if one is due; unless it ``closes``, only orders go."""
     job = state.jobs.get(RENT)
     if job and (job.ticket in state.in_flight or job.deadline > state.seen):
         return []
-    action = _withdrawal(state) or _reclaiming(state, settings)
+    action = _withdrawal(state) or (_reclaiming(state, settings) if closes else None)
+    if action is None and not closes:
+        return []
     if action is None:
         state.jobs.pop(RENT, None)
         return []
