@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bmv.belief import QueueMark
 from bmv.events import AnyEvent, FeedLost, MarketSeen, SupplySeen, Tick
 from bmv.sandbox.account import Account
 from bmv.sandbox.clock import LoopClock
@@ -96,6 +97,25 @@ def test_a_node_that_fails_is_told_and_tried_again_until_it_answers() -> None:
             before = len(told)
             await asyncio.sleep(10)
             assert any(isinstance(event, MarketSeen) for event in told[before:])
+
+    virtually(scenario)
+
+
+def test_after_a_restart_no_reading_is_older_than_what_the_run_before_knew() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            told: list[AnyEvent] = []
+            feed = it.assembly.feed
+            feed._emit = told.append
+            known = Slot(it.world.chain.slot_at("confirmed") + 50)
+            feed.go_on_from(QueueMark(known, 0), (), known)
+            running = asyncio.create_task(feed.run())
+            await asyncio.sleep(60)
+            running.cancel()
+            await asyncio.wait({running})
+            assert any(isinstance(event, FeedLost) for event in told)
+            slots = [event.slot for event in told if isinstance(event, MarketSeen)]
+            assert min(slots) >= known
 
     virtually(scenario)
 

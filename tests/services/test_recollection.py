@@ -152,6 +152,14 @@ def test_what_was_dropped_unsent_leaves_nothing(tmp_path: Path) -> None:
     assert (found.sent(), found.event(Millis(9)).flights, found.actions) == ([], (), {})
 
 
+def test_nothing_older_is_read_than_the_last_reading_and_the_last_landing(tmp_path: Path) -> None:
+    run(tmp_path, LIFE)
+    assert remembered(tmp_path).newest == Slot(3)
+    landed = BundleResolved(at=Millis(90), bundle_id="b", tickets=(3,), outcome=Outcome.LANDED, slot=Slot(8))
+    run(tmp_path, (lambda journal: journal.event(landed),))
+    assert remembered(tmp_path).newest == Slot(8)
+
+
 def test_events_lost_are_still_to_be_read_back_until_they_were(tmp_path: Path) -> None:
     run(tmp_path, LIFE)
     gap = Gap(Slot(2), Slot(3), first_seq=20, missed=6, waiting=(2,), consumed=(5,))

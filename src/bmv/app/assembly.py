@@ -212,7 +212,7 @@ def go_on(memory: Recollection, assembly: Assembly, clock: Clock) -> None:
     """Let a new engine go on where earlier runs have ended; to be called before it runs."""
     assembly.engine.emit(memory.event(clock.now()))
     if memory.mark is not None:
-        assembly.feed.go_on_from(memory.mark, memory.gaps)
+        assembly.feed.go_on_from(memory.mark, memory.gaps, memory.newest)
     for sent in memory.sent():
         assembly.engine.record.sent()
         assembly.dispatcher.watch(sent)

@@ -61,8 +61,12 @@ class Feed:
             tasks.create_task(self._read_on())
             tasks.create_task(self._backfill.run())
 
-    def go_on_from(self, mark: QueueMark, gaps: Sequence[Gap]) -> None:
-        """Tell what has happened since an earlier run, and read back what that had not come to."""
+    def go_on_from(self, mark: QueueMark, gaps: Sequence[Gap], newest: Slot) -> None:
+        """Tell what has happened since an earlier run, and read back what that had not come to.
+
+        No reading before ``newest`` is believed: a node that lags would not show what landed by then.
+        """
+        self._seen = max(self._seen, newest)
         self._reader.go_on_from(mark)
         for gap in gaps:
             self._backfill.close(gap)

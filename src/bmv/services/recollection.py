@@ -30,7 +30,7 @@ from bmv.model import BundleCost, Fill, MarketSpec, Outcome, Trade
 from bmv.observe.segments import RUN_PREFIX, Record, records
 from bmv.services.backfill import Gap
 from bmv.services.outcomes import MAX_RESENDS, Sent
-from bmv.units import BlockHeight, Lamports, Millis
+from bmv.units import BlockHeight, Lamports, Millis, Slot
 
 _WORTH_A_LOOK = (b'"type":"MarketSeen"', b'"type":"EventsFound"', b'"type":"BundleResolved"')
 _EVENT, _ACTION, _BUNDLE, _BELIEF = b'{"event":', b'{"action":', b'{"bundle":', b'{"belief":'
@@ -71,6 +71,8 @@ class Recollection:
     owners: tuple[str, ...]
     first_start: Millis
     mark: QueueMark | None = None
+    newest: Slot = Slot(0)
+    """Where the last reading was made, or the last bundle landed."""
     belief: Belief | None = None
     fills: list[Fill] = field(default_factory=list)
     costs: list[tuple[Millis, Lamports]] = field(default_factory=list)
@@ -128,6 +130,7 @@ class Recollection:
                 gap = Gap(before.slot, event.slot, before.next_seq, missed, before.waiting, consumed)
                 self.gaps.append(gap)
             self.mark = event.mark or self.mark
+            self.newest = max(self.newest, event.slot)
             self._traded(event.trades, event.fills)
         elif isinstance(event, EventsFound):
             del self.gaps[:1]
@@ -137,6 +140,7 @@ class Recollection:
             for ticket in sent.tickets if sent else event.tickets:
                 self.actions.pop(ticket, None)
             if event.outcome is Outcome.LANDED:
+                self.newest = max(self.newest, event.slot)
                 self.costs.append((event.at, event.cost.fees + event.cost.tip))
 
     def keep(self, belief: Belief) -> None:
