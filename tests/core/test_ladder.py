@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bmv.config import Settings, load
-from bmv.core.decay import FINE
+from bmv.core.decay import BPS, FINE
 from bmv.core.ladder import (
     SideLadder,
     Zone,
@@ -402,15 +402,18 @@ def test_the_buy_budget_is_the_one_defined(sol: int, paid: int, cap: int) -> Non
     assert int(budget) == floor(exact)
 
 
-@given(st.integers(1, 10**12), st.integers(0, 2 * 10**11), st.integers(0, 4))
-def test_the_pace_falls_at_once_and_rises_only_where_it_is_half_a_quarter_further(
-    sol: int, paid: int, held: int
+@given(st.integers(1, 10**12), st.integers(0, 2 * 10**11), st.integers(0, 4), st.integers(0, 2_400))
+def test_the_pace_falls_at_once_and_rises_only_where_it_is_further_by_the_margin(
+    sol: int, paid: int, held: int, margin: int
 ) -> None:
-    step = pace_step(Lamports(sol), Lamports(paid), SETTINGS, held)
+    chosen = SETTINGS.model_copy(update={"buy_pace_margin": Bps(margin)})
+    step = pace_step(Lamports(sol), Lamports(paid), chosen, held)
     pace = exact_pace(sol, paid)
     assert step <= ceil(4 * pace)
-    assert step == min(ceil(4 * pace), max(held, 0, ceil(4 * (pace - Fraction(1, 8)))))
-    assert pace_step(Lamports(sol), Lamports(paid), SETTINGS, step) == step
+    assert step == min(ceil(4 * pace), max(held, 0, ceil(4 * (pace - Fraction(margin, BPS)))))
+    assert pace_step(Lamports(sol), Lamports(paid), chosen, step) == step
+    if not margin:
+        assert step == pace_step(Lamports(sol), Lamports(paid), chosen)
 
 
 def test_buying_slows_down_in_quarters_and_never_below_a_twentieth() -> None:

@@ -5,7 +5,7 @@ import pytest
 from bmv.model import TOUCH, Side
 from bmv.units import BaseLots
 from tests.core.belongings import SOL, settings, wallet
-from tests.core.desk import MINUTE, P, quoting
+from tests.core.desk import MINUTE, STEADY, P, quoting
 
 
 @pytest.mark.parametrize(("price", "trigger"), [(P + P // 110, []), (P + P // 90, ["threshold"])])
@@ -164,8 +164,9 @@ def test_what_stands_grows_in_calm_but_not_while_the_price_moves() -> None:
     assert len(grown) > 5
 
 
-def test_a_market_that_never_rests_lets_orders_grow_after_twelve_syncs() -> None:
-    desk = quoting()
+@pytest.mark.parametrize(("syncs", "at"), [(12, [12]), (4, [4, 4, 4, 4]), (0, [1] + [0] * 18)])
+def test_a_market_that_never_rests_lets_orders_grow_after_so_many_syncs(syncs: int, at: list[int]) -> None:
+    desk = quoting(STEADY.model_copy(update={"grow_after_syncs": syncs}))
     sync, price = int(desk.chosen.forced_sync), P
     desk.sol = 300 * SOL
     began, grew = desk.now, []
@@ -177,4 +178,4 @@ def test_a_market_that_never_rests_lets_orders_grow_after_twelve_syncs() -> None
             grew.append((desk.now - began) // sync)
             began = desk.now
     assert set(desk.rebuilds()) == {"threshold"}
-    assert grew == [12]
+    assert grew == at

@@ -37,6 +37,8 @@ class Rebuilds(Keys):
     """Each of these without a trade narrows the spread by a quarter of the way from INSIDE to MIN."""
     size_tolerance: Percent = key("SIZE_TOLERANCE_PCT", 2_500, 0, 10_000)
     """An order whose size is within this of the wanted one stays."""
+    grow_after_syncs: Whole = key("GROW_AFTER_SYNCS", 12, 0, 1_000)
+    """While the price moves, standing orders are made larger after so many times FORCED_SYNC; 0: always."""
 
 
 class Execution(Keys):

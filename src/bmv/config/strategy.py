@@ -107,6 +107,8 @@ class Ladder(Keys):
     """Most such steps in an hour; 0 never steps in front of anybody."""
     buy_pace: Percent = key("BUY_PACE_PCT", 1_000, 100, 10_000)
     """Net SOL spent by bids, as a share of all SOL, at which the BUY budget has shrunk to its floor."""
+    buy_pace_margin: Percent = key("BUY_PACE_MARGIN_PCT", 1_250, 0, 2_400)
+    """A quarter of the budget that the pace cut returns when the pace lies this far beyond it; 0: at once."""
     min_base_share: Percent = key("MIN_BASE_SHARE_PCT", 2_000, 0, 10_000)
     """Share of equity that stays in tokens whatever is sold."""
     max_base_share: Percent = key("MAX_BASE_SHARE_PCT", 8_000, 0, 10_000)

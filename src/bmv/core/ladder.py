@@ -24,7 +24,6 @@ MAX_DENSITY = Bps(40_000)
 DENSITY_HYSTERESIS = Bps(1_000)
 PACE_FLOOR_BPS = 500
 PACE_STEPS = 4
-PACE_HYSTERESIS = Bps(1_250)
 _PPM = 1_000_000
 
 
@@ -122,11 +121,11 @@ def pace_step(sol: Lamports, paid: Lamports, settings: Settings, held: int | Non
     """Return the pace of buying in quarters for S = ``sol`` and X = ``paid`` (SOL paid net, decayed).
 
     The pace ``c = 1 - X / (BUY_PACE x (S + X))`` is rounded up to quarters and clamped to [0, 1]. It falls at
-    once; from the quarters ``held`` it rises where c lies PACE_HYSTERESIS beyond them: it shall not flap.
+    once; from the quarters ``held`` it rises where c lies BUY_PACE_MARGIN beyond them: it shall not flap.
     """
     spent = max(0, int(paid))
     full = int(settings.buy_pace) * (max(0, int(sol)) + spent) or 1
-    used, kept = spent * BPS * BPS, int(PACE_HYSTERESIS) * full
+    used, kept = spent * BPS * BPS, int(settings.buy_pace_margin) * full
     step, sure = (
         PACE_STEPS - min(PACE_STEPS, PACE_STEPS * each // (full * BPS)) for each in (used, used + kept)
     )

@@ -36,8 +36,6 @@ from bmv.model import TOUCH, Clip, Level, Side
 from bmv.units import BaseLots, Bps, Lamports, Ticks, atoms_to_lots
 
 TOUCH_KEPT_BPS = 25
-GROWN_AFTER = 12
-"""So many times FORCED_SYNC standing orders wait at most for a calm moment in which they may grow."""
 
 
 def rebuild_if_due(state: State, settings: Settings) -> Trigger | None:
@@ -190,7 +188,7 @@ def _grows(state: State, settings: Settings, trigger: Trigger) -> bool:
 
     What a moving market makes larger it makes smaller again within the hour, and each time writes it twice.
     """
-    waited = state.now - state.target.grown_at >= GROWN_AFTER * settings.forced_sync
+    waited = state.now - state.target.grown_at >= settings.grow_after_syncs * settings.forced_sync
     return trigger.whole and (trigger.name != "threshold" or waited)
 
 
