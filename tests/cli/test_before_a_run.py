@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bmv.cli.main import app
+from bmv.errors import BadInput
 from bmv.sandbox.market_genesis import engine_keypairs, seeded_keypair
 from bmv.state.folder import StateFolder
 from bmv.state.latch import Latch, LatchFile
@@ -45,6 +46,16 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
             assert time.monotonic() < until
             time.sleep(0.1)
         yield beside
+
+
+def test_inspect_says_in_a_sentence_what_an_address_is(beside: Beside) -> None:
+    url, wallet = beside.facts["rpc_url"], beside.facts["wallets"][0]
+    words = ["inspect", "account", beside.facts["market"], "--rpc", url, "--json"]
+    told = json.loads(CliRunner().invoke(app, words).stdout)
+    assert told["found"] == f"{told['own_address']} is an OpenBook v1 market"
+    refused = CliRunner().invoke(app, ["inspect", "account", wallet, "--rpc", url]).exception
+    assert isinstance(refused, BadInput)
+    assert f"{wallet} is a wallet, not a market" in str(refused)
 
 
 def test_a_plan_shows_the_ladder_its_cost_and_the_market_it_makes(beside: Beside) -> None:

@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from solders.pubkey import Pubkey
 
-from bmv.chain.rpc import Rpc
+from bmv.chain.rpc import AccountImage, Rpc
 from bmv.cli import options
-from bmv.errors import BadInput
+from bmv.errors import BadBytes, BadInput
+from bmv.venue.market import detect
 from bmv.venue.openbook_v1.describe import describe_account, describe_instruction
 
 inspect_app = typer.Typer(help="Decode accounts and build instructions of OpenBook v1.", no_args_is_help=True)
@@ -30,8 +31,18 @@ def account(
 ) -> None:
     """Decode an account: market, bids, asks, event queue, request queue or OpenOrders."""
     path = Path(what)
-    data = _read_file(path) if path.exists() or rpc is None else _fetch(what, rpc)
-    _show(describe_account(data), as_json)
+    if path.exists() or rpc is None:
+        _show(describe_account(_read_file(path)), as_json)
+        return
+    key, image = _fetch(what, rpc)
+    found = detect(key, image.owner, image.data)
+    try:
+        fields = describe_account(image.data)
+    except BadBytes as error:
+        raise BadInput(
+            "ADDRESS", what, f"an account of OpenBook v1: {found.message}", options.SOURCE
+        ) from error
+    _show({"found": found.message, **fields} if "market" in fields["flags"] else fields, as_json)
 
 
 @inspect_app.command("instruction")
@@ -56,21 +67,21 @@ def _read_file(path: Path) -> bytes:
         raise BadInput("FILE", str(path), allowed, options.SOURCE) from error
 
 
-def _fetch(address: str, url: str) -> bytes:
+def _fetch(address: str, url: str) -> tuple[Pubkey, AccountImage]:
     try:
         key = Pubkey.from_string(address)
     except ValueError as error:
         raise BadInput("ADDRESS", address, "a base58 address or a file", options.SOURCE) from error
 
-    async def read() -> bytes:
+    async def read() -> AccountImage:
         async with aiohttp.ClientSession() as session:
             found = await Rpc(session, url, rng=random.Random(0)).accounts([key])
         image = found.accounts[0]
         if image is None:
             raise BadInput("ADDRESS", address, "an account that exists", url.split("?", maxsplit=1)[0])
-        return image.data
+        return image
 
-    return asyncio.run(read())
+    return key, asyncio.run(read())
 
 
 def _show(value: Any, as_json: bool) -> None:

@@ -45,8 +45,8 @@ def collect_steps(
     opened = create_associated_token_account(owner, owner, WRAPPED_SOL)
     moved = transfer_tokens(wallet.quote, treasury.wrapped, payer, int(action.lamports))
     steps.append(Step(payer, opened, compute.CREATE_TOKEN_ACCOUNT))
-    steps.append(Step(payer, moved, compute.SYNC_NATIVE))
-    steps.append(Step(payer, close_account(treasury.wrapped, owner, owner), compute.SYNC_NATIVE))
+    steps.append(Step(payer, moved, compute.TOKEN_TRANSFER))
+    steps.append(Step(payer, close_account(treasury.wrapped, owner, owner), compute.CLOSE_TOKEN_ACCOUNT))
     return steps
 
 
@@ -62,7 +62,7 @@ def swap_steps(order: SwapOrder, swap: Instruction, units: int) -> list[Step]:
         steps.append(Step(taker, transfer(taker, wrapped, Lamports(order.amount)), compute.TRANSFER))
         steps.append(Step(taker, sync_native(wrapped), compute.SYNC_NATIVE))
     steps.append(Step(taker, swap, units))
-    steps.append(Step(taker, close_account(wrapped, taker, taker), compute.SYNC_NATIVE))
+    steps.append(Step(taker, close_account(wrapped, taker, taker), compute.CLOSE_TOKEN_ACCOUNT))
     return steps
 
 
