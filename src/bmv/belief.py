@@ -23,7 +23,8 @@ class Belief(msgspec.Struct, frozen=True):
     """The belief at ``at``; everything up to ``mark`` is counted in it.
 
     ``net_base`` counts since the baseline of number ``baseline``. ``peaks`` and ``gain`` are the drawdown's.
-    ``unshared`` is SOL that conversions bought and no wallet has yet.
+    ``unshared`` is SOL that conversions bought and no wallet has yet. ``sol_recent`` and ``sol_history``:
+    since when SOL/USD is known for the damper and for the Pivot, and its average since then.
     """
 
     at: Millis
@@ -52,6 +53,8 @@ class Belief(msgspec.Struct, frozen=True):
     injecting: bool = False
     asked_at: Millis | None = None
     unshared: Lamports = Lamports(0)
+    sol_recent: tuple[Millis, MicroUsd] | None = None
+    sol_history: tuple[Millis, MicroUsd] | None = None
 
 
 class TradeSum(msgspec.Struct, frozen=True):

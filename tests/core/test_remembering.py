@@ -1,15 +1,20 @@
 """What outlives a process comes back as it was, what came after is counted once, what flies still flies."""
 
+from fractions import Fraction
+
 import msgspec
 import pytest
 
 from bmv.belief import Belief, QueueMark, TradeSum
+from bmv.config import HOUR_MS, Settings
 from bmv.core.decay import FINE
+from bmv.core.decide import decide
 from bmv.core.remembering import belief_of
 from bmv.core.state import new_state
+from bmv.core.treasury import sol_drop
 from bmv.events import Execute, Flight, Remembered
 from bmv.model import Cancel, Fill, Placement, Side
-from bmv.units import BaseLots, Lamports, MicroUsd, Slot, Ticks
+from bmv.units import BaseLots, Lamports, MicroUsd, Millis, Slot, Ticks, UsdPerSol
 from tests.core.belongings import QUOTE_LOT, START, later, market
 from tests.core.desk import Desk, P
 
@@ -40,6 +45,8 @@ BELIEF = Belief(
     injecting=True,
     asked_at=later(34),
     unshared=Lamports(35),
+    sol_recent=(later(-36), MicroUsd(37)),
+    sol_history=(later(-38), MicroUsd(39)),
 )
 """Every field another value than a new engine's."""
 
@@ -69,6 +76,36 @@ def test_everything_believed_comes_back() -> None:
     # When it is kept and how far the chain was read are the new run's own.
     expected = msgspec.structs.replace(BELIEF, at=begun.state.now, mark=None)
     assert belief_of(begun.state) == expected
+
+
+def test_a_restart_while_sol_falls_does_not_end_the_damper() -> None:
+    day = 86_400_000
+    before = new_state(market(), 2, START)
+    for hour in range(30):
+        before.oracle.on_price(later(hour * HOUR_MS), UsdPerSol(150_000_000))
+    before.now = later(30 * HOUR_MS)
+    before.oracle.on_price(before.now, UsdPerSol(120_000_000))
+    # Asking what is known forgets nothing, though nobody has asked for the long average yet.
+    assert [before.oracle.history.known(later(hour * HOUR_MS)) for hour in (30, 30)] == [
+        (START, MicroUsd(150_000_000))
+    ] * 2
+    assert before.oracle.recent.exact(before.now, Millis(day)) is not None
+    known = before.oracle.recent.known(before.now)
+    assert known is not None
+    assert known[0] == before.now - Millis(day)
+    begun = new_state(market(), 2, START)
+    chosen = Settings()
+    decide(
+        begun,
+        Remembered(at=before.now, first_start=START, recorded_from=START, belief=belief_of(before)),
+        chosen,
+    )
+    began = later(31 * HOUR_MS)
+    begun.oracle.on_price(began, UsdPerSol(120_000_000))
+    before.oracle.on_price(began, UsdPerSol(120_000_000))
+    drops = [sol_drop(state.oracle, began, chosen) for state in (before, begun)]
+    # While nothing was told the average counts, so the hour between is the only difference.
+    assert Fraction(15, 100) < drops[0] < drops[1] <= Fraction(2, 10)
 
 
 def test_what_was_told_after_the_belief_is_counted_once_more_on_top_of_it() -> None:

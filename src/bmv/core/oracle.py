@@ -40,6 +40,7 @@ class SlidingAverage:
         self._area = 0
         self._since = 0
         self._value: int | None = None
+        self._window: int | None = None
 
     def add(self, at: Millis, value: int) -> None:
         """Take note that the value is ``value`` from ``at`` on; one told late holds from the newest on."""
@@ -53,6 +54,10 @@ class SlidingAverage:
 
     def exact(self, now: Millis, window: Millis) -> tuple[int, int] | None:
         """Return the average over the ``window`` before ``now`` as top and bottom; None without any value."""
+        self._window = int(window)
+        return self._over(now, window)
+
+    def _over(self, now: Millis, window: Millis) -> tuple[int, int] | None:
         if self._value is None:
             return None
         end = max(int(now), self._since)
@@ -68,6 +73,19 @@ class SlidingAverage:
         oldest = self._pieces[0]
         outside = max(0, horizon - (oldest.end - oldest.length))
         return area * oldest.length - oldest.area * outside, (length - outside) * oldest.length
+
+    def known(self, now: Millis) -> tuple[Millis, MicroUsd] | None:
+        """Return since when a value is known, within the window last asked for, and its average since then.
+
+        ``add`` with these begins an average that goes on as this one would; None without any value.
+        """
+        if self._value is None:
+            return None
+        first = self._pieces[0].end - self._pieces[0].length if self._pieces else self._since
+        window = self._window or max(1, int(now) - first)
+        found = self._over(now, Millis(window))
+        since = Millis(max(first, int(now) - window))
+        return None if found is None else (since, MicroUsd(found[0] // found[1]))
 
     def value(self, now: Millis, window: Millis) -> int | None:
         """Return the average rounded down; None without any value."""

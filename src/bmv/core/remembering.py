@@ -48,6 +48,8 @@ def belief_of(state: State) -> Belief:
         injecting=memory.injecting,
         asked_at=memory.asked_at,
         unshared=state.treasury.unshared,
+        sol_recent=state.oracle.recent.known(state.now),
+        sol_history=state.oracle.history.known(state.now),
     )
 
 
@@ -101,6 +103,13 @@ def _restore(state: State, belief: Belief) -> None:
     state.cost_day, state.cost_spent = belief.cost_day, belief.cost_spent
     state.memory = Memory(belief.usdc, belief.usdc_high, belief.onset, belief.injecting, belief.asked_at)
     state.treasury = replace(state.treasury, unshared=belief.unshared)
+    for average, known in (
+        (state.oracle.recent, belief.sol_recent),
+        (state.oracle.history, belief.sol_history),
+    ):
+        if known is not None:
+            # A restart in the middle of a fall of SOL must not end the damper.
+            average.add(known[0], int(known[1]))
 
 
 def _count(state: State, fill: Fill) -> None:
