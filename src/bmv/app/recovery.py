@@ -14,10 +14,11 @@ from bmv.observe.log import get_logger
 from bmv.ports import Clock
 from bmv.services.outcomes import EXPIRY_MARGIN
 from bmv.services.recollection import Recollection, recollect
-from bmv.units import BlockHeight
+from bmv.units import BlockHeight, Slot
 
 BLOCKHASH_LIFE = BlockHeight(151)
 POLL_S = 1.0
+LAG_POLLS = 20
 
 
 async def recovered(
@@ -33,7 +34,7 @@ async def recovered(
         return Recollection(market, tuple(owners), clock.now(), missing=str(error))
     if found is None or found.market != market:
         return None
-    if found.mark is not None and found.mark.slot > await rpc.slot():
+    if found.mark is not None and not await _reaches(rpc, found.mark.slot):
         log.warning("ANOTHER_CHAIN", remembered=int(found.mark.slot))
         return None
     if found.bundles and found.owners != tuple(owners):
@@ -41,6 +42,15 @@ async def recovered(
         await _outlive(rpc)
         found.actions.clear()
     return found
+
+
+async def _reaches(rpc: Rpc, slot: Slot) -> bool:
+    """Say whether the chain comes to a slot soon: a node may lag, a chain that began anew is far from it."""
+    for _ in range(LAG_POLLS):
+        if await rpc.slot() >= slot:
+            return True
+        await asyncio.sleep(POLL_S)
+    return False
 
 
 async def _outlive(rpc: Rpc) -> None:

@@ -1,0 +1,29 @@
+"""What a start takes from the journal: all of it on the same chain, even where its node lags; or nothing."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from bmv.app.recovery import recovered
+from bmv.chain.rpc import Rpc
+from bmv.sandbox.clock import LoopClock
+from tests.services.living_world import NOBODY, living, virtually
+from tests.services.test_recollection import OWNERS, asked, run, seen, sending
+
+
+@pytest.mark.parametrize(("ahead", "same"), [(-100, True), (20, True), (10_000, False)])
+def test_a_node_that_lags_is_waited_for_before_its_chain_counts_as_another(
+    tmp_path: Path, ahead: int, same: bool
+) -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            last = it.world.chain.slot + ahead
+            run(tmp_path, (seen(last, 1), asked(1), sending("in doubt", 1)))
+            rpc = Rpc(it.session, it.url, rng=random.Random(1))
+            found = await recovered(tmp_path, rpc, "market", OWNERS, clock)
+            assert (found is not None) is same
+            if found is not None:
+                assert [sent.bundle_id for sent in found.sent()] == ["in doubt"]
+
+    virtually(scenario)
