@@ -78,6 +78,12 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
         (
             graph("Orders", COUNT, by_side_state="bmv_ladder_orders"),
             graph("Near the price", SOL, "Our orders within 2 % of P.", by_side="bmv_quote_present_sol"),
+            graph(
+                "Out of the channel",
+                COUNT,
+                "Sides without a price in their zone.",
+                by_side="bmv_out_of_channel",
+            ),
             graph("Our depth", SOL, by_side_band='bmv_depth_sol{whose="own"}'),
             graph("Everybody's depth", SOL, by_side_band='bmv_depth_sol{whose="all"}'),
             graph("Our share of depth over time", RATIO, by_side_band="bmv_depth_own_ratio"),

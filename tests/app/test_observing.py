@@ -100,6 +100,7 @@ def test_what_moves_in_a_market_moves_in_the_metrics(seen: Seen) -> None:
         *("bmv_info", "bmv_synthetic_volume_rate", "bmv_self_trades", "bmv_cost_budget_sol", "bmv_phase"),
         *(
             "bmv_feed_up",
+            "bmv_out_of_channel",
             "bmv_rent_locked_sol",
             "bmv_rent_recovered_sol",
             "bmv_treasury_sol",
@@ -124,6 +125,7 @@ def test_what_stands_still_in_a_healthy_market_moves_with_its_cause() -> None:
     before = Measuring(engine, it.spec, lambda: 0.0, lambda: None).values().found
     state.phase, state.feed_up = Phase.HALTING, not state.feed_up
     state.guards.aside = {1: "rests"}
+    state.market.closed = (Side.ASK,)
     state.treasury = Treasury(Lamports(5), MicroUsd(7))
     state.oracle.sol_usd = UsdPerSol(99_000_000)
     record.self_trades += 1
@@ -146,6 +148,7 @@ def test_what_stands_still_in_a_healthy_market_moves_with_its_cause() -> None:
     ):
         assert after[f"bmv_{name}"] != before[f"bmv_{name}"], name
     assert after["bmv_wallet_aside"]["1",] == 1
+    assert after["bmv_out_of_channel"] == {("bid",): 0, ("ask",): 1}
     assert after["bmv_loop_lag_seconds"] == {(): 0.1}
     assert "bmv_equity_sol" in before
     assert "bmv_equity_sol" not in after

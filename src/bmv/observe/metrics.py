@@ -46,6 +46,7 @@ CATALOGUE = (
     _gauge("bmv_pivot_sol", "The Pivot in SOL per token: used for quoting, and raw.", "kind"),
     _gauge("bmv_pivot_own_ratio", "Share of our own fills in the Pivot."),
     _gauge("bmv_channel_sol", "Borders of the BUY and SELL zones in SOL per token.", "border"),
+    _gauge("bmv_out_of_channel", "1 while a side finds no price in its zone (pivot mode).", "side"),
     _counter("bmv_trades", "Trades of the market, anybody's."),
     _counter("bmv_turnover_sol", "Turnover of the market, with us as a maker and between others.", "whose"),
     _gauge("bmv_trade_cadence_seconds", "Mean time between the latest trades."),

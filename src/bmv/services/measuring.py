@@ -56,6 +56,8 @@ class Measuring:
 
     def _market(self, values: Values, state: State, record: Record) -> None:
         market, economics = state.market, record.economics
+        for side, name in SIDES.items():
+            values.put("bmv_out_of_channel", side in market.closed, name)
         if market.reading is not None:
             values.put("bmv_price_sol", self._fine(market.reading.price_fine))
         values.put("bmv_pivot_sol", self._fine(market.capped_pivot.value_fine), "quoted")
