@@ -41,6 +41,14 @@ def test_prices_rise_with_the_index_and_bids_round_down_and_asks_up(lattice: Lat
         assert (price - 1) * FINE < fine <= price * FINE
 
 
+@given(lattices(), st.integers(-500, 500), st.integers(0, 400), st.sampled_from([1, 2, 3, 64, 200]))
+def test_the_prices_of_many_points_are_those_of_each(
+    lattice: Lattice, start: int, length: int, stride: int
+) -> None:
+    points = range(ORIGIN + start, ORIGIN + start + length, stride)
+    assert lattice.prices(points) == [lattice.price(point) for point in points]
+
+
 def test_no_index_can_be_taken_for_the_touch() -> None:
     lattice = Lattice.anchored(Side.BID, 10**9 * FINE, Bps(50), 6_400, Bps(1))
     assert lattice.first_at(1) > 0 > TOUCH

@@ -12,7 +12,7 @@ Invariants
 - Seats are shared from the inside outwards, both sides alike: where they run short there is still a market.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 
@@ -21,7 +21,7 @@ import msgspec
 from bmv.config import Settings
 from bmv.core.decay import BPS
 from bmv.core.plan import close_enough
-from bmv.model import Clip, Level, MarketSpec, Placement, Quote, Side, WalletIndex, WalletView
+from bmv.model import Clip, Level, LiveOrder, MarketSpec, Placement, Quote, Side, WalletIndex, WalletView
 from bmv.units import BaseLots, Ticks, atoms_to_lots
 
 NO_LIMIT = 1 << 128
@@ -42,6 +42,13 @@ def largest_order(view: WalletView, side: Side, spec: MarketSpec, settings: Sett
 def cost(side: Side, price: Ticks, size: BaseLots, spec: MarketSpec) -> int:
     """Return what an order spends: lamports for a bid, base lots for an ask."""
     return int(size) if side is Side.ASK else int(price) * int(size) * spec.quote_lot_size
+
+
+def spent(side: Side, orders: Iterable[Level | LiveOrder | Placement], spec: MarketSpec) -> int:
+    """Return what orders of one side spend together, as ``cost`` counts it."""
+    if side is Side.ASK:
+        return sum([int(order.size) for order in orders])
+    return sum([int(order.price) * int(order.size) for order in orders]) * spec.quote_lot_size
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -78,22 +85,18 @@ def assign(
         sides[level.side].give_next(level)
     for side in Side:
         sides[side].pass_on()
-    found = [sides[level.side].quotes.get(level.price) for level in levels]
-    return tuple(quote for quote in found if quote is not None), (*sides[0].waits(), *sides[1].waits())
+    given = [sides[side].quotes for side in Side]
+    quotes = [given[level.side][level.price] for level in levels if level.price in given[level.side]]
+    return tuple(quotes), (*sides[0].waits(), *sides[1].waits())
 
 
 def _inside_first(levels: Sequence[Level]) -> list[Level]:
     """Return the levels of both sides as one row, each side spread evenly over it."""
     bids = [level for level in levels if level.side is Side.BID]
     asks = [level for level in levels if level.side is Side.ASK]
-    row: list[Level] = []
-    told = 0
-    for number, bid in enumerate(bids):
-        before = -(-number * len(asks) // len(bids))
-        row += asks[told:before]
-        row.append(bid)
-        told = before
-    return row + asks[told:]
+    both = bids + asks
+    place = [n * len(asks) for n in range(len(bids))] + [n * len(bids) for n in range(len(asks))]
+    return [both[n] for n in sorted(range(len(both)), key=place.__getitem__)]
 
 
 @dataclass(slots=True)
@@ -141,25 +144,19 @@ class _Sharing:
             )
             for view in views
         ]
-        purses = {purse.wallet: purse for purse in self._ring}
-        self._standing = {
-            place.price: purses[place.wallet]
-            for place in flying
-            if place.side is side and place.wallet in purses
-        }
-        self._live: dict[Ticks, tuple[WalletIndex, BaseLots]] = {}
-        for view, purse in zip(views, self._ring, strict=True):
-            for order in view.orders:
-                if order.side is side:
-                    self._standing[order.price] = purse
-                    self._live[order.price] = purse.wallet, order.size
+        self._purses = {purse.wallet: purse for purse in self._ring}
+        self._flying = {place.price: place for place in flying if place.side is side}
+        self._live: dict[Ticks, LiveOrder] = {}
+        for view in views:
+            self._live.update([(order.price, order) for order in view.orders if order.side is side])
         self._settings = settings
         self._turn = 0
         self._richest: list[tuple[int, WalletIndex, _Purse]] | None = None
 
     def stays(self, level: Level) -> bool:
         """Give a level to the wallet whose order stands there; return False if it can place none of it."""
-        purse = self._standing.get(level.price)
+        order = self._live.get(level.price) or self._flying.get(level.price)
+        purse = self._purses.get(order.wallet) if order else None
         return purse is not None and self._give(level, purse)
 
     def set_quotas(self, levels: Sequence[Level]) -> None:
@@ -207,20 +204,21 @@ class _Sharing:
         price, size, why, seats = level.price, level.size, level.why, self._seats
         worth = int(price) * self._quote_lot_size
         one_lot, lots = worth if self._bid else 1, int(size)
-        spent, exposed, left = one_lot * lots, worth * lots, purse.left
-        if spent > left or spent > purse.largest or exposed > purse.worth or exposed > self._max_order:
+        spends, exposed, left = one_lot * lots, worth * lots, purse.left
+        if spends > left or spends > purse.largest or exposed > purse.worth or exposed > self._max_order:
             size, clip = self._fitting(size, purse, one_lot, worth)
             self._cut[price] = one_lot * int(level.size - size), clip
             why = why and why.cut_by(clip)
-            spent, exposed = one_lot * int(size), worth * int(size)
+            spends, exposed = one_lot * int(size), worth * int(size)
         if not size or not seats[purse.wallet]:
             self._cut.pop(price, None)
             return False
         self.quotes[price] = Quote(purse.wallet, self._side, level.point, price, size, why)
-        if price in self._live:
+        there = self._live.get(price)
+        if there is not None and there.size > size:
             left -= one_lot * self._surplus(purse.wallet, price, size)
-        purse.left = left - spent if left > spent else 0
-        purse.quota -= spent
+        purse.left = left - spends if left > spends else 0
+        purse.quota -= spends
         purse.worth -= exposed
         seats[purse.wallet] -= 1
         return True
@@ -234,17 +232,16 @@ class _Sharing:
 
     def _surplus(self, wallet: WalletIndex, price: Ticks, size: BaseLots) -> int:
         """Return the lots that an order locks beyond the size wanted of it, where it will be kept."""
-        holder, there = self._live.get(price, (wallet, size))
-        if there <= size or holder != wallet or not close_enough(there, size, self._settings):
+        there = self._live.get(price)
+        if there is None or there.size <= size or there.wallet != wallet:
             return 0
-        return int(there - size)
+        return int(there.size - size) if close_enough(there.size, size, self._settings) else 0
 
     def pass_on(self) -> None:
         """Give what was cut to the next levels of the same wallet that have room; the rest waits."""
         if not self._cut:
             return
-        purses = {purse.wallet: purse for purse in self._ring}
-        carried = dict.fromkeys(purses, 0)
+        carried = dict.fromkeys(self._purses, 0)
         exposed: set[WalletIndex] = set()
         for price in sorted(self.quotes, reverse=self._side is Side.BID):
             quote = self.quotes[price]
@@ -254,10 +251,12 @@ class _Sharing:
                 if clip is Clip.EXPOSURE:
                     exposed.add(quote.wallet)
             elif carried[quote.wallet]:
-                carried[quote.wallet] -= self._enlarge(quote, purses[quote.wallet], carried[quote.wallet])
+                carried[quote.wallet] -= self._enlarge(
+                    quote, self._purses[quote.wallet], carried[quote.wallet]
+                )
         for wallet, amount in carried.items():
             if amount:
-                purse = purses[wallet]
+                purse = self._purses[wallet]
                 clip = Clip.FUNDS if purse.left < purse.largest else Clip.LARGEST_ORDER
                 self._wait(amount, Clip.EXPOSURE if wallet in exposed else clip)
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import msgspec
 
 from bmv.config import Settings
-from bmv.core.allocation import cost
+from bmv.core.allocation import spent
 from bmv.core.decay import BPS
 from bmv.core.ladder import SideLadder
 from bmv.core.plan import close_enough
@@ -25,8 +25,10 @@ def bound(
     ladder: SideLadder, standing: Mapping[Ticks, BaseLots], spec: MarketSpec, settings: Settings
 ) -> SideLadder:
     """Return the ladder with the sizes that its levels have while the market moves; ``standing`` by price."""
-    levels = tuple(_beside(level, standing.get(level.price), settings) for level in ladder.levels)
-    used = sum(cost(level.side, level.price, level.size, spec) for level in levels)
+    if not ladder.levels:
+        return ladder
+    levels = tuple([_beside(level, standing.get(level.price), settings) for level in ladder.levels])
+    used = spent(levels[0].side, levels, spec)
     waiting = ladder.waiting + ladder.standing - used
     return msgspec.structs.replace(ladder, levels=levels, standing=used, waiting=waiting)
 

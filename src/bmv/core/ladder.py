@@ -9,6 +9,11 @@ Rules of this file
 - Shares are exact fractions of integers; whole lots go by largest remainder.
 """
 
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate, repeat
+from operator import mul
 from typing import NamedTuple
 
 import msgspec
@@ -69,17 +74,30 @@ class SideLadder(msgspec.Struct, frozen=True):
     weights: Weights
 
 
-class _Rung(NamedTuple):
-    """A level before it has a size; ``cost`` is what one lot takes from the budget.
+class _Rungs(NamedTuple):
+    """Levels before they have sizes, from the inside outwards, in columns.
 
-    ``place`` is the lattice point in whose place it stands: its own but for the touch.
+    ``places`` are the lattice points in whose place they stand, ``costs`` what one lot takes from the budget.
     """
 
-    point: int
-    place: int
-    price: int
-    cost: int
-    weight: int
+    places: Sequence[int]
+    prices: Sequence[Ticks]
+    costs: Sequence[int]
+    weights: Sequence[int]
+
+    def needs(self) -> list[int]:
+        """Return what each would take from the budget with a lot for each unit of its weight."""
+        return list(map(mul, self.costs, self.weights))
+
+    def at(self, rows: Sequence[int]) -> "_Rungs":
+        """Return only some of them."""
+        places, prices, costs, weights = self
+        return _Rungs(
+            [places[n] for n in rows],
+            [prices[n] for n in rows],
+            [costs[n] for n in rows],
+            [weights[n] for n in rows],
+        )
 
 
 def stepped_density(wanted: Bps, base: Bps, held: Bps | None = None) -> Bps:
@@ -155,39 +173,40 @@ def build_side(zone: Zone, weights: Weights | None = None) -> SideLadder:
     inside = zone.lattice.points_in(zone.low_fine, zone.high_fine)
     weights = _bound(weights, len(inside), zone)
     touch = _touch(zone)
-    rungs = _rungs(zone, zone.lattice.fitted(inside, zone.levels), weights)
     if touch is None:
         return SideLadder((), 0, zone.budget, 0, weights)
-    standing, waiting = _split(zone, rungs or [_first(zone, TOUCH, touch, ONE)], touch)
-    needed = sum(rung.cost * rung.weight for rung in standing)
-    whole = needed + sum(rung.cost * rung.weight for rung in waiting)
+    rungs = _rungs(zone, zone.lattice.fitted(inside, zone.levels), weights)
+    standing, waiting = _split(zone, rungs, touch)
+    needed = sum(standing.needs())
+    whole = needed + sum(waiting.needs())
     share = -(-zone.budget * needed // whole)
     merged = _merged(standing, share, needed)
     lots = _whole_lots(merged, share)
-    used = sum(rung.cost * size for rung, size in zip(merged, lots, strict=True))
+    used = sum(map(mul, merged.costs, lots))
     return SideLadder(_levels(zone, merged, lots, whole), used, zone.budget - share, share - used, weights)
 
 
-def _levels(zone: Zone, rungs: list[_Rung], lots: list[int], whole: int) -> tuple[Level, ...]:
-    """Return the levels of the rungs that got lots, with their reasons."""
-    side, budget, clip, first = zone.lattice.side, zone.budget, zone.clip, _touch_clip(zone, rungs[0])
-    sized = [(rung, size) for rung, size in zip(rungs, lots, strict=True) if size]
+def _levels(zone: Zone, rungs: _Rungs, lots: list[int], whole: int) -> tuple[Level, ...]:
+    """Return the levels of the rungs that got lots, with their reasons; the first stands at the touch."""
+    side, budget, clip, first = zone.lattice.side, zone.budget, zone.clip, _touch_clip(zone, rungs.prices[0])
+    points = [TOUCH, *rungs.places[1:]]
+    rows = zip(points, rungs.places, rungs.prices, rungs.needs(), lots, strict=True)
     return tuple(
         Level(
             side,
             point,
-            Ticks(price),
+            price,
             BaseLots(size),
-            Why(rank, place, cost * weight * _PPM // whole, budget, first if point == TOUCH else clip),
+            Why(rank, place, need * _PPM // whole, budget, first if point == TOUCH else clip),
         )
-        for rank, ((point, place, price, cost, weight), size) in enumerate(sized)
+        for rank, (point, place, price, need, size) in enumerate(row for row in rows if row[-1])
     )
 
 
-def _touch_clip(zone: Zone, first: _Rung) -> Clip:
+def _touch_clip(zone: Zone, price: Ticks) -> Clip:
     """Return what cut the first order, or moved it from where it would stand by itself."""
     free = _free_touch(zone)
-    if zone.clip or first.price == free:
+    if zone.clip or price == free:
         return zone.clip
     inside = not zone.binding or zone.low_fine <= free * FINE <= zone.high_fine
     return Clip.FOREIGN_BOOK if inside else Clip.ZONE
@@ -202,11 +221,11 @@ def _bound(weights: Weights | None, points: int, zone: Zone) -> Weights:
     return Weights(wanted // max(1, points))
 
 
-def _touch(zone: Zone) -> int | None:
+def _touch(zone: Zone) -> Ticks | None:
     """Return the price of the first order; None where no price is left for it."""
     borders = (zone.low_fine, zone.high_fine) if zone.binding else None
     lowest, highest = standable(zone.lattice.side, zone.price_fine, zone.opposite, borders)
-    return min(max(_free_touch(zone), lowest), highest) if lowest <= highest else None
+    return Ticks(min(max(_free_touch(zone), lowest), highest)) if lowest <= highest else None
 
 
 def _free_touch(zone: Zone) -> int:
@@ -217,70 +236,94 @@ def _free_touch(zone: Zone) -> int:
     return -(-zone.price_fine * (2 * BPS + int(zone.spread)) // doubled)
 
 
-def _first(zone: Zone, place: int, price: int, weight: int) -> _Rung:
-    """Return the first order's rung, in the place of a lattice point."""
-    cost = price * zone.quote_lot_size if zone.lattice.side is Side.BID else 1
-    return _Rung(TOUCH, place, price, cost, weight)
+@lru_cache(maxsize=16)
+def _growing(growth: int, count: int) -> tuple[int, ...]:
+    """Return ``count`` weights from ONE on, each ``growth`` (in ``1 / ONE``) times the one before."""
+    return tuple(
+        accumulate(repeat(growth, count - 1), lambda weight, by: weight * by >> ONE_BITS, initial=ONE)
+    )
 
 
-def _rungs(zone: Zone, points: range, weights: Weights) -> list[_Rung]:
+def _rungs(zone: Zone, points: range, shape: Weights) -> _Rungs:
     """Return the zone's levels from the inside outwards, one per tick: of several points the innermost."""
-    bid, lot = zone.lattice.side is Side.BID, zone.quote_lot_size
-    outwards = points[::-1] if bid else points
-    growth = exp2(weights.per_point * points.step) >> POWER_BITS - ONE_BITS
-    rungs, weight, last = [], ONE, 0
-    for point, ticks in zip(outwards, zone.lattice.prices(outwards), strict=True):
-        price = int(ticks)
-        if price != last and price >= 1:
-            rungs.append(_Rung(point, point, price, price * lot if bid else 1, weight))
-        last = price
-        weight = weight * growth >> ONE_BITS
-    return rungs
+    places, prices, bid = list(points), zone.lattice.prices(points), zone.lattice.side is Side.BID
+    if bid:
+        places.reverse()
+        prices.reverse()
+    growth = exp2(shape.per_point * points.step) >> POWER_BITS - ONE_BITS
+    # Weights are made for more than there are, so that a zone that slides finds them again.
+    weights = _growing(growth, 1 << len(points).bit_length())[: len(points)]
+    costs = [int(price) * zone.quote_lot_size for price in prices] if bid else [1] * len(prices)
+    rungs = _Rungs(places, prices, costs, weights)
+    ticks = set(prices)
+    if len(ticks) == len(prices) and Ticks(0) not in ticks:
+        return rungs
+    return rungs.at([n for n, price in enumerate(prices) if int(price) and price not in prices[n - 1 : n]])
 
 
-def _split(zone: Zone, rungs: list[_Rung], touch: int) -> tuple[list[_Rung], list[_Rung]]:
-    """Put the touch in the place of the nearest rung (the inner of two); return what stands, what waits."""
-    nearest = min(range(len(rungs)), key=lambda index: abs(rungs[index].price - touch))
-    first = _first(zone, rungs[nearest].place, touch, rungs[nearest].weight)
-    others = rungs[:nearest] + rungs[nearest + 1 :]
-    outwards = -1 if zone.lattice.side is Side.BID else 1
-    outside = [rung for rung in others if (rung.price - touch) * outwards > 0]
-    return [first, *outside], others[: len(others) - len(outside)]
+def _split(zone: Zone, rungs: _Rungs, touch: Ticks) -> tuple[_Rungs, _Rungs]:
+    """Put the touch in the place of the nearest rung (the inner of two); return what stands, what waits.
+
+    All that lies outside of it stands, all that lies inside waits.
+    """
+    places, prices, costs, weights = rungs
+    bid = zone.lattice.side is Side.BID
+    cost = int(touch) * zone.quote_lot_size if bid else 1
+    if not prices:
+        return _Rungs([TOUCH], [touch], [cost], [ONE]), _Rungs((), (), (), ())
+    outwards = -1 if bid else 1
+    behind = bisect_left(prices, int(touch) * outwards, key=lambda price: int(price) * outwards)
+    near = range(max(0, behind - 1), min(behind + 1, len(prices)))
+    nearest = min(near, key=lambda n: abs(prices[n] - touch))
+    return (
+        _Rungs(
+            places[nearest:],
+            [touch, *prices[nearest + 1 :]],
+            [cost, *costs[nearest + 1 :]],
+            weights[nearest:],
+        ),
+        _Rungs(places[:nearest], prices[:nearest], costs[:nearest], weights[:nearest]),
+    )
 
 
-def _merged(rungs: list[_Rung], budget: int, needed: int) -> list[_Rung]:
+def _merged(rungs: _Rungs, budget: int, needed: int) -> _Rungs:
     """Join what would get less than one lot with its outer neighbour; a group with the touch stands there.
 
     A group keeps its money, not its lots: those of outer bids are cheaper, and at the touch they would cost
     the others, and the touch itself, the lot that each has here.
     """
-    merged: list[_Rung] = []
-    money, head = 0, None
-    for rung in rungs:
-        money, head = money + rung.cost * rung.weight, head or (rung if rung.point == TOUCH else None)
-        group = head or rung
-        weight = money // group.cost
-        if weight * budget < needed:
-            continue
-        merged.append(group if weight == group.weight else group._replace(weight=weight))
-        money, head = 0, None
-    if money:
-        last = merged.pop() if merged else (head or rungs[-1])._replace(weight=0)
-        merged.append(last._replace(weight=last.weight + money // last.cost))
-    return merged
+    if min(rungs.weights) * budget >= needed:
+        return rungs
+    kept: list[int] = []
+    weights: list[int] = []
+    money = 0
+    for n, need in enumerate(rungs.needs()):
+        money += need
+        group = n if kept else 0
+        weight = money // rungs.costs[group]
+        if weight * budget >= needed:
+            kept.append(group)
+            weights.append(weight)
+            money = 0
+    if not kept:
+        kept, weights = [0], [0]
+    # Less than a lot is left over at the end: it joins the last group.
+    weights[-1] += money // rungs.costs[kept[-1]]
+    return rungs.at(kept)._replace(weights=weights)
 
 
-def _whole_lots(rungs: list[_Rung], budget: int) -> list[int]:
+def _whole_lots(rungs: _Rungs, budget: int) -> list[int]:
     """Share ``budget`` by weight in whole lots: floors, then one lot each in order of the remainders."""
-    needed = sum(rung.cost * rung.weight for rung in rungs)
-    shared = [divmod(budget * rung.weight, needed) for rung in rungs]
+    costs, needed = rungs.costs, sum(rungs.needs())
+    shared = [divmod(budget * weight, needed) for weight in rungs.weights]
     lots = [whole for whole, _ in shared]
-    rest = budget - sum(rung.cost * size for rung, size in zip(rungs, lots, strict=True))
-    cheapest = min(rung.cost for rung in rungs)
-    order = sorted(range(len(rungs)), key=lambda index: -shared[index][1])
+    rest = budget - sum(map(mul, costs, lots))
+    cheapest = min(costs)
+    remainders = [left for _, left in shared]
+    order = sorted(range(len(lots)), key=remainders.__getitem__, reverse=True)
     while rest >= cheapest:
-        for index in order:
-            if rungs[index].cost <= rest:
-                lots[index] += 1
-                rest -= rungs[index].cost
+        for n in order:
+            if costs[n] <= rest:
+                lots[n] += 1
+                rest -= costs[n]
     return lots

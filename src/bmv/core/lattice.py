@@ -8,8 +8,8 @@ Rules of this file
 - Points of a coarser stride are points of every finer one: the sets are nested.
 """
 
-from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 
 import msgspec
 
@@ -62,15 +62,13 @@ class Lattice(msgspec.Struct, frozen=True):
         block, offset = divmod(point - ORIGIN, _BLOCK)
         return _prices(self, block)[offset]
 
-    def prices(self, points: Sequence[int]) -> Iterator[Ticks]:
-        """Yield the prices of the levels at ``points``, as ``price`` does."""
-        number: int | None = None
-        block: tuple[Ticks, ...] = ()
-        for point in points:
-            index, offset = divmod(point - ORIGIN, _BLOCK)
-            if index != number:
-                number, block = index, _prices(self, index)
-            yield block[offset]
+    def prices(self, points: range) -> list[Ticks]:
+        """Return the prices of the levels at rising ``points``, as ``price`` does."""
+        if not points:
+            return []
+        (first, start), (last, end) = (divmod(point - ORIGIN, _BLOCK) for point in (points[0], points[-1]))
+        found = list(chain.from_iterable(_prices(self, block) for block in range(first, last + 1)))
+        return found[start : (last - first) * _BLOCK + end + 1 : points.step]
 
     def first_at(self, fine: int) -> int:
         """Return the lowest point whose price is at least ``fine`` (positive, fine ticks)."""

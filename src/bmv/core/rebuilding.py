@@ -11,7 +11,7 @@ import msgspec
 
 from bmv.config import Settings
 from bmv.core import penny
-from bmv.core.allocation import assign, cost
+from bmv.core.allocation import assign, spent
 from bmv.core.binding import bound
 from bmv.core.capacity import capacity, grid_levels, room
 from bmv.core.decay import BPS
@@ -32,7 +32,7 @@ from bmv.core.plan import own_range
 from bmv.core.state import State, Target
 from bmv.core.target import dense_step
 from bmv.core.triggers import Trigger, due, worth_sending
-from bmv.model import TOUCH, Clip, Level, Side
+from bmv.model import TOUCH, Clip, Level, Quote, Side
 from bmv.units import BaseLots, Bps, Lamports, Ticks, atoms_to_lots
 
 TOUCH_KEPT_BPS = 25
@@ -90,13 +90,18 @@ def _levels(state: State, settings: Settings, trigger: Trigger) -> list[Level]:
             drop_unfit_lattices(state, settings)
     levels: list[Level] = []
     for side in Side:
-        old = [Level(q.side, q.point, q.price, q.size, q.why) for q in state.target.quotes if q.side is side]
-        levels += _built(state, settings, side, old, trigger) if side in trigger.sides else old
+        old = [quote for quote in state.target.quotes if quote.side is side]
+        levels += _built(state, settings, side, old, trigger) if side in trigger.sides else _wanted(old)
     return levels
 
 
+def _wanted(quotes: Sequence[Quote]) -> list[Level]:
+    """Return the levels that quotes were made of."""
+    return [Level(quote.side, quote.point, quote.price, quote.size, quote.why) for quote in quotes]
+
+
 def _built(
-    state: State, settings: Settings, side: Side, old: Sequence[Level], trigger: Trigger
+    state: State, settings: Settings, side: Side, old: Sequence[Quote], trigger: Trigger
 ) -> Sequence[Level]:
     if side in state.guards.stopped:
         return ()
@@ -113,12 +118,12 @@ def _built(
     if not trigger.inner or standing is None:
         state.market.weights[side] = ladder.weights
         return [first, *others]
-    merged = _inner(first, others, standing, old[1:])
-    fits = _money(merged, state) <= ladder.standing + ladder.waiting + ladder.rest
+    merged = _inner(first, others, standing, _wanted(old[1:]))
+    fits = spent(side, merged, state.spec) <= ladder.standing + ladder.waiting + ladder.rest
     return merged if fits else [first, *others]
 
 
-def _inner(first: Level, others: Sequence[Level], standing: Level, old: Sequence[Level]) -> list[Level]:
+def _inner(first: Level, others: Sequence[Level], standing: Quote, old: Sequence[Level]) -> list[Level]:
     """Move the first order alone: levels it now leaves room for appear, those it passed leave."""
     outwards = -1 if first.side is Side.BID else 1
     place = first.why.point if first.why else TOUCH
@@ -130,12 +135,7 @@ def _inner(first: Level, others: Sequence[Level], standing: Level, old: Sequence
     return [Level(first.side, TOUCH, first.price, size, first.why), *between, *behind]
 
 
-def _money(levels: Sequence[Level], state: State) -> int:
-    """Return what one side's levels spend, in the unit of its budget."""
-    return sum(cost(level.side, level.price, level.size, state.spec) for level in levels)
-
-
-def _in_front(first: Level, standing: Level | None, state: State, settings: Settings) -> Level:
+def _in_front(first: Level, standing: Quote | None, state: State, settings: Settings) -> Level:
     """Put the first order one tick in front of a rival, if there is one and the hour has a move left."""
     price = penny.front(state, settings, first)
     moves = standing is None or price != standing.price
@@ -194,9 +194,10 @@ def _grows(state: State, settings: Settings, trigger: Trigger) -> bool:
 
 def _standing(state: State, side: Side) -> dict[Ticks, BaseLots]:
     """Return the sizes of a side's orders by price, of those that stand and those under way."""
-    under_way = {place.price: place.size for place in state.flying_places() if place.side is side}
-    orders = (order for view in state.views.values() for order in view.orders if order.side is side)
-    return under_way | {order.price: order.size for order in orders}
+    sizes = {place.price: place.size for place in state.flying_places() if place.side is side}
+    for view in state.views.values():
+        sizes.update([(order.price, order.size) for order in view.orders if order.side is side])
+    return sizes
 
 
 def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
