@@ -17,6 +17,7 @@ from bmv.observe.segments import records
 from bmv.sandbox.clock import LoopClock, SimulatedLoop
 from bmv.secret import Secret
 from bmv.services.mending import completed, journalled
+from bmv.services.recollection import recollect
 from bmv.state.folder import StateFolder
 from bmv.state.history import History
 from bmv.state.rows import Opening
@@ -112,8 +113,10 @@ async def _read_back(url: Secret, folder: Path) -> Opening:
     spec = msgspec.convert(head["market"], MarketSpec)
     clock = LoopClock(SimulatedLoop(1.0), head["at"] + RUN_S * 1_000)
     history = History.at(url, spec, "read back", clock)
+    memory = recollect(folder)
+    assert memory is not None
     for _ in range(2):
-        for batch in journalled(folder, spec.address, Millis(0)):
+        for batch in journalled(folder, memory.pages, Millis(0)):
             await history.write(batch)
     opening = await history.opening(clock.now(), Millis(DAY_MS), Millis(HOUR_MS))
     await history.close()

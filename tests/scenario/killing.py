@@ -207,7 +207,7 @@ def _judge_database(kept: Recorded, told: Journalled, there: dict[int, tuple[int
     assert kept.fills == {fill["seq"]: tuple(int(fill[name]) for name in names[1:]) for fill in told.fills}
     assert [_sum_of(kept.hours)] == [_sum_of_trades(there)]
     assert kept.landed == told.costs
-    assert (kept.in_flight, kept.standing, kept.overtold) == (0, 0, 0)
+    assert (kept.in_flight, kept.standing, kept.overtold, kept.orderless) == (0, 0, 0, 0)
 
 
 def _sum_of_trades(there: dict[int, tuple[int, int, bool]]) -> list[int]:

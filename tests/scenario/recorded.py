@@ -15,13 +15,19 @@ OVERTOLD = (
     "GROUP BY order_id, filled HAVING filled > coalesce(sum(fill.size), 0)"
 )
 
+ORDERLESS = (
+    "SELECT order_id FROM fill LEFT JOIN own_order USING (market, order_id) "
+    "GROUP BY order_id, own_order.size HAVING own_order.size IS NULL OR own_order.size < sum(fill.size)"
+)
+
 
 @dataclass(frozen=True)
 class Recorded:
     """Rows by their keys; ``landed`` is what each landed bundle cost.
 
     ``overtold`` counts orders that say more was filled of them than fills tell. Less may be: what became of
-    an order in the second before a kill may be lost, its fills are not.
+    an order in the second before a kill may be lost, its fills are not. ``orderless`` counts fills that
+    belong to no order, or to one too small for them.
 
     ``trades``: price, size, whether ours. ``fills``: side, price, size, rebate, fee. ``hours``: sums of price
     times size, of size, of our own size.
@@ -35,6 +41,7 @@ class Recorded:
     in_flight: int
     standing: int
     overtold: int
+    orderless: int
 
 
 def recorded(state: StateFolder) -> Recorded:
@@ -70,6 +77,7 @@ async def _recorded(url: str) -> Recorded:
             in_flight=await count("count(*) FROM bundle WHERE outcome IS NULL"),
             standing=await count("count(*) FROM own_order WHERE ended_at IS NULL"),
             overtold=await count(f"count(*) FROM ({OVERTOLD}) AS found"),
+            orderless=await count(f"count(*) FROM ({ORDERLESS}) AS found"),
         )
     finally:
         await connection.close()

@@ -1,7 +1,7 @@
 """Decisions become rows: orders with the way they ended, balances by the hour, transfers; nothing twice."""
 
 from bmv.core.state import State, Treasury, new_state
-from bmv.events import AnyAction, Collect, Execute, Fund, MarketSeen, Tick
+from bmv.events import AnyAction, Collect, EventsFound, Execute, Fund, MarketSeen, Tick
 from bmv.model import Cancel, Fill, ForeignBook, LiveOrder, Share, Side, WalletView
 from bmv.services.chronicle import TREASURY, Chronicle
 from bmv.state.rows import Batch, OrderEnd
@@ -59,10 +59,26 @@ def test_an_order_ends_filled_cancelled_or_gone_and_keeps_the_size_it_began_with
     ]
 
 
-def test_an_order_that_nobody_saw_stand_is_told_with_its_fills() -> None:
+def test_an_order_that_nobody_saw_stand_ends_with_its_fills() -> None:
     batch = Chronicle(NAMES, Millis(NOW)).told(seen(fills=(fill(1, 4, 2), fill(2, 4, 3))), (), belief())
-    assert [(row.order_id, row.size) for row in batch.orders] == [(4, 5)]
+    assert ([row.order_id for row in batch.fills], batch.orders) == ([4, 4], [])
     assert ends(batch) == [OrderEnd(4, NOW, "filled", 5)]
+
+
+def test_an_order_known_by_its_fills_alone_grows_once_it_is_seen_to_stand() -> None:
+    before = Chronicle(NAMES, Millis(NOW)).told(seen(order(1, 5)), (), belief())
+    later = Chronicle(NAMES, Millis(NOW + 1), before.orders, {1: 5})
+    for _ in range(2):
+        grown = later.told(seen(order(1, 4)), (), belief())
+        assert ends(grown) == []
+        before = Batch(orders=before.orders + grown.orders)
+    assert [row.size for row in before.orders] == [5, 9]
+
+
+def test_an_order_that_was_found_in_the_logs_ends_at_the_next_reading() -> None:
+    chronicle = Chronicle(NAMES, Millis(NOW))
+    chronicle.told(EventsFound(at=Millis(NOW), missed=1, complete=True, fills=(fill(1, 4, 2),)), (), belief())
+    assert ends(chronicle.told(seen(), (), belief())) == [OrderEnd(4, NOW, "filled", 2)]
 
 
 def test_a_new_run_ends_what_an_earlier_one_saw_standing() -> None:

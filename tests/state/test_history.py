@@ -191,6 +191,28 @@ def test_every_kind_of_row_is_there_once_however_often_it_was_sent(database_url:
     assert asked(database_url, "SELECT trigger, cost, placed FROM rebuild") == [("forced", 12, 3)]
 
 
+def test_every_fill_has_its_order_as_large_as_it_was_ever_told_to_be(database_url: Secret) -> None:
+    def fills(order_id: int, *numbers: int) -> list[FillRow]:
+        return [
+            FillRow(n, NOW + n, NOW, "wallet", 1, 5, 7, True, 1, 0, order_id, 1, "", False) for n in numbers
+        ]
+
+    async def told(history: History) -> None:
+        await history.write(Batch(fills=fills(8, 1, 2)))
+        await history.write(Batch(fills=fills(8, 2, 3) + fills(9, 4)))
+        opening = await opened(history)
+        assert [(row.order_id, row.size, row.seen_at) for row in opening.standing] == [
+            *((8, 21, NOW + 1), (9, 7, NOW + 4))
+        ]
+        assert opening.filled == {8: 21, 9: 7}
+        larger = [OrderRow(8, "wallet", 1, 5, size, 1, NOW + 9) for size in (25, 30, 22)]
+        await history.write(Batch(orders=larger, fills=fills(8, 5), ends=[OrderEnd(9, NOW + 9, "filled", 7)]))
+        opening = await opened(history)
+        assert [(row.order_id, row.size) for row in opening.standing] == [(8, 30)]
+
+    run(database_url, told)
+
+
 def test_a_batch_with_a_row_that_does_not_fit_leaves_nothing_behind(database_url: Secret) -> None:
     bad = everything()
     bad.balances.append(msgspec.structs.replace(bad.balances[0], hour=1, base_held=10**30))

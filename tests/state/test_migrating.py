@@ -57,6 +57,27 @@ def test_trades_recorded_under_the_first_version_are_in_the_hours_of_the_newest(
     on(database_url, told)
 
 
+def test_fills_whose_orders_nobody_saw_have_them_in_the_newest_version(database_url: Secret) -> None:
+    async def told(connection: asyncpg.Connection) -> None:
+        await migrate(connection, KNOWN[1])
+        await connection.execute(
+            "SET search_path = bmv;"
+            "INSERT INTO market (address, world, base_lot_size, quote_lot_size, first_start)"
+            " VALUES ('a', 'w', 1, 1, 0), ('b', 'w', 1, 1, 0);"
+            "INSERT INTO own_order VALUES (1, 7, 'wallet', 0, 5, 100, 9, 3);"
+            "INSERT INTO fill SELECT market, seq, seq, seq, 'wallet', 0, 5, 10, true, 0, 0, 6 + seq / 3,"
+            " 9, '', false FROM generate_series(1, 6) AS seq, generate_series(1, 2) AS market"
+        )
+        assert await migrate(connection) == (KNOWN[1], NEWEST)
+        orders = "SELECT market, order_id::int, size, seen_at, ended_at FROM own_order ORDER BY 1, 2"
+        assert [tuple(row) for row in await connection.fetch(orders)] == [
+            *((1, 6, 20, 1, None), (1, 7, 100, 3, None), (1, 8, 10, 6, None)),
+            *((2, 6, 20, 1, None), (2, 7, 30, 3, None), (2, 8, 10, 6, None)),
+        ]
+
+    on(database_url, told)
+
+
 def test_to_migrate_twice_is_to_migrate_once_even_at_the_same_time(database_url: Secret) -> None:
     async def told(connection: asyncpg.Connection) -> None:
         other = await asyncpg.connect(database_url.reveal())

@@ -10,6 +10,7 @@ from bmv.ports import Clock
 from bmv.secret import Secret
 from bmv.services.history import EVERY_S, Historian
 from bmv.services.mending import journalled
+from bmv.services.recollection import Recollection
 from bmv.state.folder import StateFolder
 from bmv.state.history import History
 from bmv.state.rows import Opening
@@ -32,14 +33,16 @@ async def history_kept(
     world: str,
     clock: Clock,
     *,
+    memory: Recollection | None = None,
     haste: float = 1.0,
     every_s: float = EVERY_S,
 ) -> AsyncIterator[Keeping]:
     """Open the history of the engine's market in ``world``, and write it until the block ends.
 
-    What earlier runs have left in spool and journal is written first. ``every_s`` is by the loop's clock,
-    which runs ``haste`` times as fast as real time. Raises Unreachable or Refused where the database does not
-    answer, UnsafeState where its schema is not ours, BadInput where the spool cannot be written.
+    What earlier runs have left in spool and journal is written first; ``memory`` is what the journal
+    remembers of them. ``every_s`` is by the loop's clock, which runs ``haste`` times as fast as real time.
+    Raises Unreachable or Refused where the database does not answer, UnsafeState where its schema is not
+    ours, BadInput where the spool cannot be written.
     """
     engine = assembly.engine
     async with contextlib.AsyncExitStack() as stack:
@@ -49,7 +52,7 @@ async def history_kept(
         stack.callback(spool.close)
         historian = Historian(history, spool, clock, lambda: engine.settings, every_s=every_s)
         owners = [str(wallet.owner) for wallet in assembly.wallets]
-        told = partial(journalled, state.journal, assembly.spec.address)
+        told = partial(journalled, state.journal, memory.pages if memory else ())
         opening = await historian.open(owners, engine.state.now, told)
         engine.listeners.append(historian)
         try:

@@ -203,7 +203,7 @@ class _Live:
             async with (
                 watched(assembly, session) as services,
                 market_held(assembly, servers.redis_url, state, clock, haste=haste) as holding,
-                history_kept(assembly, *where, haste=haste, every_s=every_s) as keeping,
+                history_kept(assembly, *where, memory=memory, haste=haste, every_s=every_s) as keeping,
             ):
                 owners = [str(wallet.owner) for wallet in assembly.wallets]
                 memory = completed(memory, keeping.opening, assembly.spec.address, owners)

@@ -90,10 +90,10 @@ def left_behind(folder: Path) -> list[Path]:
     return [path for path in plain if path.exists()]
 
 
-def records(folder: Path) -> Iterator[Record]:
-    """Yield every record in order; raise BadInput where the folder holds none, or one is damaged."""
+def records(folder: Path, first: int = 0) -> Iterator[Record]:
+    """Yield every record from segment ``first`` on, in order; BadInput where none is, or one is damaged."""
     try:
-        known = segments(folder)
+        known = [path for path in segments(folder) if number_of(path) >= first]
     except OSError as error:
         raise _bad(folder, f"a journal that can be read ({error.strerror})") from error
     if not known:

@@ -65,12 +65,10 @@ class Chronicle:
         if isinstance(event, MarketSeen | EventsFound):
             batch.trades.extend(event.trades)
             for fill in event.fills:
-                self._filled[fill.order_id] += int(fill.size)
-                batch.fills.append(fill_row(fill, self._wallets[fill.wallet], event.at))
+                self._fill(fill, event.at, batch)
         if isinstance(event, MarketSeen):
             for view in event.wallets:
                 self._orders(view, event.at, batch)
-            self._filled_at_once(event.fills, event.at, batch)
         elif isinstance(event, BundleResolved):
             batch.resolved.append(bundle_end(event))
         for action in actions:
@@ -95,12 +93,23 @@ class Chronicle:
         )
         return Batch(sent=[row])
 
+    def _fill(self, fill: Fill, at: Millis, batch: Batch) -> None:
+        """Tell a fill; the history makes an order of it where nobody has seen one stand."""
+        wallet = self._wallets[fill.wallet]
+        self._filled[fill.order_id] += int(fill.size)
+        batch.fills.append(fill_row(fill, wallet, at))
+        if fill.order_id not in self._standing:
+            order = LiveOrder(fill.wallet, fill.side, fill.price, fill.size, fill.order_id, fill.client_id)
+            self._standing[fill.order_id] = _order_row(order, wallet, fill.at, 0)
+
     def _orders(self, view: WalletView, at: Millis, batch: Batch) -> None:
         """Tell which orders of a wallet have come and which have gone."""
         wallet = self._wallets[view.wallet]
         now = {order.order_id: order for order in view.orders}
         for order_id, order in now.items():
-            if order_id not in self._standing:
+            known = self._standing.get(order_id)
+            # One that is known by its fills alone was larger than they are.
+            if known is None or known.size < int(order.size) + self._filled.get(order_id, 0):
                 row = _order_row(order, wallet, at, self._filled[order_id])
                 self._standing[order_id] = row
                 batch.orders.append(row)
@@ -117,20 +126,6 @@ class Chronicle:
             ending = "cancelled" if row.order_id in self._cancelled else "gone"
         self._cancelled.discard(row.order_id)
         return OrderEnd(row.order_id, int(at), ending, filled)
-
-    def _filled_at_once(self, fills: Iterable[Fill], at: Millis, batch: Batch) -> None:
-        """Tell of orders that were filled before anybody saw them stand."""
-        ended = {end.order_id for end in batch.ends}
-        for fill in fills:
-            filled = self._filled[fill.order_id]
-            if fill.order_id in self._standing or fill.order_id in ended or not filled:
-                continue
-            wallet = self._wallets[fill.wallet]
-            order = LiveOrder(fill.wallet, fill.side, fill.price, fill.size, fill.order_id, fill.client_id)
-            row = _order_row(order, wallet, fill.at, filled - int(fill.size))
-            batch.orders.append(row)
-            self._standing[row.order_id] = row
-            batch.ends.append(self._end(row, at))
 
     def _balances(self, at: Millis, state: State, batch: Batch) -> None:
         hour = int(at) // HOUR_MS

@@ -12,27 +12,18 @@ import msgspec
 
 from bmv.belief import TradeSum
 from bmv.events import AnyAction, AnyEvent, BundleResolved, EventsFound, MarketSeen
-from bmv.model import MarketSpec
-from bmv.observe.segments import RUN_PREFIX, records
+from bmv.observe.segments import records
 from bmv.services.chronicle import bundle_end, fill_row, told_of
+from bmv.services.pages import ACTION, EVENT, TOLD, Cursor, Page, page_of
 from bmv.services.recollection import Recollection
 from bmv.state.rows import Batch, BundleSent, EventRow, Opening
 from bmv.units import Millis
 
 ROWS = 5_000
-_EVENT, _BUNDLE, _ACTION = b'{"event":', b'{"bundle":', b'{"action":'
-_KEPT = tuple(b'{"action":{"type":"%s"' % kind for kind in (b"Report", b"Fund", b"Collect"))
-_TOLD = tuple(b'{"event":{"type":"%s"' % kind for kind in (b"MarketSeen", b"EventsFound", b"BundleResolved"))
-_AT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_BUNDLE = b'{"bundle":'
+_TOLD = tuple(EVENT + b'{"type":"%s"' % kind for kind in (b"MarketSeen", b"EventsFound", b"BundleResolved"))
 _event = msgspec.json.Decoder(AnyEvent).decode
 _action = msgspec.json.Decoder(AnyAction).decode
-
-
-class _Head(msgspec.Struct, frozen=True):
-    at: Millis
-    market: MarketSpec
-    owners: tuple[str, ...] = ()
-    goes_on: bool = False
 
 
 class _Bundle(msgspec.Struct, frozen=True):
@@ -45,40 +36,28 @@ class _Bundle(msgspec.Struct, frozen=True):
     at: int
 
 
-def journalled(folder: Path, market: str, since: Millis) -> Iterator[Batch]:
-    """Return what the journal's runs on this chain tell of since a moment, in batches of some thousand rows.
+def journalled(folder: Path, pages: Sequence[Page], since: Millis) -> Iterator[Batch]:
+    """Return what a journal tells of since a moment, in batches of some thousand rows.
 
-    Orders and balances are not in it: the next readings tell them. Raises BadInput where it is damaged.
+    ``pages`` are those of the runs that count. Orders and balances are not in it: the next readings tell
+    them. Raises BadInput where the journal is damaged.
     """
-    begin = _lineage(folder, market) if folder.is_dir() else None
-    if begin is None:
+    page = page_of(pages, since)
+    if page is None:
         return
-    reading = _Reading(since)
-    for number, record in enumerate(records(folder)):
-        if number >= begin:
-            reading.take(record.payload)
+    reading = _Reading(page, since)
+    for record in records(folder, page.number):
+        reading.take(record.payload)
         if len(reading.batch) >= ROWS:
             yield reading.taken()
     yield reading.taken()
 
 
-def _lineage(folder: Path, market: str) -> int | None:
-    """Return the number of the record from which on every run has gone on from the one before."""
-    begin = None
-    for number, record in enumerate(records(folder)):
-        if record.payload.startswith(RUN_PREFIX):
-            head = msgspec.json.decode(record.payload[len(RUN_PREFIX) : -1], type=_Head)
-            begin = begin if head.goes_on else number if head.market.address == market else None
-    return begin
-
-
 class _Reading:
     """Gather rows from records; reports are numbered as the engine's own chronicle numbers them."""
 
-    def __init__(self, since: Millis) -> None:
-        self._since, self._at = since, Millis(0)
-        self._run, self._number = Millis(0), 0
-        self._owners: tuple[str, ...] = ()
+    def __init__(self, page: Page, since: Millis) -> None:
+        self._since, self._cursor = since, Cursor(page)
         self.batch = Batch()
 
     def taken(self) -> Batch:
@@ -87,31 +66,26 @@ class _Reading:
         return batch
 
     def take(self, payload: bytes) -> None:
-        if payload.startswith(RUN_PREFIX):
-            head = msgspec.json.decode(payload[len(RUN_PREFIX) : -1], type=_Head)
-            self._run, self._number, self._owners = head.at, 0, head.owners
-        elif payload.startswith(_EVENT):
-            self._event(payload)
-        elif payload.startswith(_KEPT):
-            for name, fields in told_of(_action(payload[len(_ACTION) : -1])):
-                self._number += 1
-                if self._at >= self._since:
-                    row = EventRow(int(self._run), self._number, int(self._at), name, fields)
-                    self.batch.events.append(row)
+        cursor, number = self._cursor, self._cursor.told
+        cursor.follow(payload)
+        if payload.startswith(TOLD):
+            if cursor.at >= self._since:
+                rows = enumerate(told_of(_action(payload[len(ACTION) : -1])), number + 1)
+                at = int(cursor.run), int(cursor.at)
+                self.batch.events += [EventRow(at[0], nth, at[1], *told) for nth, told in rows]
+        elif payload.startswith(_TOLD):
+            if cursor.at >= self._since:
+                self._event(_event(payload[len(EVENT) : -1]))
         elif payload.startswith(_BUNDLE):
             bundle = msgspec.json.decode(payload[len(_BUNDLE) : -1], type=_Bundle)
             if bundle.at >= int(self._since):
                 self.batch.sent.append(_sent(bundle))
 
-    def _event(self, payload: bytes) -> None:
-        inner = payload[len(_EVENT) : -1]
-        self._at = Millis(int(bytes(_AT.decode(inner)["at"])))
-        if self._at < self._since or not payload.startswith(_TOLD):
-            return
-        event = _event(inner)
+    def _event(self, event: AnyEvent) -> None:
         if isinstance(event, MarketSeen | EventsFound):
+            owners = self._cursor.owners
             self.batch.trades.extend(event.trades)
-            self.batch.fills.extend(fill_row(one, self._owners[one.wallet], event.at) for one in event.fills)
+            self.batch.fills.extend(fill_row(one, owners[one.wallet], event.at) for one in event.fills)
         elif isinstance(event, BundleResolved):
             self.batch.resolved.append(bundle_end(event))
 

@@ -30,6 +30,7 @@ from bmv.model import BundleCost, Fill, MarketSpec, Outcome, Trade
 from bmv.observe.segments import RUN_PREFIX, Record, records
 from bmv.services.backfill import Gap
 from bmv.services.outcomes import MAX_RESENDS, Sent
+from bmv.services.pages import Cursor, Page
 from bmv.units import BlockHeight, Lamports, Millis, Slot
 
 _WORTH_A_LOOK = (b'"type":"MarketSeen"', b'"type":"EventsFound"', b'"type":"BundleResolved"')
@@ -83,6 +84,8 @@ class Recollection:
     bundles: dict[str, _Bundle] = field(default_factory=dict)
     actions: dict[int, OnChain] = field(default_factory=dict)
     missing: str = ""
+    pages: list[Page] = field(default_factory=list, compare=False)
+    """Those of the runs it remembers."""
 
     def sent(self) -> list[Sent]:
         """Return the bundles without an outcome, to be watched; nothing of them is sent again."""
@@ -173,11 +176,16 @@ class Recollection:
 def recollect(folder: Path) -> Recollection | None:
     """Read a journal back; None where nothing was recorded. Raises BadInput where it is damaged."""
     found: Recollection | None = None
+    cursor = Cursor()
     for record in records(folder):
+        page = cursor.turned(record.path)
+        cursor.follow(record.payload)
         if record.payload.startswith(RUN_PREFIX):
             found = _begun(found, _head(_inner(record, RUN_PREFIX)))
         elif found is not None:
             _take(found, record)
+        if found is not None and page is not None:
+            found.pages.append(page)
     return found
 
 

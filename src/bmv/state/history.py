@@ -22,10 +22,9 @@ from bmv.state.database import TIMEOUT_S, Database
 from bmv.state.migrating import migrate
 from bmv.state.rows import Batch, BundleSent, HourSum, Opening, OrderRow
 from bmv.state.statements import HOUR_MS
-from bmv.units import BaseLots, Millis, Ticks
+from bmv.units import Millis
 
 _SIDES = tuple(Side)
-TRADE_COLUMNS = "seq, at, price, size, taker_side, own"
 KEPT_BEYOND_MS = 2 * 24 * HOUR_MS
 """Raw trades are kept this much longer than the window, as the window's edge is summed from them."""
 
@@ -122,8 +121,9 @@ class History:
 async def _write(connection: Connection, market: int, batch: Batch) -> None:
     parts: Sequence[tuple[statements.Statement, Sequence[msgspec.Struct]]] = (
         (statements.TRADES, batch.trades),
-        (statements.FILLS, batch.fills),
         (statements.ORDERS, batch.orders),
+        (statements.FILLS, batch.fills),
+        (statements.ORDERS_OF_FILLS, batch.fills),
         (statements.ENDS, batch.ends),
         (statements.SENT, batch.sent),
         (statements.RESOLVED, batch.resolved),
@@ -141,9 +141,10 @@ async def _opening(connection: Connection, market: int, now: int, window: int, r
     horizon = now - window
     first_hour = horizon // HOUR_MS + 1
     recent_from = max(first_hour * HOUR_MS, (now - recent) // HOUR_MS * HOUR_MS)
-    hours = await connection.fetch(
-        "SELECT hour, last_at, notional::text, volume::text, own::text FROM trade_hour "
-        "WHERE market = $1 AND hour >= $2 AND hour < $3 ORDER BY hour",
+    hours = await _columns(
+        connection,
+        "hour last_at notional::text volume::text own::text",
+        "trade_hour WHERE market = $1 AND hour >= $2 AND hour < $3 ORDER BY hour",
         *(market, first_hour, recent_from // HOUR_MS),
     )
     edge = await _trades(connection, market, horizon + 1, first_hour * HOUR_MS)
@@ -168,7 +169,7 @@ async def _opening(connection: Connection, market: int, now: int, window: int, r
     return Opening(
         first_start=Millis(known["first_start"]),
         recent_from=Millis(recent_from),
-        hours=[HourSum(hour, at, *map(int, sums)) for hour, at, *sums in hours],
+        hours=list(map(HourSum, *hours[:2], *(map(int, sums) for sums in hours[2:]))),
         trades=edge + newest,
         belief=msgspec.json.decode(belief, type=Belief) if belief else None,
         in_flight=[_bundle(row) for row in bundles],
@@ -178,13 +179,21 @@ async def _opening(connection: Connection, market: int, now: int, window: int, r
 
 
 async def _trades(connection: Connection, market: int, start: int, end: int) -> list[Trade]:
-    query = f"SELECT {TRADE_COLUMNS} FROM trade WHERE market = $1 AND at >= $2 AND at < $3 ORDER BY at, seq"
-    return [_trade(row) for row in await connection.fetch(query, market, start, end)]
+    found = await _columns(
+        connection,
+        "seq at price size taker_side own",
+        "trade WHERE market = $1 AND at >= $2 AND at < $3 ORDER BY at, seq",
+        *(market, start, end),
+    )
+    seqs, times, prices, sizes, sides, own = found
+    return list(map(Trade, seqs, times, prices, sizes, map(_SIDES.__getitem__, sides), own))
 
 
-def _trade(row: Record) -> Trade:
-    seq, at, price, size, side, own = row
-    return Trade(seq, Millis(at), Ticks(price), BaseLots(size), _SIDES[side], own)
+async def _columns(connection: Connection, names: str, source: str, *arguments: int) -> list[list[Any]]:
+    """Return rows column by column, an array each: half the work of as many rows."""
+    arrays = ", ".join(f"array_agg({name})" for name in names.split())
+    found = await connection.fetchrow(f"SELECT {arrays} FROM (SELECT * FROM {source}) AS sorted", *arguments)
+    return [column or [] for column in found]
 
 
 def _bundle(row: Record) -> BundleSent:

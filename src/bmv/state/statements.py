@@ -4,6 +4,7 @@ Rules of this file
 - Every statement may run again with the same rows and changes nothing then.
 - The hourly sums change in the statement that inserts the trades, by exactly those it did insert. Trades of
   a time that retention has emptied are not taken: their hours hold them already.
+- Every fill has its order, whoever saw it; an order is as large as the largest it was ever told to be.
 """
 
 from collections.abc import Mapping, Sequence
@@ -88,7 +89,24 @@ TRADES = Statement(
     _TRADE,
 )
 FILLS = _insert("fill", _columns(FillRow, **_ID))
-ORDERS = _insert("own_order", _columns(OrderRow, **_ID))
+_ORDER = _columns(OrderRow, **_ID)
+_GROWN = "(market, order_id) DO UPDATE SET size = excluded.size WHERE own_order.size < excluded.size"
+ORDERS = Statement(
+    f"INSERT INTO own_order (market, {', '.join(_ORDER)}) "
+    f"SELECT DISTINCT ON (order_id) * FROM ({_rows(_ORDER)}) AS told (market, {', '.join(_ORDER)}) "
+    f"ORDER BY order_id, size DESC ON CONFLICT {_GROWN}",
+    _ORDER,
+)
+ORDERS_OF_FILLS = Statement(
+    """
+    INSERT INTO own_order (market, order_id, wallet, side, price, size, client_id, seen_at)
+    SELECT $1, order_id, min(wallet), min(side), min(price), sum(size), min(client_id), min(at)
+    FROM fill WHERE market = $1 AND order_id = ANY($2::numeric[]) GROUP BY order_id
+    ON CONFLICT """
+    + _GROWN,
+    {"order_id": "numeric"},
+)
+"""Orders that fills tell of and nobody has seen stand; they are known to be as large as what was filled."""
 ENDS = Statement(
     "UPDATE own_order SET ended_at = gone.ended_at, ending = gone.ending, filled = gone.filled "
     f"FROM ({_rows(_END)}) AS gone (market, {', '.join(_END)}) "
