@@ -16,6 +16,7 @@ from bmv.app.world import World
 from bmv.cli import options
 from bmv.cli.options import MAX_PORT, WHOLE, whole
 from bmv.errors import BadInput
+from bmv.keys.store import peek
 from bmv.observe.log import configure
 from bmv.sandbox.clock import LoopClock, SimulatedLoop
 
@@ -55,7 +56,7 @@ def sandbox(
     ] = None,
     fund: Annotated[
         list[str] | None,
-        typer.Option(help="Give this wallet what an operator wallet has; may be said often."),
+        typer.Option(help="Give a wallet, or all of a keystore, what an operator has; may be said often."),
     ] = None,
     state: Annotated[
         Path | None,
@@ -69,7 +70,8 @@ def sandbox(
     world = options.world(seed, prices, "1", faults, None, wallets=4, sole_maker=sole_maker)
     if takers is not None:
         world = replace(world, crowd=replace(world.crowd, arrivals_per_day=takers))
-    world = replace(world, guests=tuple(map(_address, dict.fromkeys(fund or ()))))
+    guests = dict.fromkeys(guest for text in fund or () for guest in _wallets(text))
+    world = replace(world, guests=tuple(guests))
     folder = options.folder("--state", state)
     loop = SimulatedLoop(pace)
     clock = LoopClock(loop, int(time.time() * 1000))
@@ -78,11 +80,15 @@ def sandbox(
         runner.run(_serve(World(world, clock, idle_slots_told=True), port, folder))
 
 
-def _address(text: str) -> Pubkey:
+def _wallets(text: str) -> list[Pubkey]:
+    """Return the wallet an address names, or those of a keystore, whose addresses are open to read."""
     try:
-        return Pubkey.from_string(text)
+        return [Pubkey.from_string(text)]
     except ValueError as error:
-        raise BadInput("--fund", text, "an address in base58", options.SOURCE) from error
+        if not Path(text).is_file():
+            allowed = "an address in base58, or the file of a keystore"
+            raise BadInput("--fund", text, allowed, options.SOURCE) from error
+    return [wallet.pubkey for wallet in peek(Path(text))]
 
 
 def settings_text(world: World, outside: Outside) -> str:
