@@ -39,6 +39,16 @@ def test_runs_stand_side_by_side_in_one_page_that_asks_nobody_for_anything(
     assert not outside.search(text)
 
 
+def test_people_are_told_a_line_for_each_value(tape: Path) -> None:
+    common = ["backtest", str(tape), "--levels", "40"]
+    told = json.loads(RUNNER.invoke(app, common).stdout)["runs"][0]
+    lines = dict(
+        line.split(None, 1) for line in RUNNER.invoke(app, [*common, "--no-json"]).stdout.splitlines()
+    )
+    assert lines["runs.1.digest"] == told["digest"]
+    assert lines["runs.1.equity_sol.end_ours"] == told["equity_sol"]["end_ours"]
+
+
 def test_settings_files_and_assumptions_reach_the_run(tape: Path, tmp_path: Path) -> None:
     file = tmp_path / "narrow.toml"
     file.write_text("BUY_CHANNEL_WIDTH_PCT = 5\n")

@@ -25,13 +25,15 @@ def test_the_feed_answers_for_a_market_and_ends_on_a_signal(
 ) -> None:
     with sandbox(tmp_path, "--seed", "3", "--speed", "20") as facts:
         where = ["--config", str(tmp_path / "sandbox.toml"), "--state", str(tmp_path / "none")]
-        serving = subprocess.Popen([BMV, "feed", *where, "--port", "0"], stdout=subprocess.PIPE, text=True)
+        serving = subprocess.Popen(
+            [BMV, "feed", *where, "--port", "0", "--json"], stdout=subprocess.PIPE, text=True
+        )
         assert command(monkeypatch, *where, "--once") == 0
         told = json.loads(capsys.readouterr().out)
         assert told["pairs"][0]["pool_id"] == facts["market"]
         assert told["orderbook"]["bids"]
         assert serving.stdout is not None
-        url = serving.stdout.readline().split()[-1]
+        url = json.loads(serving.stdout.readline())["feed"]
         with urllib.request.urlopen(url, timeout=10) as answer:
             (figures,) = json.load(answer)
         assert float(figures["bid"]) < float(figures["ask"])

@@ -60,20 +60,23 @@ def test_a_signal_at_any_moment_leaves_nothing_on_the_chain(
     assert quiet(err), err
 
 
-def test_the_page_is_shown_until_ctrl_c_and_then_the_book_is_emptied() -> None:
-    process = start("demo", "--speed", "20", "--port", "0")
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["for people", "as json"])
+def test_the_page_is_shown_until_ctrl_c_and_then_the_book_is_emptied(form: tuple[str, ...]) -> None:
+    process = start("demo", "--speed", "20", "--port", "0", *form)
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert line.startswith("live page: http://127.0.0.1:")
-    page, _, token = line.removeprefix("live page: ").strip().partition("#token=")
+    where = json.loads(line)["live page"] if form else line.removeprefix("live page: ").strip()
+    assert where.startswith("http://127.0.0.1:")
+    page, _, token = where.partition("#token=")
     with urllib.request.urlopen(page, timeout=10) as answer:
         assert b"<html" in answer.read().lower()
     assert token
     time.sleep(1)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=PATIENCE_S)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, quiet(err)) == (0, True), err
     assert "0 orders of ours left on the chain" in err
+    assert not form or json.loads(out)["clean"]
 
 
 def test_two_processes_with_other_hash_seeds_do_the_same() -> None:

@@ -62,7 +62,7 @@ def test_a_run_quotes_until_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
         assert {action["type"] for action in told["actions"]} <= {"Prepare", "Execute", "OpenTable"}
         assert not (state / JOURNAL_FOLDER).exists()
 
-        running = engine(settings, state, passphrase, "--speed", SPEED)
+        running = engine(settings, state, passphrase, "--speed", SPEED, "--json")
         wait_until_quoting(state)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             assert 'bmv_phase{phase="quoting"} 1.0' in answer.read().decode()
@@ -77,8 +77,10 @@ def test_a_run_quotes_until_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
         _, err = second.communicate(timeout=PATIENCE_S)
         assert (second.returncode, "another run" in err) == (3, True), err
         running.send_signal(signal.SIGTERM)
-        _, err = running.communicate(timeout=PATIENCE_S)
+        out, err = running.communicate(timeout=PATIENCE_S)
         assert running.returncode == 0, err
+        ended = json.loads(out)
+        assert (ended["clean"], ended["asked"], ended["reason"]) == (True, True, "SIGTERM received")
         assert "nothing of ours is left on the chain; SIGTERM received" in err
         assert "KILL_SWITCH" in [posted["event"] for _, posted in pager.taken]
         accounts = open_orders(facts)

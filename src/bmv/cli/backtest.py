@@ -1,7 +1,6 @@
 """``bmv backtest``: the same ``decide`` over recorded prices or trades."""
 
 import contextlib
-import json
 import os
 import sys
 import time
@@ -76,6 +75,7 @@ def backtest(
     takers: Takers = 0,
     html: Html = None,
     out: Out = None,
+    as_json: options.JsonFirst = True,
 ) -> None:
     """Play recorded prices or trades through the live strategy; Ctrl-C reports what was played until then."""
     options.writable("--html", html), options.writable("--report", out)
@@ -109,7 +109,7 @@ def backtest(
     if out is not None:
         options.write_json(out, told)
     else:
-        typer.echo(json.dumps(told, indent=2))
+        options.tell(told, as_json)
     if not whole_tape:
         raise typer.Exit(130)
 

@@ -66,6 +66,9 @@ def demo(
     state: Annotated[Path | None, typer.Option(help="Folder for the journal and the history.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report to this file.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log what the engine does to stderr.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Beside the page too: addresses and report as JSON.")
+    ] = False,
 ) -> None:
     """Run a simulated world and the real engine in it; Ctrl-C cancels everything and ends."""
     pace = options.speed(speed)
@@ -90,13 +93,13 @@ def demo(
         file=file,
         recorded=folder is not None or not headless,
     )
-    result = run_demo(chosen, None if headless else _Page(port, pace or 1.0).shown)
+    result = run_demo(chosen, None if headless else _Page(port, pace or 1.0, as_json).shown)
     # The book is empty; what is left is to say so, and no impatience may cut that short.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     if target is not None:
         options.write_json(target, result)
-    elif headless:
+    elif headless or as_json:
         typer.echo(json.dumps(result, indent=2))
     _end(result)
 
@@ -128,8 +131,8 @@ def with_levels(found: Configuration, levels: int | None, wallets: int) -> Confi
 class _Page:
     """The page and a status line beside a running demo."""
 
-    def __init__(self, port: int | None, pace: float) -> None:
-        self._port, self._pace = port, pace
+    def __init__(self, port: int | None, pace: float, as_json: bool) -> None:
+        self._port, self._pace, self._as_json = port, pace, as_json
         self._token = secrets.token_urlsafe(16)
 
     @contextlib.asynccontextmanager
@@ -140,9 +143,12 @@ class _Page:
         metrics = observed.exposition.text
         server = WebServer(showing, token=self._token, tick_s=self._pace, metrics=metrics)
         url = await self._start(server)
-        typer.echo(f"live page: {url}#token={self._token}")
-        typer.echo(f"for Prometheus: {url}metrics")
-        typer.echo("Ctrl-C cancels every order and ends.")
+        addresses = {"live page": f"{url}#token={self._token}", "for Prometheus": f"{url}metrics"}
+        if self._as_json:
+            typer.echo(json.dumps(addresses))
+        else:
+            typer.echo("\n".join(f"{name}: {address}" for name, address in addresses.items()))
+            typer.echo("Ctrl-C cancels every order and ends.")
         sys.stdout.flush()
         beside = [asyncio.create_task(self._tell(showing)), asyncio.create_task(observed.lag.run())]
         try:
@@ -151,7 +157,8 @@ class _Page:
             for task in beside:
                 task.cancel()
             await server.stop()
-            typer.echo("")
+            if not self._as_json:
+                typer.echo("")
 
     async def _start(self, server: WebServer) -> str:
         if self._port is not None:
@@ -165,7 +172,7 @@ class _Page:
         while True:
             await asyncio.sleep(STATUS_EVERY_S * self._pace)
             showing.note()
-            if sys.stdout.isatty():
+            if sys.stdout.isatty() and not self._as_json:
                 typer.echo(f"\r{status_line(showing)}\x1b[K", nl=False)
 
 

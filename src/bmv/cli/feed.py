@@ -26,6 +26,7 @@ def feed(
     once: Annotated[
         bool, typer.Option("--once", help="Print pair, figures and book as one JSON object, and end.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the address as one JSON object.")] = False,
 ) -> None:
     """Tell of the market as public JSON until Ctrl-C: /pairs, /tickers, /orderbook, /historical_trades."""
     names = tuple(pair.split("_"))
@@ -39,4 +40,8 @@ def feed(
     if once:
         typer.echo(json.dumps(read_feed(chosen)))
     else:
-        serve_feed(chosen, port, lambda url: typer.echo(f"public feed: {url}tickers"))
+        serve_feed(chosen, port, lambda url: typer.echo(_address(f"{url}tickers", as_json)))
+
+
+def _address(url: str, as_json: bool) -> str:
+    return json.dumps({"feed": url}) if as_json else f"public feed: {url}"

@@ -35,7 +35,7 @@ from bmv.errors import BmvError
 app = typer.Typer(
     help="BMV market maker: an asymmetric ladder of real orders on one OpenBook token/SOL market.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo)

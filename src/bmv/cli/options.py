@@ -3,10 +3,12 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from bmv.app.world import WorldOptions
 from bmv.config import Configuration, Settings, parse_duration, read
@@ -19,6 +21,10 @@ from bmv.services.reload import SettingsFile
 SOURCE = "command line"
 WHOLE = "INTEGER"
 MAX_PORT = 65_535
+JsonFirst = Annotated[
+    bool, typer.Option("--json/--no-json", help="Print JSON, or a line for each value in it.")
+]
+"""Of commands whose output is mostly for programs."""
 
 
 def seconds(option: str, text: str | None) -> float | None:
@@ -110,6 +116,19 @@ def writable(option: str, path: Path | None) -> Path | None:
                 option, str(path), f"a file that can be written ({error.strerror})", SOURCE
             ) from error
     return path
+
+
+def tell(value: Any, as_json: bool) -> None:
+    """Print a value as indented JSON, or for people a line for each thing in it: ``bundles.landed  12``."""
+    typer.echo(json.dumps(value, indent=2) if as_json else "\n".join(_lines(value, "")))
+
+
+def _lines(value: Any, name: str) -> Iterator[str]:
+    if not isinstance(value, dict | list):
+        yield f"{name:<40} {'-' if value is None else value}"
+        return
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value, 1):
+        yield from _lines(inner, f"{name}.{key}" if name else str(key))
 
 
 def write_json(path: Path, value: Any) -> None:

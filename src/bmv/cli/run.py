@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 import typer
 
 from bmv.app.live import Ending, LiveOptions, run_live
@@ -33,6 +34,7 @@ def run(
     ] = False,
     speed: Annotated[str, typer.Option(help="That of the sandbox it runs beside.")] = "1",
     verbose: Annotated[bool, typer.Option("--verbose", help="Log what the engine does to stderr.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Recover, quote until SIGINT or SIGTERM, then cancel everything, verify it on the chain, and end."""
     pace = options.speed(speed)
@@ -54,11 +56,13 @@ def run(
     ended = run_live(chosen, chosen_signer)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    _tell(ended)
+    _tell(ended, as_json)
 
 
-def _tell(ended: Ending) -> None:
+def _tell(ended: Ending, as_json: bool) -> None:
     """Say how the run ended; exit with 3 where orders may be left or the engine halted by itself."""
+    if as_json:
+        typer.echo(msgspec.json.encode(ended).decode())
     left = "nothing of ours is left on the chain" if ended.clean else "orders or funds may be left"
     typer.echo(f"done: {left}; {ended.reason}", err=True)
     if not ended.clean or not ended.asked:

@@ -62,6 +62,7 @@ def sandbox(
         Path | None,
         typer.Option(help="Folder to write sandbox.json (the URLs) and sandbox.toml (settings) into."),
     ] = None,
+    as_json: options.JsonFirst = True,
 ) -> None:
     """Serve a simulated chain, market and crowd until Ctrl-C; print one JSON line with the URLs."""
     pace = options.speed(speed)
@@ -77,7 +78,7 @@ def sandbox(
     clock = LoopClock(loop, int(time.time() * 1000))
     configure(clock.now, quiet=True)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        runner.run(_serve(World(world, clock, idle_slots_told=True), port, folder))
+        runner.run(_serve(World(world, clock, idle_slots_told=True), port, folder, as_json))
 
 
 def _wallets(text: str) -> list[Pubkey]:
@@ -105,7 +106,7 @@ def settings_text(world: World, outside: Outside) -> str:
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
 
 
-async def _serve(world: World, port: int, folder: Path | None) -> None:
+async def _serve(world: World, port: int, folder: Path | None, as_json: bool) -> None:
     try:
         outside = await world.start(port=port)
     except OSError as error:
@@ -125,6 +126,9 @@ async def _serve(world: World, port: int, folder: Path | None) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    typer.echo(json.dumps(facts))
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        options.tell(facts, as_json=False)
     await stopped.wait()
     await world.stop()

@@ -1,6 +1,5 @@
 """``bmv tune``: try settings on pieces of a tape, from any number of machines against one study."""
 
-import json
 import os
 import secrets
 from collections.abc import Mapping
@@ -73,6 +72,7 @@ def tune(
     state: State = Path("state"),
     seed: Seed = None,
     html: Html = None,
+    as_json: options.JsonFirst = True,
 ) -> None:
     """Try settings until there are so many trials; the same command elsewhere helps, and Ctrl-C keeps all."""
     options.writable("--html", html)
@@ -115,6 +115,6 @@ def tune(
         html=html,
     )
     found, stopped = studied(asked, settings)
-    typer.echo(json.dumps(found, indent=2))
+    options.tell(found, as_json)
     if stopped:
         raise typer.Exit(130)
