@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from bmv.model import MarketSpec, Side, Trade
 from bmv.secret import Secret
 from bmv.services import history as history_module
 from bmv.services.history import Historian
+from bmv.services.record import Record
 from bmv.state.history import History
 from bmv.state.rows import BalanceRow, Batch, EventRow
 from bmv.state.spool import Spool
@@ -82,7 +84,7 @@ async def line_to(url: Secret, folder: Path) -> AsyncIterator[Line]:
 
 def historian(line: Line, spool: Spool) -> tuple[Historian, History]:
     history = History.at(line.url, SPEC, "w", RealClock())
-    return Historian(history, spool, RealClock(), Settings), history
+    return Historian(history, spool, RealClock(), Settings, Record(SPEC, Counter())), history
 
 
 def batch(rng: random.Random, number: int) -> Batch:
@@ -212,9 +214,8 @@ def test_a_start_without_a_database_says_so(tmp_path: Path) -> None:
     async def told() -> None:
         nowhere = Secret(f"postgresql://bmv@/postgres?host={tmp_path}")
         history = History.at(nowhere, SPEC, "w", RealClock())
+        spool, record = Spool(tmp_path / "spool"), Record(SPEC, Counter())
         with pytest.raises(Unreachable, match="postgres"):
-            await Historian(history, Spool(tmp_path / "spool"), RealClock(), Settings).open(
-                [], Millis(NOW), nothing
-            )
+            await Historian(history, spool, RealClock(), Settings, record).open([], Millis(NOW), nothing)
 
     asyncio.run(told())

@@ -13,20 +13,23 @@ import pytest
 
 from bmv.belief import Belief, QueueMark
 from bmv.errors import Unreachable
-from bmv.model import MarketSpec, Side, Trade
+from bmv.model import DEPTH_BANDS, MarketSpec, Side, Trade
 from bmv.secret import Secret
 from bmv.state.database import BadRows
 from bmv.state.history import KEPT_BEYOND_MS, History
 from bmv.state.rows import (
     BalanceRow,
     Batch,
+    BookRow,
     BundleEnd,
     BundleSent,
     EventRow,
     FillRow,
+    MarkoutRow,
     Opening,
     OrderEnd,
     OrderRow,
+    SampleRow,
     decode_batch,
     encode_batch,
 )
@@ -149,8 +152,33 @@ def test_what_is_too_old_for_any_window_goes_and_does_not_come_back_twice(databa
     ]
 
 
+def sample(sol_usd: int | None) -> SampleRow:
+    return SampleRow(
+        run=NOW,
+        at=NOW,
+        booked=1,
+        settled=True,
+        sol=2**50,
+        base=2**40,
+        usdc=5,
+        sol_usd=sol_usd,
+        mark=7,
+        rent=8,
+        price_fine=2**80,
+        pivot_fine=None,
+        orders=9,
+        quoting=60_000,
+        present_bid=50_000,
+        present_ask=40_000,
+        spread_weighted=60_000 * 80,
+        spread_millis=60_000,
+        depth_millis=60_000,
+        depth=[60_000 * each for each in range(16)],
+    )
+
+
 def everything() -> Batch:
-    order = OrderRow(2**100, "wallet", 0, 5, 7, 128, NOW)
+    order = OrderRow(2**100, "wallet", 0, 5, 7, 128, NOW, 3)
     other = OrderRow(2**127, "wallet", 1, 6, 7, 1, NOW)
     return Batch(
         trades=[Trade(3, Millis(NOW), Ticks(LARGE), BaseLots(LARGE), Side.ASK, True)],
@@ -161,6 +189,9 @@ def everything() -> Batch:
         resolved=[BundleEnd("a", NOW + 9, "landed", 77, "", 4, 5)],
         events=[EventRow(NOW, 1, NOW, "GRID_REBUILD", {"trigger": "forced", "cost": 12, "placed": 3})],
         balances=[BalanceRow(NOW // HOUR_MS, "wallet", 1, 2, 3, 4, 2**64 - 1, 6, 7, 8, 9)],
+        books=[BookRow(NOW, 1, NOW, "spread", -(2**40), "fill 3")],
+        markouts=[MarkoutRow(3, 60, NOW + 60_000, 2**80)],
+        samples=[sample(None), msgspec.structs.replace(sample(150_000_000), at=NOW + 1)],
         belief=Belief(Millis(NOW), QueueMark(Slot(7), 3), last_fine=2**80, net_base=BaseLots(-4)),
     )
 
@@ -179,7 +210,7 @@ def test_every_kind_of_row_is_there_once_however_often_it_was_sent(database_url:
         assert opening.sums() == (LARGE * LARGE, LARGE, LARGE)
 
     run(database_url, told)
-    for table in ("trade", "fill", "event", "balance"):
+    for table in ("trade", "fill", "event", "balance", "book", "markout"):
         assert asked(database_url, f"SELECT count(*) FROM {table}") == [(1,)], table
     assert asked(database_url, "SELECT ending, filled FROM own_order WHERE ended_at IS NOT NULL") == [
         ("filled", 7)
@@ -189,6 +220,15 @@ def test_every_kind_of_row_is_there_once_however_often_it_was_sent(database_url:
         (None, None),
     ]
     assert asked(database_url, "SELECT trigger, cost, placed FROM rebuild") == [("forced", 12, 3)]
+    assert asked(database_url, "SELECT at, sol_usd, pivot_fine FROM sample ORDER BY at") == [
+        (NOW, None, None),
+        (NOW + 1, 150_000_000, None),
+    ]
+    shown = f"SELECT side, band, own / millis, everybody / millis FROM depth WHERE at = {NOW}"
+    assert asked(database_url, shown) == [
+        (side, band, place, place + 8)
+        for place, (side, band) in enumerate((s, b) for s in ("bid", "ask") for b in DEPTH_BANDS)
+    ]
 
 
 def test_every_fill_has_its_order_as_large_as_it_was_ever_told_to_be(database_url: Secret) -> None:

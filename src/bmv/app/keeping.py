@@ -50,7 +50,7 @@ async def history_kept(
         stack.push_async_callback(history.close)
         spool = Spool(state.spool)
         stack.callback(spool.close)
-        historian = Historian(history, spool, clock, lambda: engine.settings, every_s=every_s)
+        historian = Historian(history, spool, clock, lambda: engine.settings, engine.record, every_s=every_s)
         owners = [str(wallet.owner) for wallet in assembly.wallets]
         told = partial(journalled, state.journal, memory.pages if memory else ())
         opening = await historian.open(owners, engine.state.now, told)

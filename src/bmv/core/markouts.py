@@ -8,12 +8,21 @@ Sums and the fills' value are kept for each side and horizon, so that their rati
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bmv.core.decay import FINE
 from bmv.model import Fill, Side
 from bmv.units import Lamports, Millis, notional
 
 HORIZONS_S = (1, 5, 30, 60, 300, 900, 3600)
+
+
+class Judged(NamedTuple):
+    """A fill's number, a horizon in seconds, and P in fine ticks as it was then."""
+
+    seq: int
+    horizon: int
+    price_fine: int
 
 
 @dataclass(slots=True)
@@ -44,11 +53,15 @@ class Markouts:
         for waiting in self._waiting.values():
             waiting.append(fill)
 
-    def priced(self, price_fine: int, now: Millis) -> None:
-        """Judge the fills whose horizon has passed at P, in fine ticks."""
+    def priced(self, price_fine: int, now: Millis) -> list[Judged]:
+        """Judge the fills whose horizon has passed at P, in fine ticks, and return which those are."""
+        judged = []
         for horizon, waiting in self._waiting.items():
             while waiting and int(now - waiting[0].at) >= horizon * 1000:
-                self._judge(waiting.popleft(), price_fine, horizon)
+                fill = waiting.popleft()
+                self._judge(fill, price_fine, horizon)
+                judged.append(Judged(fill.seq, horizon, price_fine))
+        return judged
 
     def _judge(self, fill: Fill, price_fine: int, horizon: int) -> None:
         markout = self.sums[fill.side, horizon]

@@ -20,7 +20,7 @@ from bmv.events import (
     MarketSeen,
     Report,
 )
-from bmv.model import Fill, LiveOrder, WalletIndex, WalletView
+from bmv.model import Fill, LiveOrder, Side, WalletIndex, WalletView
 from bmv.services.outcomes import Sent
 from bmv.state.rows import (
     BalanceRow,
@@ -33,9 +33,11 @@ from bmv.state.rows import (
     OrderRow,
 )
 from bmv.state.statements import HOUR_MS
-from bmv.units import Lamports, Millis
+from bmv.units import Lamports, Millis, Ticks
 
 TREASURY = "treasury"
+MOST_LEVELS = 20_000
+"""Of how many placements the level is remembered until they are seen."""
 
 
 class Chronicle:
@@ -56,6 +58,7 @@ class Chronicle:
         self._standing = {order.order_id: order for order in standing}
         self._filled = Counter(filled)
         self._cancelled: set[int] = set()
+        self._levels: dict[tuple[WalletIndex, Side, Ticks], int] = {}
         self._number = 0
         self._hour = -1
 
@@ -74,6 +77,7 @@ class Chronicle:
         for action in actions:
             if isinstance(action, Execute):
                 self._cancelled.update(cancel.order_id for cancel in action.cancels)
+                self._asked_for(action, state)
             for name, fields in told_of(action):
                 self._number += 1
                 batch.events.append(EventRow(self._run, self._number, int(event.at), name, fields))
@@ -100,7 +104,35 @@ class Chronicle:
         batch.fills.append(fill_row(fill, wallet, at))
         if fill.order_id not in self._standing:
             order = LiveOrder(fill.wallet, fill.side, fill.price, fill.size, fill.order_id, fill.client_id)
-            self._standing[fill.order_id] = _order_row(order, wallet, fill.at, 0)
+            row = self._row(order, wallet, fill.at, 0)
+            self._standing[fill.order_id] = row
+            batch.orders.append(row)
+
+    def _asked_for(self, action: Execute, state: State) -> None:
+        """Remember on which level of the ladder each placement is."""
+        if not action.places:
+            return
+        ranks = {(q.wallet, q.side, q.price): q.why.rank for q in state.target.quotes if q.why is not None}
+        for place in action.places:
+            key = place.wallet, place.side, place.price
+            if key in ranks:
+                self._levels.pop(key, None)
+                self._levels[key] = ranks[key]
+        while len(self._levels) > MOST_LEVELS:
+            del self._levels[next(iter(self._levels))]
+
+    def _row(self, order: LiveOrder, wallet: str, at: Millis, filled: int) -> OrderRow:
+        """Return the row of an order, of which ``filled`` lots are gone already."""
+        return OrderRow(
+            order_id=order.order_id,
+            wallet=wallet,
+            side=int(order.side),
+            price=int(order.price),
+            size=int(order.size) + filled,
+            client_id=order.client_id,
+            seen_at=int(at),
+            level=self._levels.get((order.wallet, order.side, order.price)),
+        )
 
     def _orders(self, view: WalletView, at: Millis, batch: Batch) -> None:
         """Tell which orders of a wallet have come and which have gone."""
@@ -110,7 +142,7 @@ class Chronicle:
             known = self._standing.get(order_id)
             # One that is known by its fills alone was larger than they are.
             if known is None or known.size < int(order.size) + self._filled.get(order_id, 0):
-                row = _order_row(order, wallet, at, self._filled[order_id])
+                row = self._row(order, wallet, at, self._filled[order_id])
                 self._standing[order_id] = row
                 batch.orders.append(row)
         gone = [row for row in self._standing.values() if row.wallet == wallet and row.order_id not in now]
@@ -136,11 +168,6 @@ class Chronicle:
             batch.balances.append(_balance(hour, self._wallets[wallet], view))
         sol, usdc = int(state.treasury.sol), int(state.treasury.usdc)
         batch.balances.append(BalanceRow(hour, TREASURY, sol, 0, 0, 0, 0, 0, 0, 0, usdc))
-
-
-def _order_row(order: LiveOrder, wallet: str, at: Millis, filled: int) -> OrderRow:
-    size = int(order.size) + filled
-    return OrderRow(order.order_id, wallet, int(order.side), int(order.price), size, order.client_id, int(at))
 
 
 def told_of(action: AnyAction) -> list[tuple[str, dict[str, str | int]]]:

@@ -5,7 +5,7 @@ It listens to what the journal gets; nothing of it reaches the strategy.
 
 from collections.abc import Callable, Sequence
 
-from bmv.core.markouts import Markouts
+from bmv.core.markouts import Judged, Markouts
 from bmv.core.over_time import Cadence, TimeWeighted
 from bmv.core.quality import Quality, quality
 from bmv.core.state import Phase, State
@@ -18,6 +18,7 @@ class Economics:
     """Presence, spread, depth, cadence and markouts since the start.
 
     ``uptime`` holds 1 while a side quotes enough within 2 % of P, 0 while not, in the time the engine quotes.
+    ``judged`` are the markouts of the last event.
     """
 
     def __init__(self, spec: MarketSpec) -> None:
@@ -30,6 +31,7 @@ class Economics:
         self.all_depth = {(side, band): TimeWeighted() for side in Side for band in DEPTH_BANDS}
         self.cadence = Cadence()
         self.markouts = Markouts(spec.quote_lot_size)
+        self.judged: list[Judged] = []
         self.trades = 0
         self.turnover = Lamports(0)
         self.own_turnover = Lamports(0)
@@ -46,8 +48,8 @@ class Economics:
             self._measure(event, state, min_quote)
         elif isinstance(event, EventsFound):
             self._traded(event.trades, event.fills)
-        if state.market.reading is not None:
-            self.markouts.priced(state.market.reading.price_fine, state.now)
+        reading = state.market.reading
+        self.judged = self.markouts.priced(reading.price_fine, state.now) if reading is not None else []
 
     def share_of_depth(self, side: Side, band: int, now: Millis) -> float | None:
         """Return our time-weighted share of the depth in a band of basis points."""

@@ -25,6 +25,8 @@ from bmv.observe.log import get_logger
 from bmv.ports import Clock
 from bmv.services.chronicle import Chronicle
 from bmv.services.outcomes import Sent
+from bmv.services.record import Record
+from bmv.services.sampling import Sampling
 from bmv.state.database import BadRows
 from bmv.state.history import History
 from bmv.state.rows import Batch, Opening, decode_batch, encode_batch
@@ -41,7 +43,10 @@ AGAIN_MS = Millis(60_000)
 
 
 class Historian:
-    """Listen to an engine and write its history: ``open`` first, ``run`` beside it, ``finish`` at the end."""
+    """Listen to an engine and write its history: ``open`` first, ``run`` beside it, ``finish`` at the end.
+
+    ``record`` is the engine's own.
+    """
 
     def __init__(
         self,
@@ -49,12 +54,14 @@ class Historian:
         spool: Spool,
         clock: Clock,
         settings: Callable[[], Settings],
+        record: Record,
         *,
         every_s: float = EVERY_S,
     ) -> None:
         self._history, self._spool, self._clock = history, spool, clock
         self._settings, self._every_s = settings, every_s
-        self._chronicle = Chronicle((), clock.now())
+        self._record = record
+        self._chronicle, self._sampling = Chronicle((), clock.now()), Sampling(record, clock.now())
         self._pending = Batch()
         self._pause = self._retry_at = 0.0
         self._thinned = clock.now()
@@ -89,12 +96,15 @@ class Historian:
         now, settings = self._clock.now(), self._settings()
         opening = await self._history.opening(now, settings.history_window, settings.price_max_age)
         self._chronicle = Chronicle(wallets, run, opening.standing, opening.filled)
+        self._sampling = Sampling(self._record, run)
         return opening
 
     def saw(self, event: AnyEvent, actions: Sequence[AnyAction], state: State) -> None:
         """Take what a decision adds."""
         self._state = state
-        self._take(self._chronicle.told(event, actions, state))
+        batch = self._chronicle.told(event, actions, state)
+        batch.join(self._sampling.told(event, actions, state))
+        self._take(batch)
 
     def sending(self, sent: Sent) -> None:
         """Take a bundle that is about to be sent."""

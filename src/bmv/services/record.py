@@ -5,6 +5,7 @@ It listens to the same events and actions the journal gets and computes nothing 
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from bmv.core.decay import FINE
 from bmv.core.ledger import Ledger
@@ -42,6 +43,21 @@ from bmv.units import (
 
 RECENT_FILLS = 50
 RECENT_EVENTS = 100
+
+
+class Owned(NamedTuple):
+    """All that is ours: ``sol`` in any form, ``base`` lots worth ``mark`` ticks each, ``usdc``."""
+
+    sol: Lamports
+    base: BaseLots
+    mark: Ticks
+    usdc: MicroUsd
+    sol_usd: UsdPerSol | None
+
+    def worth(self, spec: MarketSpec) -> Lamports:
+        """Return its value in lamports; USDC counts as nothing before a SOL had a price."""
+        dollars = lamports_worth(self.usdc, self.sol_usd) if self.sol_usd is not None else Lamports(0)
+        return self.sol + notional(self.mark, self.base, spec.quote_lot_size) + dollars
 
 
 def count_error(errors: Counter[str], error: OutsideError) -> None:
@@ -125,18 +141,16 @@ class Record:
                 self.rebuilds[str(action.fields["trigger"])] += 1
                 self.orders["kept"] += int(action.fields["kept"])
 
+    def owned(self, views: list[WalletView]) -> Owned:
+        """Return what wallets and treasury own by their accounts, at the last trade's tick."""
+        held, mark = self.treasury, self.ledger.mark if self.ledger else Ticks(0)
+        money = sum((view.gas + view.rent + view.quote_total for view in views), held.sol + held.kept)
+        base = sum((_lots(view, self._spec) for view in views), BaseLots(0))
+        return Owned(money, base, mark, held.usdc, self._sol_usd)
+
     def equity(self, views: list[WalletView]) -> Lamports:
-        """Return what wallets and treasury own by their accounts.
-
-        Base is valued at the last trade's tick, USDC at the oracle's last price.
-        """
-        mark = self.ledger.mark if self.ledger else Ticks(0)
-        return equity(views, mark, self._spec) + self._treasury_worth()
-
-    def _treasury_worth(self) -> Lamports:
-        held = self.treasury
-        dollars = lamports_worth(held.usdc, self._sol_usd) if self._sol_usd is not None else Lamports(0)
-        return held.sol + held.kept + dollars
+        """Return what that is worth."""
+        return self.owned(views).worth(self._spec)
 
     def _priced(self, at: Millis, sol_usd: UsdPerSol) -> None:
         """Value USDC anew; the first price of all restates what there was at the start."""
@@ -197,16 +211,9 @@ class Record:
         mark = Ticks(max(1, reading.price_fine // FINE))
         base = sum((_lots(view, self._spec) for view in self._start), BaseLots(0))
         self.ledger = Ledger(self._spec, mark, base, self.treasury.usdc, self._sol_usd)
-        self.equity_start = equity(self._start, mark, self._spec) + self._treasury_worth()
+        self.equity_start = self.equity(self._start)
         for early in self._early:
             self._book(self.ledger, early)
-
-
-def equity(views: list[WalletView], mark: Ticks, spec: MarketSpec) -> Lamports:
-    """Return plain, wrapped and rent lamports plus base at ``mark``."""
-    money = sum((view.gas + view.rent + view.quote_total for view in views), Lamports(0))
-    base = sum((_lots(view, spec) for view in views), BaseLots(0))
-    return money + notional(mark, base, spec.quote_lot_size)
 
 
 def _lots(view: WalletView, spec: MarketSpec) -> BaseLots:

@@ -129,6 +129,9 @@ async def _write(connection: Connection, market: int, batch: Batch) -> None:
         (statements.RESOLVED, batch.resolved),
         (statements.EVENTS, batch.events),
         (statements.BALANCES, batch.balances),
+        (statements.BOOKS, batch.books),
+        (statements.MARKOUTS, batch.markouts),
+        (statements.SAMPLES, batch.samples),
     )
     for statement, rows in parts:
         if rows:
@@ -156,7 +159,7 @@ async def _opening(connection: Connection, market: int, now: int, window: int, r
         market,
     )
     standing = await connection.fetch(
-        "SELECT order_id, wallet, side, price, size, client_id, seen_at FROM own_order "
+        "SELECT order_id, wallet, side, price, size, client_id, seen_at, level FROM own_order "
         "WHERE market = $1 AND ended_at IS NULL ORDER BY order_id",
         market,
     )

@@ -35,7 +35,10 @@ class FillRow(msgspec.Struct, frozen=True):
 
 
 class OrderRow(msgspec.Struct, frozen=True):
-    """An order of ours when it was first seen standing; ``size`` is what it had then."""
+    """An order of ours when it was first seen standing; ``size`` is what it had then.
+
+    ``level`` counts from the inside of its side (0: the touch), as the ladder was when it was asked for.
+    """
 
     order_id: int
     wallet: str
@@ -44,6 +47,7 @@ class OrderRow(msgspec.Struct, frozen=True):
     size: int
     client_id: int
     seen_at: int
+    level: int | None = None
 
 
 class OrderEnd(msgspec.Struct, frozen=True):
@@ -105,6 +109,59 @@ class BalanceRow(msgspec.Struct, frozen=True):
     usdc: int
 
 
+class BookRow(msgspec.Struct, frozen=True):
+    """A row of the ledger: the ``number``-th (from 1) of the run that began at ``run``."""
+
+    run: int
+    number: int
+    at: int
+    part: str
+    lamports: int
+    cause: str
+
+
+class MarkoutRow(msgspec.Struct, frozen=True):
+    """P, in fine ticks, as it was known ``horizon`` seconds after the fill numbered ``seq``."""
+
+    seq: int
+    horizon: int
+    at: int
+    price_fine: int
+
+
+class SampleRow(msgspec.Struct, frozen=True):
+    """What was owned at a moment, and how the market was quoted since the run's sample before it.
+
+    ``booked`` rows of the ledger were written by then. ``settled``: nothing was in flight, so that accounts
+    and ledger speak of the same moment. ``sol`` is all lamports, rent and treasury included; ``base`` is in
+    lots, worth ``mark`` ticks each. Sums are values x milliseconds: ``quoting`` is the time in which the
+    engine quoted, ``present_*`` the part of it with enough within 2 % of P, ``spread_weighted`` in basis
+    points over ``spread_millis``, ``depth`` in lamports over ``depth_millis``: ours, then everybody's, each
+    the bid side's bands and then the ask side's.
+    """
+
+    run: int
+    at: int
+    booked: int
+    settled: bool
+    sol: int
+    base: int
+    usdc: int
+    sol_usd: int | None
+    mark: int
+    rent: int
+    price_fine: int | None
+    pivot_fine: int | None
+    orders: int
+    quoting: int
+    present_bid: int
+    present_ask: int
+    spread_weighted: int
+    spread_millis: int
+    depth_millis: int
+    depth: list[int]
+
+
 class Batch(msgspec.Struct):
     """Rows that are written together."""
 
@@ -116,6 +173,9 @@ class Batch(msgspec.Struct):
     resolved: list[BundleEnd] = []
     events: list[EventRow] = []
     balances: list[BalanceRow] = []
+    books: list[BookRow] = []
+    markouts: list[MarkoutRow] = []
+    samples: list[SampleRow] = []
     belief: Belief | None = None
 
     def __len__(self) -> int:

@@ -12,7 +12,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bmv.state.rows import BalanceRow, BundleEnd, BundleSent, EventRow, FillRow, OrderEnd, OrderRow
+from bmv.state.rows import (
+    BalanceRow,
+    BookRow,
+    BundleEnd,
+    BundleSent,
+    EventRow,
+    FillRow,
+    MarkoutRow,
+    OrderEnd,
+    OrderRow,
+    SampleRow,
+)
 
 HOUR_MS = 3_600_000
 
@@ -89,7 +100,7 @@ TRADES = Statement(
     _TRADE,
 )
 FILLS = _insert("fill", _columns(FillRow, **_ID))
-_ORDER = _columns(OrderRow, **_ID)
+_ORDER = _columns(OrderRow, level="bigint", **_ID)
 _GROWN = "(market, order_id) DO UPDATE SET size = excluded.size WHERE own_order.size < excluded.size"
 ORDERS = Statement(
     f"INSERT INTO own_order (market, {', '.join(_ORDER)}) "
@@ -130,6 +141,12 @@ RESOLVED = _insert(
 EVENTS = _insert("event", _columns(EventRow, fields="jsonb"))
 _LARGE = dict.fromkeys(("base_held", "base_free", "base_locked"), "numeric")
 BALANCES = _insert("balance", _columns(BalanceRow, **_LARGE))
+BOOKS = _insert("book", _columns(BookRow))
+MARKOUTS = _insert("markout", _columns(MarkoutRow, price_fine="numeric"))
+SAMPLES = _insert(
+    "sample",
+    _columns(SampleRow, sol_usd="bigint", price_fine="numeric", pivot_fine="numeric", depth="jsonb"),
+)
 BELIEF = (
     "UPDATE market SET belief = $2::jsonb "
     "WHERE id = $1 AND (belief IS NULL OR (belief ->> 'at')::bigint <= ($2::jsonb ->> 'at')::bigint)"
