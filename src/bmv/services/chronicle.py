@@ -106,7 +106,8 @@ class Chronicle:
             order = LiveOrder(fill.wallet, fill.side, fill.price, fill.size, fill.order_id, fill.client_id)
             row = self._row(order, wallet, fill.at, 0)
             self._standing[fill.order_id] = row
-            batch.orders.append(row)
+            # Fills tell the history of such an order, but not of its level.
+            batch.orders += [row] if row.level is not None else []
 
     def _asked_for(self, action: Execute, state: State) -> None:
         """Remember on which level of the ladder each placement is."""
