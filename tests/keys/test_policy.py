@@ -337,6 +337,8 @@ def engine_messages() -> tuple[tuple[bytes, ...], Policy]:
             seen: list[bytes] = []
 
             class Recording:
+                elsewhere = False
+
                 def sign_all(self, jobs: Iterable[tuple[Pubkey, bytes]]) -> list[bytes]:
                     asked = list(jobs)
                     signatures = signer.sign_all(asked)
@@ -344,7 +346,7 @@ def engine_messages() -> tuple[tuple[bytes, ...], Policy]:
                     guard.is_halted = it.assembly.engine.state.phase is Phase.HALTING
                     return signatures
 
-            it.assembly.dispatcher._signer = Recording()
+            it.assembly.dispatcher._plans._signer = Recording()
             assert await it.run_engine(3_000)
             assert it.own_orders() == 0
             return tuple(seen), guard
@@ -391,7 +393,7 @@ def test_what_treasury_and_rent_send_is_signed_by_the_policy_of_the_settings() -
                         raise
 
             engine, dispatcher = it.assembly.engine, it.assembly.dispatcher
-            dispatcher._signer = Strict(keys, guard)
+            dispatcher._plans._signer = Strict(keys, guard)
             group = dispatcher._group
 
             async def grouped(action: AnyAction) -> Group:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,6 +63,16 @@ def serving(path: Path, halt_file: Path | None = None) -> Iterator[SignerProcess
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "signer.sock"
+
+
+def test_two_threads_that_ask_one_client_each_get_their_own_answers(path: Path) -> None:
+    jobs = [(FIRST, raw) for raw in WAYS_OUT.values()]
+    expected = InProcessSigner(KEYS).sign_all(jobs)
+    with serving(path), ThreadPoolExecutor(4) as threads:
+        client = SignerClient(path)
+        found = list(threads.map(lambda place: client.sign_all([jobs[place % len(jobs)]]), range(40)))
+        assert found == [[expected[place % len(jobs)]] for place in range(40)]
+        client.close()
 
 
 def test_it_signs_as_a_signer_in_this_process_would(path: Path) -> None:

@@ -2,14 +2,20 @@
 
 import asyncio
 import json
+import threading
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 
 from bmv.chain.transaction import signature
 from bmv.errors import InvariantBroken
 from bmv.events import AnyAction, BundleResolved, Crank, Execute, Prepare, Settle
+from bmv.keys.policy import Unlawful
+from bmv.keys.signer import InProcessSigner, Job
 from bmv.model import Cancel, Outcome, Placement, Side
 from bmv.observe.journal import Journal
 from bmv.observe.segments import records
@@ -342,3 +348,82 @@ def test_what_was_decided_before_a_halt_is_not_placed_after_it() -> None:
     outcomes = {event.tickets: event.outcome for event in told}
     assert outcomes == {(10,): Outcome.FAILED, (11,): Outcome.FAILED, (12,): Outcome.LANDED}
     assert orders == 0
+
+
+class Picky(InProcessSigner):
+    """Refuse every call that holds a message of the one it does not sign for."""
+
+    def __init__(self, keypairs: Sequence[Keypair], refused: Pubkey) -> None:
+        super().__init__(keypairs)
+        self.refused = refused
+
+    def sign_all(self, jobs: Iterable[Job]) -> list[bytes]:
+        """Sign all, or nothing."""
+        asked = list(jobs)
+        if any(pubkey == self.refused for pubkey, _ in asked):
+            raise Unlawful("not allowed", "this one never")
+        return super().sign_all(asked)
+
+
+def test_what_the_signer_refuses_keeps_no_other_bundle_from_being_sent() -> None:
+    async def scenario(clock: LoopClock) -> dict[int, str]:
+        async with living(clock, crowd=NOBODY, wallets=4) as it:
+            desk = Desk(it)
+            desk.send(*(Prepare(1 + wallet, wallet, WRAP) for wallet in range(4)))
+            await asyncio.sleep(10)
+            assert set(desk.outcomes().values()) == {"landed"}
+            desk.told.clear()
+            keypairs = it.world.keypairs
+            changes: list[Execute] = []
+            desk.dispatcher._plans._signer = Picky(keypairs, keypairs[1].pubkey())
+            # A wallet's cancels fill a bundle of their own here.
+            for wallet in range(4):
+                cancels = tuple(Cancel(wallet, Side.BID, Ticks(5), 5 << 64 | n, 0) for n in range(60))
+                changes.append(Execute(10 + wallet, wallet, cancels, ()))
+            desk.send(*changes)
+            await asyncio.sleep(3)
+            assert all("refused (not allowed)" in event.reason for event in desk.told)
+            refused = desk.outcomes()
+            assert len(it.world.chain.bundles) >= 4
+            await asyncio.sleep(120)
+            assert refused == {11: "failed"}
+            return desk.outcomes()
+
+    # Nothing stands of what is cancelled, so the other bundles are sent and come to nothing on the chain.
+    assert virtually(scenario) == {10: "expired", 11: "failed", 12: "expired", 13: "expired"}
+
+
+class Elsewhere(InProcessSigner):
+    """Answer only after the loop has gone on, as a signer process may."""
+
+    elsewhere = True
+
+    def __init__(self, keypairs: Sequence[Keypair]) -> None:
+        super().__init__(keypairs)
+        self.asked, self.answers = asyncio.Event(), threading.Semaphore(0)
+        self.loop = asyncio.get_running_loop()
+
+    def sign_all(self, jobs: Iterable[Job]) -> list[bytes]:
+        """Wait for the loop."""
+        self.loop.call_soon_threadsafe(self.asked.set)
+        assert self.answers.acquire(timeout=10), "the loop stood still while this was asked"
+        return super().sign_all(jobs)
+
+
+def test_while_a_signer_in_another_process_is_asked_the_loop_goes_on_and_the_clock_stands() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            desk = Desk(it)
+            await desk.prepare()
+            desk.dispatcher._plans._signer = signer = Elsewhere(it.world.keypairs)
+            desk.send(Settle(7, 0), Settle(8, 1))
+            await signer.asked.wait()
+            began = clock.now()
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert clock.now() == began
+            signer.answers.release()
+            await asyncio.sleep(10)
+            assert desk.outcomes() == {7: "landed", 8: "landed"}
+
+    virtually(scenario)

@@ -109,6 +109,8 @@ async def _reached(settings: Settings, signer: Signer | None, loop: SimulatedLoo
 
 
 class _Nobody:
+    elsewhere = False
+
     def sign_all(self, _jobs: Any) -> list[bytes]:
         raise UnsafeState("nothing is signed here")
 

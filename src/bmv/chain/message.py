@@ -226,7 +226,7 @@ class MessageTemplate:
 
         Raises ValueError where a length differs from the one the template was compiled for.
         """
-        if len(blockhash) != 32 or [len(data) for data in datas] != self._data_lengths:
+        if len(blockhash) != 32 or list(map(len, datas)) != self._data_lengths:
             raise ValueError("the data do not have the lengths this template was compiled for")
         parts = self._parts.copy()
         parts[1] = blockhash

@@ -18,6 +18,7 @@ from bmv.chain.message import (
     NO_TABLES,
     AddressTable,
     KeyRoles,
+    Names,
     Piece,
     Shape,
     TemplateCache,
@@ -35,13 +36,20 @@ MAX_TRANSACTION_BYTES = 1232
 MAX_INSTRUCTIONS = 64
 MAX_ACCOUNTS = 64
 """What one transaction may lock, looked-up accounts included."""
+ONWARD = 16
+"""Ways on that a footprint keeps."""
 
 Tip = tuple[Pubkey, Lamports]
 """Tip account and amount."""
 
 
 class MessageSigner(Protocol):
-    """Whatever holds keys and signs with them."""
+    """Whatever holds keys and signs with them; ``elsewhere``: in another process, so asking takes a while."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Say whether something else can be done while it signs."""
+        ...
 
     def sign_all(self, jobs: Iterable[tuple[Pubkey, bytes]]) -> list[bytes]:
         """Return the 64-byte ed25519 signature of each (key, message), in order."""
@@ -75,48 +83,72 @@ def _tipping(payer: Pubkey, tip: Tip) -> Piece:
 class Room:
     """What still fits into a transaction to which instructions are added, its compute limit included."""
 
-    __slots__ = ("_count", "_footprint", "_named", "_payer", "_size", "_tables")
+    __slots__ = ("_count", "_footprint", "_payer", "_size")
 
     def __init__(self, payer: Pubkey, tables: Sequence[AddressTable] = NO_TABLES) -> None:
-        self._payer, self._tables = payer, tuple(tables)
-        self._named: frozenset[bytes] = frozenset()
-        self._count = self._size = 0
-        self.add(_compute_limit(0)[0])
+        self._payer = payer
+        self._footprint = _limit_alone(payer, tuple(tables))
+        self._count, self._size = 1, invoked_size(_compute_limit(0)[0])
 
     def add(self, shape: Shape) -> None:
         """Take up the room of one more instruction."""
-        names = shape[0]
-        if names not in self._named:
-            self._named |= {names}
-            self._footprint = _footprint(self._payer, self._named, self._tables)
+        self._footprint = self._footprint.naming(shape[0])
         self._count += 1
         self._size += invoked_size(shape)
+
+    def left(self, names: Names) -> int:
+        """Return the bytes there are for one more instruction that names these; none where it is full."""
+        footprint = self._footprint.naming(names)
+        if self._count >= MAX_INSTRUCTIONS or footprint.accounts > MAX_ACCOUNTS:
+            return 0
+        # The number of instructions takes one byte below 128.
+        return MAX_TRANSACTION_BYTES - footprint.size - 1 - self._size
 
     def over(self, shapes: Sequence[Shape], tip: Tip | None = None) -> int:
         """Return by how many bytes it would be too large with these and the tip; at most 0 where they fit."""
         more = shapes if tip is None else [*shapes, _tipping(self._payer, tip)[0]]
-        fresh = [names for names, _ in more if names not in self._named]
-        fixed, accounts = self._footprint
-        if fresh:
-            fixed, accounts = _footprint(self._payer, self._named.union(fresh), self._tables)
-        if self._count + len(more) > MAX_INSTRUCTIONS or accounts > MAX_ACCOUNTS:
+        footprint, size = self._footprint, self._size
+        for shape in more:
+            footprint = footprint.naming(shape[0])
+            size += invoked_size(shape)
+        if self._count + len(more) > MAX_INSTRUCTIONS or footprint.accounts > MAX_ACCOUNTS:
             return MAX_TRANSACTION_BYTES
-        # The number of instructions takes one byte below 128.
-        return fixed + 1 + self._size + sum(map(invoked_size, more)) - MAX_TRANSACTION_BYTES
+        return footprint.size + 1 + size - MAX_TRANSACTION_BYTES
 
 
-@lru_cache(maxsize=4096)
-def _footprint(payer: Pubkey, named: frozenset[bytes], tables: tuple[AddressTable, ...]) -> tuple[int, int]:
-    """Return the bytes of a signed transaction that are the same whatever is said to whom, and its accounts.
+class _Footprint:
+    """What a signed transaction takes whatever is said to whom: bytes, and accounts it names.
 
-    ``named`` is the names of all its instructions. What a wallet sends names the same few sets of accounts
-    over and over: they are counted once.
+    What a wallet sends names the same few sets of accounts over and over: each way on from here is
+    measured once, and the most recent are kept.
     """
-    roles = KeyRoles(bytes(payer))
-    for names in sorted(named):
-        roles.add((names, 0))
-    signed = len(short_length(roles.signers)) + 64 * roles.signers
-    return signed + roles.fixed_size(tables), roles.keys
+
+    __slots__ = ("_named", "_onward", "_payer", "_tables", "accounts", "size")
+
+    def __init__(self, payer: bytes, named: frozenset[Names], tables: tuple[AddressTable, ...]) -> None:
+        self._payer, self._named, self._tables = payer, named, tables
+        self._onward: dict[Names, _Footprint] = {}
+        roles = KeyRoles(payer)
+        for names in sorted(named):
+            roles.add((names, 0))
+        signed = len(short_length(roles.signers)) + 64 * roles.signers
+        self.size, self.accounts = signed + roles.fixed_size(tables), roles.keys
+
+    def naming(self, names: Names) -> "_Footprint":
+        """Return the footprint with these accounts named as well."""
+        if names in self._named:
+            return self
+        onward = self._onward.get(names)
+        if onward is None:
+            if len(self._onward) == ONWARD:
+                del self._onward[next(iter(self._onward))]
+            onward = self._onward[names] = _Footprint(self._payer, self._named | {names}, self._tables)
+        return onward
+
+
+@lru_cache(maxsize=1024)
+def _limit_alone(payer: Pubkey, tables: tuple[AddressTable, ...]) -> _Footprint:
+    return _Footprint(bytes(payer), frozenset({_compute_limit(0)[0][0]}), tables)
 
 
 def build_transaction(
@@ -141,8 +173,8 @@ def build_transaction(
     if templates is None:
         message = compile_message(payer, whole, blockhash, tables)
     else:
-        template = templates.template(payer, [shape for shape, _ in whole], tables)
-        message = template.render(blockhash, [data for _, data in whole])
+        shapes, datas = zip(*whole, strict=True)
+        message = templates.template(payer, shapes, tables).render(blockhash, datas)
     _refuse_oversize(len(message) + 1 + 64 * message[1])
     return message
 

@@ -1,11 +1,12 @@
 """Ask a signer process; the engine's side of ``keys/wire.py``. No secret is ever here.
 
-Asking blocks: a call takes a few milliseconds and the engine has nothing to send before it has the answer.
+Asking blocks, for a few milliseconds; the dispatcher asks from a thread, whoever else meanwhile waits for it.
 A broken connection is opened once more and the question repeated, which is safe: signing changes nothing.
 """
 
 import contextlib
 import socket
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -44,9 +45,12 @@ class SignerClient:
     Unlawful where the signer says no.
     """
 
+    elsewhere = True
+
     def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
         self._path, self._timeout_s = path, timeout_s
         self._socket: socket.socket | None = None
+        self._asking = threading.Lock()
 
     def state(self) -> State:
         """Ask how the signer is."""
@@ -105,19 +109,22 @@ class SignerClient:
         return answer
 
     def _ask(self, request: Request) -> Answer:
+        with self._asking:
+            answer = self._answered(request)
+        if isinstance(answer, Refusal):
+            raise Unlawful(answer.rule, answer.why)
+        return answer
+
+    def _answered(self, request: Request) -> Answer:
         may_repeat = self._socket is not None
         while True:
             try:
-                answer = self._exchange(request)
-                break
+                return self._exchange(request)
             except (OSError, Unreachable, Garbled) as error:
                 self.close()
                 if not may_repeat or isinstance(error, TimeoutError | Garbled):
                     raise error if isinstance(error, OutsideError) else _no_answer(error) from error
                 may_repeat = False
-        if isinstance(answer, Refusal):
-            raise Unlawful(answer.rule, answer.why)
-        return answer
 
     def _exchange(self, request: Request) -> Answer:
         if self._socket is None:

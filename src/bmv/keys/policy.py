@@ -145,6 +145,8 @@ class Policy:
 class GuardedSigner:
     """Sign with ``signer`` what ``policy`` allows, in this process."""
 
+    elsewhere = False
+
     def __init__(self, signer: BulkSigner, policy: Policy, wallets: Sequence[Wallet] = ()) -> None:
         self._signer, self.policy, self._wallets = signer, policy, wallets
 

@@ -1,7 +1,7 @@
 """The signer that holds keys in this process: it answers for its own keys only, and names public keys."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn, SupportsIndex
 
@@ -23,17 +23,23 @@ class UnknownKey(UnsafeState):
 Job = tuple[Pubkey, bytes]
 """Who signs, and what."""
 SIGNATURE_BYTES = 64
-PART = 32
-"""The least a thread is given; for fewer messages than this, threads are not worth it."""
+HELPERS = (os.cpu_count() or 1) - 1
+PART = 12
+"""Messages for each thread that helps: waking it costs as much as a few signatures."""
 
 
 class InProcessSigner:
-    """Hold key pairs in memory and sign with libsodium, which takes half the time of solders' own signing."""
+    """Hold key pairs in memory and sign with libsodium, which takes half the time of solders' own signing.
 
-    __slots__ = ("_keypairs", "_threads")
+    Up to ``helpers`` threads help with many messages.
+    """
 
-    def __init__(self, keypairs: Iterable[Keypair]) -> None:
+    __slots__ = ("_helpers", "_keypairs", "_threads")
+    elsewhere = False
+
+    def __init__(self, keypairs: Iterable[Keypair], helpers: int = HELPERS) -> None:
         self._keypairs = {keypair.pubkey(): bytes(keypair) for keypair in keypairs}
+        self._helpers = helpers
         self._threads: ThreadPoolExecutor | None = None
 
     def pubkeys(self) -> list[Pubkey]:
@@ -42,27 +48,33 @@ class InProcessSigner:
 
     def sign(self, pubkey: Pubkey, message: bytes) -> bytes:
         """Return the 64-byte ed25519 signature of ``message``; UnknownKey where the key is not held."""
-        return self._sign_part([(pubkey, message)])[0]
+        return self.sign_all([(pubkey, message)])[0]
 
     def sign_all(self, jobs: Iterable[Job]) -> list[bytes]:
-        """Return one signature per job, in order; threads share many jobs (libsodium frees the GIL).
+        """Return one signature per job, in order; UnknownKey, and nothing signed, where a key is not held.
 
-        This thread takes a share too: handing over and waking up cost as much as several signatures.
+        Threads on other cores help with many jobs (libsodium frees the GIL), but are never waited for: what
+        one of them has taken and not signed by the end, this thread signs as well. The bytes are the same.
         """
-        asked = list(jobs)
-        share = max(PART, -(-len(asked) // (os.cpu_count() or 1)))
-        own, *others = [asked[at : at + share] for at in range(0, len(asked), share)] or [[]]
-        if others and self._threads is None:
-            self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="signer")
-        parts = [self._threads.submit(self._sign_part, part) for part in others if self._threads]
-        return [*self._sign_part(own), *(signature for part in parts for signature in part.result())]
-
-    def _sign_part(self, jobs: Sequence[Job]) -> list[bytes]:
         keypairs = self._keypairs
         try:
-            return [crypto_sign(message, keypairs[pubkey])[:SIGNATURE_BYTES] for pubkey, message in jobs]
+            asked = [(message, keypairs[pubkey]) for pubkey, message in jobs]
         except KeyError as error:
             raise UnknownKey(error.args[0]) from None
+        signatures: list[bytes | None] = [None] * len(asked)
+        places = iter(range(len(asked)))
+        for _ in range(min(self._helpers, len(asked) // PART - 1)):
+            self._pool().submit(_sign_some, asked, signatures, places)
+        _sign_some(asked, signatures, places)
+        return [
+            signature or crypto_sign(*job)[:SIGNATURE_BYTES]
+            for job, signature in zip(asked, signatures, strict=True)
+        ]
+
+    def _pool(self) -> ThreadPoolExecutor:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self._helpers, thread_name_prefix="signer")
+        return self._threads
 
     def __repr__(self) -> str:
         return f"InProcessSigner({', '.join(map(str, self._keypairs))})"
@@ -71,8 +83,18 @@ class InProcessSigner:
         raise TypeError("a signer is not pickled or copied")
 
 
+def _sign_some(
+    asked: Sequence[tuple[bytes, bytes]], signatures: list[bytes | None], places: Iterator[int]
+) -> None:
+    """Sign whatever nobody has taken yet; threads share ``places``, each of which goes to one of them."""
+    for place in places:
+        signatures[place] = crypto_sign(*asked[place])[:SIGNATURE_BYTES]
+
+
 class WatchedWallets:
     """Name wallets whose keys are not here: whatever asks for a signature is refused."""
+
+    elsewhere = False
 
     def __init__(self, wallets: Iterable[Pubkey]) -> None:
         self._wallets = list(wallets)

@@ -6,10 +6,10 @@ order that gives its id to a placement of the same change is withdrawn by it, wi
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
+import msgspec
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
@@ -49,8 +49,7 @@ class Step:
         return joined(self.piece)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True, gc=False):
     """The placements of one side of a change; any number of them, up to eight, can go into an instruction.
 
     ``names`` is whom their instruction names; ``orders`` are encoded, one by one.
@@ -65,10 +64,9 @@ class Run:
         return self.names, openbook.REPLACE_BYTES + ORDER_BYTES * count
 
     def part(self, start: int, count: int) -> Step:
-        """Return the instruction that places ``count`` of them from ``start`` on, or as many as there are."""
-        orders = self.orders[start : start + count]
-        data = openbook.replace_orders_data(orders)
-        return Step(self.payer, (self.shape(len(orders)), data), compute.replaces(len(orders)))
+        """Return the instruction that places ``count`` of them from ``start`` on."""
+        data = openbook.replace_orders_data(self.orders[start : start + count])
+        return Step(self.payer, ((self.names, len(data)), data), compute.replaces(count))
 
     def after(self, count: int) -> "Run | None":
         """Return what is left after the first ``count``; None where nothing is."""

@@ -16,12 +16,12 @@ from solders.pubkey import Pubkey
 
 from bmv.chain.http import NotSent
 from bmv.chain.jito import TIP_ACCOUNTS, BlockEngine
-from bmv.chain.message import AddressTable, TemplateCache
-from bmv.chain.rpc import Blockhash, Rpc
+from bmv.chain.message import AddressTable
+from bmv.chain.rpc import Rpc
 from bmv.chain.transaction import MessageSigner, Tip
 from bmv.config import Settings
 from bmv.core.limits import Approved
-from bmv.errors import OutsideError, RateLimited, Stale
+from bmv.errors import OutsideError, RateLimited, Refused, Stale
 from bmv.events import (
     AnyAction,
     BundleResolved,
@@ -57,7 +57,7 @@ from bmv.services.outcomes import Outcomes, Sent
 from bmv.services.packing import BundleDraft, Group, Packing, pack_transactions
 from bmv.services.paying import collect_steps, fund_steps
 from bmv.services.reading import Reader
-from bmv.services.signing import sign_bundle
+from bmv.services.signing import PlanSigner
 from bmv.services.stamps import BLOCKHASH_STALE_MS, Stamps
 from bmv.services.treasury import Treasury
 from bmv.units import BlockHeight, Lamports
@@ -96,7 +96,7 @@ class Dispatcher:
         may_place: Callable[[], bool] = lambda: True,
         treasury: Treasury | None = None,
     ) -> None:
-        self._rpc, self._block_engine, self._signer = rpc, block_engine, signer
+        self._rpc, self._block_engine = rpc, block_engine
         self._spec, self._market, self._wallets = spec, market, wallets
         self._reader, self._settings, self._clock, self._rng = reader, settings, clock, rng
         self._on_sending, self._may_place = on_sending, may_place
@@ -109,7 +109,7 @@ class Dispatcher:
         self._owed: list[int] = []
         self._turn = 0
         self._recent: deque[str] = deque(maxlen=RECENT_BUNDLES)
-        self._templates = TemplateCache()
+        self._plans = PlanSigner(signer, clock)
         self._stamps = Stamps(rpc, block_engine, settings, clock)
         self._rent: Lamports | None = None
         self._log = get_logger("dispatch")
@@ -180,15 +180,22 @@ class Dispatcher:
             if not group.work:
                 self._never_sent(group.ticket, "nothing to do")
         bundles = await self._packed([group for group in groups if group.work], tip)
+        await self._sign_and_send(bundles, tip)
+
+    async def _sign_and_send(self, bundles: Sequence[BundleDraft], tip: Tip | None) -> None:
+        """Send what the signer signs: not what it refuses, and nothing where it cannot be asked."""
         try:
             signed = await self._signed(bundles, tip)
         except OutsideError as error:
             for bundle in bundles:
-                for ticket in bundle.tickets:
-                    self._never_sent(ticket, str(error))
+                self._none_sent(bundle.tickets, str(error))
             return
-        for sent in signed:
-            await self._send(sent)
+        for bundle, sent in zip(bundles, signed, strict=True):
+            if isinstance(sent, Refused):
+                self._log.error("bundle_not_signed", tickets=bundle.tickets, reason=str(sent))
+                self._none_sent(bundle.tickets, str(sent))
+            else:
+                await self._send(sent)
 
     async def _packed(self, groups: Sequence[Group], tip: Tip) -> list[BundleDraft]:
         """Pack groups; each bundle cranks its own events, the first also what stands before them."""
@@ -272,23 +279,14 @@ class Dispatcher:
         for action in actions:
             group = await self._group(action)
             bundles.append(BundleDraft([group], pack_transactions(group.work, self._reader.tables.of_payer)))
-        try:
-            signed = await self._signed(bundles, None)
-        except OutsideError as error:
-            for action in actions:
-                self._never_sent(action.ticket, str(error))
-            return
-        for sent in signed:
-            await self._send(sent)
+        await self._sign_and_send(bundles, None)
 
     async def _send(self, sent: Sent) -> None:
         if sent.places and not self._may_place():
-            for ticket in sent.tickets:
-                self._never_sent(ticket, "nothing may be placed any more")
+            self._none_sent(sent.tickets, "nothing may be placed any more")
             return
         if self._clock.now() - sent.sent_at > BLOCKHASH_STALE_MS:
-            for ticket in sent.tickets:
-                self._never_sent(ticket, "the bundles before it took too long")
+            self._none_sent(sent.tickets, "the bundles before it took too long")
             return
         sent.sent_at = self._clock.now()
         self._on_sending(sent)
@@ -311,32 +309,21 @@ class Dispatcher:
         for raw in sent.raws:
             await self._rpc.send_transaction(raw, skip_preflight=True)
 
-    async def _signed(self, bundles: Sequence[BundleDraft], tip: Tip | None) -> list[Sent]:
+    async def _signed(self, bundles: Sequence[BundleDraft], tip: Tip | None) -> list[Sent | Refused]:
         """Return bundles never sent before; raise Stale where there is no other blockhash for them."""
         if not bundles:
             return []
-        signed = await self._sign(bundles, tip, await self._stamps.blockhash())
+        signed = await self._plans.signed(bundles, tip, await self._stamps.blockhash(), self._turn)
         if self._repeats(signed):
             self._stamps.forget_blockhash()
-            signed = await self._sign(bundles, tip, await self._stamps.blockhash())
+            signed = await self._plans.signed(bundles, tip, await self._stamps.blockhash(), self._turn)
         if self._repeats(signed):
             raise Stale("rpc", "no new blockhash to send the same change again")
-        self._recent.extend(sent.bundle_id for sent in signed)
+        self._recent.extend(sent.bundle_id for sent in signed if isinstance(sent, Sent))
         return signed
 
-    def _repeats(self, signed: Sequence[Sent]) -> bool:
-        return any(sent.bundle_id in self._recent for sent in signed)
-
-    async def _sign(
-        self, bundles: Sequence[BundleDraft], tip: Tip | None, blockhash: Blockhash
-    ) -> list[Sent]:
-        """Build and sign a whole plan, bundle by bundle: between them the loop goes on."""
-        signed = []
-        for bundle in bundles:
-            at = self._clock.now()
-            signed.append(sign_bundle(bundle, tip, blockhash, self._signer, at, self._templates, self._turn))
-            await asyncio.sleep(0)
-        return signed
+    def _repeats(self, signed: Sequence[Sent | Refused]) -> bool:
+        return any(isinstance(sent, Sent) and sent.bundle_id in self._recent for sent in signed)
 
     async def _send_again(self, sent: Sent) -> None:
         """Send the same signed bytes once more; whatever comes of it, the chain has the last word."""
@@ -346,6 +333,10 @@ class Dispatcher:
             await self._hand_over(sent)
         except OutsideError as error:
             self._log.info("resend_failed", bundle=sent.bundle_id, reason=str(error))
+
+    def _none_sent(self, tickets: Sequence[int], reason: str) -> None:
+        for ticket in tickets:
+            self._never_sent(ticket, reason)
 
     def _never_sent(self, ticket: int, reason: str) -> None:
         self._owed.remove(ticket)

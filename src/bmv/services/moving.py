@@ -29,7 +29,7 @@ from bmv.services.accounts import WalletAccounts
 from bmv.services.building import Step
 from bmv.services.outcomes import Outcomes, Sent
 from bmv.services.packing import Group, Packing
-from bmv.services.signing import LAMPORTS_PER_SIGNATURE, sign_bundle
+from bmv.services.signing import LAMPORTS_PER_SIGNATURE, PlanSigner
 from bmv.units import Lamports
 from bmv.venue.openbook_v1 import instructions as openbook
 from bmv.venue.openbook_v1.codec import OpenOrdersAccount, decode_open_orders
@@ -218,7 +218,9 @@ class Mover:
             packing.add(Group(0, steps, spelled_out=True))
             (bundle,) = packing.ended()
             blockhash = await self._rpc.latest_blockhash()
-            sent = sign_bundle(bundle, packing_tip, blockhash, self._signer, self._clock.now())
+            (sent,) = await PlanSigner(self._signer, self._clock).signed([bundle], packing_tip, blockhash)
+            if isinstance(sent, Refused):
+                raise sent
             told = await self._landing(sent)
             if told.outcome is Outcome.LANDED:
                 return sent.signatures[-1]

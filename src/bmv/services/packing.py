@@ -10,9 +10,10 @@ fit there, and the tip always stands beside work.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 from solders.pubkey import Pubkey
 
-from bmv.chain.message import NO_TABLES, AddressTable, Piece
+from bmv.chain.message import NO_TABLES, AddressTable, Piece, invoked_size
 from bmv.chain.transaction import Room, Tip
 from bmv.errors import InvariantBroken
 from bmv.services import compute
@@ -26,8 +27,7 @@ TablesOf = Callable[[Pubkey], Sequence[AddressTable]]
 """Which lookup tables a payer's transactions use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True, gc=False):
     """The work of one ticket; it pushes up to ``events`` events of the accounts ``touched``.
 
     Where ``spelled_out``, no lookup table is used: it moves value, and a signer does not believe tables.
@@ -67,7 +67,7 @@ class Draft:
         at, orders = 0, len(work.orders)
         while at < orders:
             count = min(PER_INSTRUCTION, orders - at)
-            missing = self._room.over([work.shape(count)])
+            missing = invoked_size(work.shape(count)) - self._room.left(work.names)
             if missing > 0:
                 count -= -(-missing // ORDER_BYTES)
             if count < 1 or self.units + compute.replaces(count) > MAX_UNITS:
@@ -77,7 +77,8 @@ class Draft:
         return None
 
     def _takes(self, step: Step) -> bool:
-        if self.units + step.units > MAX_UNITS or self._room.over([step.piece[0]]) > 0:
+        shape = step.piece[0]
+        if self.units + step.units > MAX_UNITS or invoked_size(shape) > self._room.left(shape[0]):
             return False
         self._add(step)
         return True

@@ -1,55 +1,126 @@
-"""A packed bundle -> signed transactions that are ready to be sent and watched."""
+"""Packed bundles -> signed transactions that are ready to be sent and watched.
+
+Rules of this file
+- A plan is signed some bundles at a time. While another process signs, the next are built: one call is under
+  way at a time, awaited with the clock held. A signer in this process signs in between.
+- A signer that refuses a call has signed nothing of it: its bundles are asked for one by one, so that only
+  what is unlawful is left out, and what cancels still goes.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import chain
 
 from bmv.chain.jito import bundle_id
 from bmv.chain.message import TemplateCache
 from bmv.chain.rpc import Blockhash
 from bmv.chain.transaction import MessageSigner, Tip, build_transaction, sign_all, signature
+from bmv.errors import Refused
 from bmv.model import BundleCost
+from bmv.ports import Clock
 from bmv.services.outcomes import Sent
 from bmv.services.packing import BundleDraft
-from bmv.units import Lamports, Millis
+from bmv.units import Lamports
 
 LAMPORTS_PER_SIGNATURE = 5_000
+AT_ONCE = 6
+"""Bundles: under a millisecond of signing in this process, and a few in another one."""
+
+Built = Sequence[tuple[BundleDraft, list[bytes]]]
+"""Bundles with their messages."""
 
 
-def sign_bundle(
-    bundle: BundleDraft,
-    tip: Tip | None,
-    blockhash: Blockhash,
-    signer: MessageSigner,
-    at: Millis,
-    templates: TemplateCache | None = None,
-    turn: int = 0,
-) -> Sent:
-    """Build and sign a bundle; what places nothing may be asked for again, in another turn, before it landed.
+class PlanSigner:
+    """Have the bundles of a plan built and signed; ``clock`` is held while another process signs."""
 
-    Some units of compute more tell its transactions from those before: a bundle that repeats one which has
-    landed would be refused whole. Even for bundles, odd for the node.
+    def __init__(self, signer: MessageSigner, clock: Clock) -> None:
+        self._signer, self._clock = signer, clock
+        self._templates = TemplateCache()
+
+    async def signed(
+        self, bundles: Sequence[BundleDraft], tip: Tip | None, blockhash: Blockhash, turn: int = 0
+    ) -> list[Sent | Refused]:
+        """Return each bundle ready to be sent, or why the signer refuses it, in their order.
+
+        What places nothing may be asked for again, in another ``turn``, before it landed. Raises what the
+        signer raises that is no refusal. Between bundles, and while another process signs, the loop goes on.
+        """
+        found: list[Sent | Refused] = []
+        built: Built = []
+        for portion in (*portions(bundles), ()):
+            signed, built = await asyncio.gather(
+                self._sign(built, tip, blockhash), self._build(portion, tip, blockhash, turn)
+            )
+            found += signed
+        return found
+
+    async def _build(
+        self, bundles: Sequence[BundleDraft], tip: Tip | None, blockhash: Blockhash, turn: int
+    ) -> Built:
+        built = []
+        for bundle in bundles:
+            built.append((bundle, messages_of(bundle, tip, blockhash, self._templates, turn)))
+            await asyncio.sleep(0)
+        return built
+
+    async def _sign(self, built: Built, tip: Tip | None, blockhash: Blockhash) -> list[Sent | Refused]:
+        try:
+            raws = iter(await self._raws([message for _, messages in built for message in messages]))
+        except Refused as error:
+            if len(built) == 1:
+                return [error]
+            alone = [await self._sign([one], tip, blockhash) for one in built]
+            return list(chain.from_iterable(alone))
+        return [
+            self._sent(bundle, [next(raws) for _ in messages], tip, blockhash) for bundle, messages in built
+        ]
+
+    async def _raws(self, messages: list[bytes]) -> list[bytes]:
+        if not self._signer.elsewhere:
+            return sign_all(messages, self._signer)
+        with self._clock.hold():
+            return await asyncio.to_thread(sign_all, messages, self._signer)
+
+    def _sent(self, bundle: BundleDraft, raws: list[bytes], tip: Tip | None, blockhash: Blockhash) -> Sent:
+        signatures = [signature(raw) for raw in raws]
+        fees = Lamports(LAMPORTS_PER_SIGNATURE * sum(raw[0] for raw in raws))
+        return Sent(
+            bundle_id=bundle_id(signatures),
+            tickets=tuple(bundle.tickets),
+            raws=raws,
+            signatures=signatures,
+            last_valid=blockhash.last_valid_block_height,
+            cost=BundleCost(fees, tip[1] if tip else Lamports(0)),
+            sent_at=self._clock.now(),
+            places=bundle.places,
+            plain=tip is None,
+        )
+
+
+def portions(bundles: Sequence[BundleDraft]) -> list[Sequence[BundleDraft]]:
+    """Return bundles in the portions that are signed together."""
+    return [bundles[start : start + AT_ONCE] for start in range(0, len(bundles), AT_ONCE)]
+
+
+def messages_of(
+    bundle: BundleDraft, tip: Tip | None, blockhash: Blockhash, templates: TemplateCache, turn: int = 0
+) -> list[bytes]:
+    """Build a bundle's messages.
+
+    Some units of compute more tell those of one turn from those before: a bundle that repeats a transaction
+    which has landed would be refused whole. Even for bundles, odd for the node.
     """
     more = 0 if bundle.places else 2 * turn + (tip is None)
-    messages = [
+    last, raw_hash = bundle.drafts[-1], blockhash.raw
+    return [
         build_transaction(
             draft.payer,
             draft.pieces,
             draft.units + more,
-            tip if draft is bundle.drafts[-1] else None,
-            blockhash.raw,
+            tip if draft is last else None,
+            raw_hash,
             tables=draft.tables,
             templates=templates,
         )
         for draft in bundle.drafts
     ]
-    raws = sign_all(messages, signer)
-    signatures = [signature(raw) for raw in raws]
-    fees = Lamports(LAMPORTS_PER_SIGNATURE * sum(raw[0] for raw in raws))
-    return Sent(
-        bundle_id=bundle_id(signatures),
-        tickets=tuple(bundle.tickets),
-        raws=raws,
-        signatures=signatures,
-        last_valid=blockhash.last_valid_block_height,
-        cost=BundleCost(fees, tip[1] if tip else Lamports(0)),
-        sent_at=at,
-        places=bundle.places,
-        plain=tip is None,
-    )

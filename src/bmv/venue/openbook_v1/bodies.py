@@ -9,7 +9,7 @@ order that does not cross. Source: ``dex/src/instruction.rs``; docs/layouts.md.
 import struct
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import ClassVar, Self
+from typing import ClassVar, Protocol, Self, cast
 
 import msgspec
 
@@ -275,6 +275,14 @@ def encode_body(body: Body) -> bytes:
         raise BadInput(type(body).__name__, body, str(error), _WHAT) from error
 
 
+class _Terms(Protocol):
+    """What an order says, as plain numbers."""
+
+    price: int
+    size: int
+    client_id: int
+
+
 _REPLACE_HEADS = [
     _HEAD.pack(0, ReplaceOrders.tag) + struct.pack("<Q", count) for count in range(MAX_BATCH + 1)
 ]
@@ -285,19 +293,31 @@ def encode_post_only(places: Sequence[Placement], quote_lot_size: int, max_ts: i
 
     The bytes are those of NewOrder with its defaults. Raises BadInput for a value that does not fit.
     """
+    side, pack = int(places[0].side) if places else 0, _ORDER.pack
     abort, post_only = int(SelfTrade.ABORT), int(OrderType.POST_ONLY)
-    side = int(places[0].side) if places else 0
-    pack, orders = _ORDER.pack, []
+    # Units are plain integers at run time, and a plan packs thousands of orders.
+    terms = cast("Sequence[_Terms]", places)
     try:
-        for place in places:
-            price, size = int(place.price), int(place.size)
-            cost = price * size * quote_lot_size
-            if not cost:
-                raise ValueError("price and size must be at least 1")
-            orders.append(pack(side, price, size, cost, abort, post_only, place.client_id, NO_LIMIT, max_ts))
+        return [
+            pack(
+                side,
+                one.price,
+                one.size,
+                one.price * one.size * quote_lot_size or _nothing(),
+                abort,
+                post_only,
+                one.client_id,
+                NO_LIMIT,
+                max_ts,
+            )
+            for one in terms
+        ]
     except (struct.error, ValueError) as error:
         raise BadInput(ReplaceOrders.__name__, places, str(error), _WHAT) from error
-    return orders
+
+
+def _nothing() -> int:
+    raise ValueError("price and size must be at least 1")
 
 
 def replace_orders_data(orders: Sequence[bytes]) -> bytes:
