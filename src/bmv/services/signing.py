@@ -64,6 +64,8 @@ class PlanSigner:
         return built
 
     async def _sign(self, built: Built, tip: Tip | None, blockhash: Blockhash) -> list[Sent | Refused]:
+        if not built:
+            return []
         try:
             raws = iter(await self._raws([message for _, messages in built for message in messages]))
         except Refused as error:
