@@ -6,6 +6,8 @@ compiled program.
 
 import asyncio
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,17 +55,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture
-def tmp_path(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give pytest's folder for the test, open for servers that run as another user where root tests.
+def tmp_path(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Give pytest's folder for the test; where root tests, one that servers of another user can get into.
 
-    Otherwise they would put their data into the system's folder for it, and nobody would clear that away.
+    That cannot lie in pytest's own: every session of pytest that starts closes what is in there to others.
     """
-    if os.geteuid() == 0:
-        top = tmp_path_factory.getbasetemp().parent
-        for folder in (tmp_path, *tmp_path.parents):
-            if folder.is_relative_to(top):
-                folder.chmod(folder.stat().st_mode | 0o011)
-    return tmp_path
+    if os.geteuid() != 0:
+        yield tmp_path
+        return
+    folder = Path(tempfile.mkdtemp(prefix="bmv-test-"))
+    folder.chmod(0o711)
+    failed = request.session.testsfailed
+    yield folder
+    if request.session.testsfailed == failed:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

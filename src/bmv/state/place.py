@@ -17,6 +17,7 @@ import msgspec
 
 from bmv.errors import UnsafeState
 from bmv.state.folder import StateFolder, made, unwritable
+from bmv.state.sweep import note_owner, sweep
 
 LASTING, FLEETING = Path("/var/lib/bmv"), Path("/tmp")
 PLACE_NAME = "place.json"
@@ -102,7 +103,9 @@ def _data_folder(state: StateFolder, uid: int | None, gid: int | None) -> Path:
         base = next((each for each in (LASTING, FLEETING) if each.is_dir() and can_reach(each, uid)), None)
         if base is None:
             raise UnsafeState(f"no folder is open to a user other than root: {state.servers}, {LASTING}")
+        sweep(base)
         folder = Path(tempfile.mkdtemp(prefix="servers-", dir=base))
+        note_owner(folder, state.servers)
     os.chown(folder, uid, gid)
     return folder
 
