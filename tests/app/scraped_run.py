@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
@@ -13,10 +13,20 @@ from bmv.app.assembly import Assembly
 from bmv.app.observing import observe
 from bmv.app.truth import standing_orders
 from bmv.app.world import World
+from bmv.config import Settings
 from bmv.core.state import Phase, State
 from bmv.model import LiveOrder, Side, Trade
+from bmv.observe.metrics import Values
 from bmv.sandbox.people.crowd import CrowdOptions
+from bmv.secret import Secret
+from bmv.services.history import Historian
+from bmv.services.hot import Picture, SnapshotWriter
+from bmv.state.folder import temporary_state
+from bmv.state.history import History
+from bmv.state.hot import HotState
+from bmv.state.spool import Spool
 from tests.app.recorded_run import run
+from tests.state.real_clock import RealClock
 
 Shown = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 SECONDS, EVERY_S = 1_800, 30
@@ -40,6 +50,17 @@ class Seen:
         return self.scrapes[-1]
 
 
+def stores(assembly: Assembly) -> list[Callable[[Values], None]]:
+    """Return what tells of a history and a hot state to which nothing has happened; nobody connects."""
+    nowhere, clock = Secret("redis://127.0.0.1:1"), RealClock()
+    with temporary_state() as state:
+        history = History.at(nowhere, assembly.spec, "nowhere", clock)
+        historian = Historian(history, Spool(state.spool), clock, Settings)
+        hot = HotState(nowhere, assembly.spec.address, clock)
+        writer = SnapshotWriter(hot, state, Picture([]), clock, fence=1)
+    return [historian.measure, writer.measure]
+
+
 @cache
 def scraped(faults: str = "standard", seconds: int = SECONDS) -> Seen:
     """Run a demo in virtual time and scrape it; one run serves all tests that look at it."""
@@ -48,6 +69,7 @@ def scraped(faults: str = "standard", seconds: int = SECONDS) -> Seen:
     @contextlib.asynccontextmanager
     async def look(world: World, assembly: Assembly) -> AsyncIterator[None]:
         observed, found.assembly = observe(assembly), assembly
+        assembly.engine.record.sources += stores(assembly)
 
         def note(state: State) -> None:
             orders = tuple(order for view in state.views.values() for order in view.orders)

@@ -107,6 +107,8 @@ def test_what_moves_in_a_market_moves_in_the_metrics(seen: Seen) -> None:
             "bmv_treasury_usdc",
             "bmv_wallet_aside",
         ),
+        *("bmv_history_up", "bmv_history_waiting_bytes", "bmv_history_waiting_rows"),
+        *("bmv_history_lost_rows", "bmv_hot_state_up"),
         *("bmv_market_noise_ratio", "bmv_bundle_landed_ratio", "bmv_sol_usd", "bmv_pnl_residual_sol"),
     }
     moved = set()

@@ -13,6 +13,7 @@ import pytest
 from bmv.config import Settings
 from bmv.errors import Unreachable
 from bmv.model import MarketSpec, Side, Trade
+from bmv.observe.metrics import Values
 from bmv.secret import Secret
 from bmv.services import history as history_module
 from bmv.services.history import Historian
@@ -85,6 +86,13 @@ async def line_to(url: Secret, folder: Path) -> AsyncIterator[Line]:
 def historian(line: Line, spool: Spool) -> tuple[Historian, History]:
     history = History.at(line.url, SPEC, "w", RealClock())
     return Historian(history, spool, RealClock(), Settings, Record(SPEC, Counter())), history
+
+
+def told_of(writer: Historian) -> dict[str, float]:
+    """Return what the metrics are told."""
+    values = Values()
+    writer.measure(values)
+    return {name.removeprefix("bmv_history_"): value[()] for name, value in values.found.items()}
 
 
 def batch(rng: random.Random, number: int) -> Batch:
@@ -175,6 +183,7 @@ def test_a_batch_that_does_not_fit_is_set_aside_and_holds_up_nothing(
                 await writer.flush()
                 writer._take(batch(rng, int(away)))
                 await writer.flush()
+                assert (told_of(writer)["up"], told_of(writer)["waiting_bytes"] > 0) == (not away, away)
             await line.up()
             await asyncio.sleep(0.01)
             await writer.finish()
@@ -199,9 +208,11 @@ def test_with_the_database_gone_and_the_spool_full_rows_wait_in_memory_and_the_f
                 writer._take(Batch(events=[EventRow(1, number, NOW, "STARTED", {})]))
                 await writer.flush()
             assert (writer.waiting, writer.lost) == (0, 3)
+            assert told_of(writer) == {"up": 0, "waiting_bytes": 0, "waiting_rows": 5, "lost_rows": 3}
             await line.up()
             await asyncio.sleep(0.01)
             await writer.finish()
+            assert told_of(writer) == {"up": 1, "waiting_bytes": 0, "waiting_rows": 0, "lost_rows": 3}
             await history.close()
         assert await recorded(database_url, "SELECT number FROM event ORDER BY number") == [
             (number,) for number in range(5)

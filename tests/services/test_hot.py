@@ -9,6 +9,7 @@ import msgspec
 from bmv.core.state import InFlight, Phase, Target
 from bmv.events import Execute
 from bmv.model import Side
+from bmv.observe.metrics import Values
 from bmv.ports import Clock
 from bmv.services.hot import STATUS_NAME, Picture, SnapshotWriter
 from bmv.state.folder import StateFolder, made
@@ -32,6 +33,13 @@ def writer(
     made(folder.run)
     hot = HotState(server.url, "MARKET", clock, timeout_s=0.3)
     return hot, SnapshotWriter(hot, folder, Picture(["a", "b"]), clock, fence=7, **options)
+
+
+def is_up(writes: SnapshotWriter) -> bool:
+    """Return what the metrics are told."""
+    values = Values()
+    writes.measure(values)
+    return bool(values.found["bmv_hot_state_up"][()])
 
 
 def test_a_picture_shows_what_is_believed() -> None:
@@ -114,6 +122,7 @@ def test_a_dead_redis_costs_the_view_there_and_nothing_else(tmp_path: Path) -> N
         assert time.perf_counter() - began < 0.01
         await asyncio.sleep(0.3)
         assert file_of(folder).at == state.now
+        assert is_up(writes) is False
         server.start()
         state.now += Millis(5)
         writes.follow(state)
@@ -121,6 +130,7 @@ def test_a_dead_redis_costs_the_view_there_and_nothing_else(tmp_path: Path) -> N
         seen = await hot.read()
         assert seen is not None
         assert seen.snapshot.at == state.now
+        assert is_up(writes) is True
         assert not running_on.done()
         running_on.cancel()
         await hot.close()

@@ -92,6 +92,24 @@ def test_what_was_written_is_there_after_a_crash_and_after_a_new_start(state: St
     assert not (first.place.folder / "postgres" / "postmaster.pid").exists()
 
 
+def test_what_a_killed_server_said_of_itself_is_not_believed_of_the_next_one(state: StateFolder) -> None:
+    first = PostgresServer(state)
+    try:
+        first.start()
+        pid_file = first.place.folder / "postgres" / "postmaster.pid"
+        said = pid_file.read_bytes()
+    finally:
+        first.stop()
+    pid_file.write_bytes(said)
+    second = PostgresServer(state)
+    try:
+        second.start()
+        assert ask(second.url.reveal(), "select 1") == 1
+        assert second.restarts == 0
+    finally:
+        second.stop()
+
+
 def killed(server: Server, pid_file: str) -> None:
     pid = int((server.place.folder / pid_file).read_text().split()[0])
     os.kill(pid, signal.SIGKILL)

@@ -69,4 +69,5 @@ async def market_held(
 
 def _join(engine: Engine, switch: KillSwitch, writer: SnapshotWriter, keeper: LeaseKeeper) -> None:
     engine.followers += [switch.follow, writer.follow]
+    engine.record.sources.append(writer.measure)
     keeper.tell()

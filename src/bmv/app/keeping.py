@@ -55,6 +55,7 @@ async def history_kept(
         told = partial(journalled, state.journal, memory.pages if memory else ())
         opening = await historian.open(owners, engine.state.now, told)
         engine.listeners.append(historian)
+        engine.record.sources.append(historian.measure)
         try:
             yield Keeping(opening, historian)
         finally:

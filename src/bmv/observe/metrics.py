@@ -98,6 +98,11 @@ CATALOGUE = (
     _gauge("bmv_feed_age_seconds", "Age of the last reading."),
     _gauge("bmv_queue_events", "Events that wait in the market's queue."),
     _gauge("bmv_loop_lag_seconds", "Longest delay of the event loop since the last scrape."),
+    _gauge("bmv_history_up", "1 while PostgreSQL takes what is recorded."),
+    _gauge("bmv_history_waiting_bytes", "What waits for PostgreSQL on disk."),
+    _gauge("bmv_history_waiting_rows", "What waits for it in memory."),
+    _counter("bmv_history_lost_rows", "Rows that neither PostgreSQL nor the disk has taken."),
+    _gauge("bmv_hot_state_up", "1 while Redis takes the snapshot of what the engine believes."),
     _counter("bmv_errors", "Failures, healed or not.", "kind"),
     _counter("bmv_reports", "Events of the engine, by name.", "name"),
 )

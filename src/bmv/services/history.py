@@ -22,6 +22,7 @@ from bmv.core.state import State
 from bmv.errors import BadInput, OutsideError
 from bmv.events import AnyAction, AnyEvent
 from bmv.observe.log import get_logger
+from bmv.observe.metrics import Values
 from bmv.ports import Clock
 from bmv.services.chronicle import Chronicle
 from bmv.services.outcomes import Sent
@@ -144,6 +145,13 @@ class Historian:
         self._to_spool()
         if len(self._pending):
             self._log.error("HISTORY_LOST", rows=self.lost + len(self._pending))
+
+    def measure(self, values: Values) -> None:
+        """Tell the metrics what waits and what was lost."""
+        values.put("bmv_history_up", int(not self._pause))
+        values.put("bmv_history_waiting_bytes", self.waiting)
+        values.put("bmv_history_waiting_rows", len(self._pending))
+        values.put("bmv_history_lost_rows", self.lost)
 
     def _take(self, batch: Batch) -> None:
         if len(self._pending) + len(batch) <= MOST_ROWS:

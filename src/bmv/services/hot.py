@@ -18,6 +18,7 @@ from bmv.errors import OutsideError
 from bmv.events import Execute
 from bmv.model import WalletView
 from bmv.observe.log import get_logger
+from bmv.observe.metrics import Values
 from bmv.ports import Clock
 from bmv.state.folder import StateFolder
 from bmv.state.hot import HotState
@@ -165,6 +166,11 @@ class SnapshotWriter:
         """Note that there is something new to tell."""
         self._state = state
         self._fresh.set()
+
+    def measure(self, values: Values) -> None:
+        """Tell the metrics whether Redis takes what is written."""
+        if self._hot is not None:
+            values.put("bmv_hot_state_up", int(self._reachable))
 
     async def run(self) -> None:
         """Write until cancelled."""

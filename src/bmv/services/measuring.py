@@ -45,6 +45,8 @@ class Measuring:
         for view in state.views.values():
             self._wallet(values, view, state)
         self._health(values, state, record)
+        for source in record.sources:
+            source(values)
         return values
 
     def _integrity(self, values: Values, record: Record) -> None:

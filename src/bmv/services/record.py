@@ -24,6 +24,7 @@ from bmv.events import (
     TreasurySeen,
 )
 from bmv.model import Fill, MarketSpec, Outcome, Trade, WalletView
+from bmv.observe.metrics import Values
 from bmv.services.economics import Economics
 from bmv.services.execution import Execution
 from bmv.services.turnover import Turnover
@@ -97,6 +98,8 @@ class Record:
         self.reports: Counter[str] = Counter()
         self.listeners: list[Callable[[Millis, Report], None]] = []
         """Called with every report."""
+        self.sources: list[Callable[[Values], None]] = []
+        """Called at every scrape of the metrics: what is kept beside the engine tells of itself."""
 
     def sent(self) -> None:
         """Count a bundle that was sent."""

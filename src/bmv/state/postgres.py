@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 from bmv.errors import Unreachable
 from bmv.state.programs import postgres_programs, run_program
 from bmv.state.server import Server
+from bmv.state.sweep import is_alive
 
 USER, DATABASE, PORT = "bmv", "postgres", 5432
 SETTINGS = {
@@ -76,8 +77,10 @@ class PostgresServer(Server):
         return False
 
     def _is_live(self, pid: int) -> bool:
-        process = self._process
-        return process is None or (process.pid == pid and process.poll() is None)
+        """Return whether a pid file speaks of the server that runs now; a killed one leaves its file."""
+        if self._lock is None:
+            return is_alive(pid)
+        return self._process is not None and self._process.pid == pid and self._process.poll() is None
 
     def _url(self, password: str) -> str:
         query = urlencode({"host": str(self.place.sockets), "port": PORT}, quote_via=quote, safe="/")

@@ -57,9 +57,18 @@ def _runs(folder: Path) -> bool:
         connection.connect(str(folder / "sockets" / "valkey.sock"))
         return True
     try:
-        os.kill(int((folder / "postgres" / "postmaster.pid").read_text().split()[0]), 0)
-    except (FileNotFoundError, ProcessLookupError):
+        said = (folder / "postgres" / "postmaster.pid").read_bytes().split()
+    except FileNotFoundError:
         return False
-    except (OSError, ValueError, IndexError):
+    return not said or not said[0].isdigit() or is_alive(int(said[0]))
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process of this number runs, whosever it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
         return True
     return True
