@@ -340,7 +340,9 @@ class Remembered(Event, frozen=True):
     """What earlier runs have left: told once, before the first reading.
 
     ``hours`` are the trades recorded since ``recorded_from``; ``fills`` and ``costs`` (when, how much) came
-    after ``belief`` was kept. ``missing`` says what could not be found again.
+    after ``belief`` was kept. ``missing`` says what could not be found again. ``seed`` is what files of
+    prices say of the time before records: a price in fine ticks, and lots a day. ``sol_usd`` are prices of a
+    SOL, each from a moment on.
     """
 
     first_start: Millis
@@ -352,6 +354,8 @@ class Remembered(Event, frozen=True):
     flights: tuple[Flight, ...] = ()
     next_ticket: int = 1
     missing: str = ""
+    seed: tuple[int, int] = (0, 0)
+    sol_usd: tuple[tuple[Millis, MicroUsd], ...] = ()
 
 
 AnyEvent = (

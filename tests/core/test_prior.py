@@ -29,3 +29,10 @@ def test_a_human_price_becomes_fine_ticks_rounded_down() -> None:
     assert fine_price(spec, one_tick) == FINE
     assert fine_price(spec, one_tick * Decimal("1.5")) == FINE * 3 // 2
     assert fine_price(spec, Decimal("1e-40")) == 0
+
+
+def test_what_is_given_goes_before_what_is_imported_and_pure_takes_neither() -> None:
+    spec, imported = market(), Seed(77, 88)
+    assert prior(spec, Settings(), imported) == imported
+    assert prior(spec, settings(**SEED), imported) == prior(spec, settings(**SEED))
+    assert prior(spec, settings(PIVOT_MODE="pure"), imported) == Seed()

@@ -9,6 +9,7 @@ from bmv.belief import Belief, QueueMark, TradeSum
 from bmv.config import HOUR_MS, Settings
 from bmv.core.decay import FINE
 from bmv.core.decide import decide
+from bmv.core.pivot import Seed
 from bmv.core.remembering import belief_of
 from bmv.core.state import new_state
 from bmv.core.treasury import sol_drop
@@ -173,3 +174,20 @@ def test_a_wallet_whose_change_may_still_land_waits_for_its_outcome(next_ticket:
     begun.resolve(7)
     begun.settle_down()
     assert {execute.wallet for execute in begun.done} == {0, 1}
+
+
+def test_an_imported_seed_stands_beside_the_trades_until_it_has_faded() -> None:
+    begun = desk(seed=(P * FINE, 1_000))
+    assert begun.state.market.imported == Seed(P * FINE, 1_000)
+
+
+def test_the_long_average_of_sol_begins_with_whichever_goes_further_back() -> None:
+    hourly = tuple((later((hour - 50) * HOUR_MS), MicroUsd(100 + hour)) for hour in range(50))
+    for belief_from, expected in ((-10, 100), (-90, 39)):
+        belief = msgspec.structs.replace(BELIEF, sol_history=(later(belief_from * HOUR_MS), MicroUsd(39)))
+        history = desk(belief=belief, sol_usd=hourly).state.oracle.history
+        first = history.known(later(-49 * HOUR_MS))
+        assert first is not None
+        assert (int(first[1]) == 39) == (expected == 39)
+    alone = desk(sol_usd=hourly).state.oracle.history.value(START, Millis(50 * HOUR_MS))
+    assert alone == sum(range(100, 150)) // 50

@@ -14,7 +14,8 @@ from bmv.events import AnyAction, AnyEvent, EventsFound, MarketSeen, Report
 from bmv.model import Side
 from bmv.sandbox.clock import LoopClock
 from bmv.sandbox.people.crowd import CrowdOptions
-from bmv.services.backfill import TRUNCATED, Gap, between
+from bmv.services.backfill import Gap, between
+from bmv.services.logs import TRUNCATED
 from bmv.units import Millis, Slot
 from bmv.venue.openbook_v1.fees import maker_rebate
 from bmv.venue.openbook_v1.logs import FillLog, decode_log

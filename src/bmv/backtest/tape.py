@@ -28,7 +28,8 @@ Kind = Literal["bars", "trades"]
 Whole = NDArray[np.int64]
 OPENS = ("cross_open", "open")
 CLOSES = ("cross_close", "close")
-NAMES = ("ts", "open", "high", "low", "close", "price", "size", "side")
+VOLUMES = ("volume_token", "volume")
+NAMES = ("ts", "open", "high", "low", "close", "price", "size", "side", "volume")
 """What a mapping may name."""
 SOURCE = "command line"
 GAP_BARS = 3
@@ -38,7 +39,8 @@ GAP_BARS = 3
 class Table(msgspec.Struct, frozen=True):
     """A file's rows in SOL per token and tokens, columns of one length; ``sizes`` is None for bars.
 
-    ``points`` are the prices of a bar in their order of time (one column for trades), ``bar_ms`` its length.
+    ``points`` are the prices of a bar in their order of time (one column for trades), ``bar_ms`` its length,
+    ``volumes`` what traded in it where the file says so.
     """
 
     source: str
@@ -49,6 +51,15 @@ class Table(msgspec.Struct, frozen=True):
     bar_ms: int
     skipped: int
     gaps: int
+    volumes: NDArray[np.float64] | None = None
+
+    def rows(self, part: slice) -> "Table":
+        """Return some of its rows as a table."""
+        sizes = None if self.sizes is None else self.sizes[part]
+        volumes = None if self.volumes is None else self.volumes[part]
+        return msgspec.structs.replace(
+            self, times=self.times[part], points=self.points[part], sizes=sizes, volumes=volumes
+        )
 
     @property
     def first_price(self) -> Decimal:
@@ -108,6 +119,7 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Table:
     )
     prices = np.column_stack([_numbers(frame, names[each], str(path)) for each in wanted])
     sizes = _numbers(frame, names["size"], str(path)) if kind == "trades" else None
+    volumes = _numbers(frame, names["volume"], str(path)) if kind == "bars" and "volume" in names else None
     usable = np.isfinite(prices).all(axis=1) & (prices > 0).all(axis=1)
     if sizes is not None:
         usable &= np.isfinite(sizes) & (sizes > 0)
@@ -131,6 +143,7 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Table:
         bar,
         int((~usable).sum()),
         gaps,
+        None if volumes is None else volumes[usable],
     )
 
 
@@ -146,8 +159,7 @@ def cut(table: Table, days: Decimal | None) -> Table:
         )
         raise BadInput("--for", f"{days}d", allowed, table.source)
     stop = int(np.searchsorted(table.times, table.times[0] + span))
-    sizes = None if table.sizes is None else table.sizes[:stop]
-    return msgspec.structs.replace(table, times=table.times[:stop], points=table.points[:stop], sizes=sizes)
+    return table.rows(slice(stop))
 
 
 def tape_of(table: Table, spec: MarketSpec) -> Tape:
@@ -185,7 +197,7 @@ def _named(have: Sequence[str], columns: Mapping[str, str], source: str) -> dict
         if column not in have:
             raise BadInput("--column", f"{name}={column}", f"a column of the file: {', '.join(have)}", source)
     found = {name: name for name in NAMES if name in have} | dict(columns)
-    for name, others in (("open", OPENS), ("close", CLOSES)):
+    for name, others in (("open", OPENS), ("close", CLOSES), ("volume", VOLUMES)):
         if name not in columns:
             there = next((other for other in others if other in have), None)
             found |= {name: there} if there else {}

@@ -64,11 +64,7 @@ def cut_in_pieces(table: Table, count: int) -> tuple[Table, ...]:
     for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         if last - first < 2:
             raise BadInput("--pieces", count, "pieces of at least two rows", table.source)
-        part = slice(first, last)
-        sizes = None if table.sizes is None else table.sizes[part]
-        pieces.append(
-            msgspec.structs.replace(table, times=table.times[part], points=table.points[part], sizes=sizes)
-        )
+        pieces.append(table.rows(slice(first, last)))
     return tuple(pieces)
 
 

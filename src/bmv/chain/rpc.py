@@ -87,12 +87,16 @@ class StatusesAt:
 
 @dataclass(frozen=True, slots=True)
 class SignatureRecord:
-    """One entry of an address's history; ``index`` is its place in the block where the node says so."""
+    """One entry of an address's history; ``index`` is its place in the block where the node says so.
+
+    ``block_time`` is in unix seconds, where it is known.
+    """
 
     signature: str
     slot: Slot
     err: object
     index: int | None
+    block_time: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,12 +361,13 @@ def _status(value: Any) -> SignatureStatus | None:
 
 
 def _record(value: Any) -> SignatureRecord:
-    index = value.get("transactionIndex")
+    index, seconds = value.get("transactionIndex"), value.get("blockTime")
     return SignatureRecord(
         text(value["signature"]),
         Slot(natural(value["slot"])),
         value["err"],
         None if index is None else natural(index),
+        None if seconds is None else natural(seconds),
     )
 
 

@@ -142,17 +142,18 @@ def _jupiter(value: Any) -> Said:
     number, block = price["usdPrice"], price["blockId"]
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise TypeError("not a number")
-    return Said(_micros(str(number)), 0, None, None if block is None else Slot(natural(block)))
+    return Said(micros(str(number)), 0, None, None if block is None else Slot(natural(block)))
 
 
 def _between(bid: object, ask: object, published: Millis | None = None) -> Said:
-    low, high = _micros(text(bid)), _micros(text(ask))
+    low, high = micros(text(bid)), micros(text(ask))
     if low > high:
         raise ValueError("the bid is above the ask")
     return Said((low + high) // 2, (high - low + 1) // 2, published)
 
 
-def _micros(number: str) -> int:
+def micros(number: str) -> int:
+    """Return a price in dollars as micro-dollars; ValueError for what is no price."""
     try:
         value = Decimal(number)
     except InvalidOperation as error:

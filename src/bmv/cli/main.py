@@ -19,6 +19,7 @@ from bmv.cli.disclose import disclose
 from bmv.cli.doctor import doctor
 from bmv.cli.feed import feed
 from bmv.cli.halt import halt
+from bmv.cli.history import history_app
 from bmv.cli.inspect import inspect_app
 from bmv.cli.integrity import integrity_app
 from bmv.cli.plan import plan
@@ -57,6 +58,7 @@ app.add_typer(alert_app, name="alert")
 app.add_typer(wallets_app, name="wallets")
 app.add_typer(config_app, name="config")
 app.add_typer(db_app, name="db")
+app.add_typer(history_app, name="history")
 app.add_typer(inspect_app, name="inspect")
 app.add_typer(integrity_app, name="integrity")
 

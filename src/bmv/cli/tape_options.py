@@ -53,10 +53,11 @@ def table_of(path: Path, columns: Sequence[str] | None, length: str | None) -> T
     """Return the rows that are to be played."""
     run_s = options.seconds("--for", length)
     days = None if run_s is None else Decimal(str(run_s)) / 86_400
-    return cut(read_table(path, _columns(columns or [])), days)
+    return cut(read_table(path, columns_of(columns or [])), days)
 
 
-def _columns(texts: Sequence[str]) -> dict[str, str]:
+def columns_of(texts: Sequence[str]) -> dict[str, str]:
+    """Return what NAME=COLUMN texts map."""
     pairs = [text.partition("=") for text in texts]
     for text, (name, _, value) in zip(texts, pairs, strict=True):
         if not name or not value:

@@ -49,7 +49,8 @@ def reprice(state: State, settings: Settings) -> str:
 
 def _pivot(state: State, settings: Settings) -> int | None:
     """Return the Pivot used for quoting, which follows the raw one by so much a day; None without any yet."""
-    market, window, beside = state.market, settings.history_window, prior(state.spec, settings)
+    market, window = state.market, settings.history_window
+    beside = prior(state.spec, settings, market.imported)
     sol_usd = state.oracle.history.exact(state.now, window) if isinstance(beside, SolFade) else None
     raw = market.pivot.value_fine(state.now, window, beside, sol_usd)
     return market.capped_pivot.step(raw, state.now, settings.pivot_max_daily_move)

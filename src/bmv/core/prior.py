@@ -1,4 +1,4 @@
-"""What stands in for the trades from before records begin, from the human's settings (SPEC 3.2)."""
+"""What stands in for the trades from before records begin: given in the settings, or imported (SPEC 3.2)."""
 
 from decimal import Decimal
 
@@ -8,12 +8,14 @@ from bmv.core.pivot import Seed, SolFade
 from bmv.model import MarketSpec
 from bmv.units import LAMPORTS_PER_SOL, MICROS_PER_USD
 
+NOTHING = Seed()
 
-def prior(spec: MarketSpec, settings: Settings) -> Seed | SolFade:
-    """Return what PIVOT_MODE puts beside the recorded trades."""
+
+def prior(spec: MarketSpec, settings: Settings, imported: Seed = NOTHING) -> Seed | SolFade:
+    """Return what PIVOT_MODE puts beside the recorded trades; what is given goes before what is imported."""
     if settings.pivot_mode == "seeded":
         lots = settings.seed_daily_volume * 10**spec.base_decimals / spec.base_lot_size
-        return Seed(fine_price(spec, settings.seed_price), int(lots))
+        return Seed(fine_price(spec, settings.seed_price), int(lots)) if settings.seed_price else imported
     if settings.pivot_mode == "sol_fade_in":
         return SolFade(fine_price(spec, settings.seed_usd_price * MICROS_PER_USD), settings.fade_in)
     return Seed()

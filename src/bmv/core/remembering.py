@@ -10,11 +10,13 @@ Rules of this file
 from dataclasses import replace
 
 from bmv.belief import Belief
+from bmv.config import HOUR_MS
+from bmv.core.pivot import Seed
 from bmv.core.state import InFlight, State
 from bmv.core.treasury import Memory
 from bmv.events import AnyAction, Collect, Execute, Prepare, Remembered, Report, Settle
 from bmv.model import Fill
-from bmv.units import notional
+from bmv.units import Millis, notional
 
 
 def belief_of(state: State) -> Belief:
@@ -60,8 +62,10 @@ def remember(state: State, event: Remembered) -> list[AnyAction]:
     for hour in event.hours:
         window.add_sum(int(hour.at), hour.notional, hour.volume, hour.own)
     window.recorded_from = min(window.recorded_from, int(event.recorded_from))
+    state.market.imported = Seed(*event.seed)
     if event.belief is not None:
         _restore(state, event.belief)
+    _know_dollars(state, event)
     baseline, net_base = state.flow.baseline, state.flow.net_base
     for fill in event.fills:
         _count(state, fill)
@@ -103,13 +107,19 @@ def _restore(state: State, belief: Belief) -> None:
     state.cost_day, state.cost_spent = belief.cost_day, belief.cost_spent
     state.memory = Memory(belief.usdc, belief.usdc_high, belief.onset, belief.injecting, belief.asked_at)
     state.treasury = replace(state.treasury, unshared=belief.unshared)
-    for average, known in (
-        (state.oracle.recent, belief.sol_recent),
-        (state.oracle.history, belief.sol_history),
-    ):
-        if known is not None:
-            # A restart in the middle of a fall of SOL must not end the damper.
-            average.add(known[0], int(known[1]))
+    if belief.sol_recent is not None:
+        # A restart in the middle of a fall of SOL must not end the damper.
+        state.oracle.recent.add(belief.sol_recent[0], int(belief.sol_recent[1]))
+
+
+def _know_dollars(state: State, event: Remembered) -> None:
+    """Begin the long average of SOL/USD with whichever goes further back: prices by the hour, or a belief."""
+    believed = event.belief.sol_history if event.belief else None
+    hourly = event.sol_usd
+    if believed and not (hourly and hourly[0][0] < believed[0] + Millis(HOUR_MS)):
+        hourly = (believed,)
+    for at, micros in hourly:
+        state.oracle.history.add(at, int(micros))
 
 
 def _count(state: State, fill: Fill) -> None:

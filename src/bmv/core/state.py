@@ -19,7 +19,7 @@ from bmv.core.funding import Transfer
 from bmv.core.ladder import Weights
 from bmv.core.lattice import Lattice
 from bmv.core.oracle import Oracle
-from bmv.core.pivot import CappedPivot, PivotWindow
+from bmv.core.pivot import CappedPivot, PivotWindow, Seed
 from bmv.core.presence import Presence
 from bmv.core.price import PriceReading, PriceTracker
 from bmv.core.treasury import Memory
@@ -83,7 +83,8 @@ class Job:
 class Market:
     """The strategy's memory of the market: price, pivot, channel and the ladder's anchors.
 
-    ``closed`` are the sides that find no price in their zone (pivot mode).
+    ``closed`` are the sides that find no price in their zone (pivot mode), ``imported`` is the seed that
+    files of prices give.
     """
 
     tracker: PriceTracker
@@ -99,6 +100,7 @@ class Market:
     reading: PriceReading | None = None
     channel: Channel | None = None
     closed: tuple[Side, ...] = ()
+    imported: Seed = Seed()
 
 
 @dataclass(slots=True)

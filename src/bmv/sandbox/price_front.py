@@ -24,6 +24,7 @@ from bmv.venue.pyth import EUR_USD, SOL_USD
 from bmv.venue.token import WRAPPED_SOL
 
 STRAY_BPS = 4
+HOUR_S, MOST_CANDLES = 3_600, 300
 HALF_SPREAD = Decimal("0.0002")
 OFF = Decimal("1.10")
 CENT = Decimal("0.0001")
@@ -43,6 +44,7 @@ class PriceFront:
         self.routes: dict[str, Callable[[dict[str, str]], Answer]] = {
             "/hermes/v2/updates/price/latest": lambda query: self._answer("hermes", query),
             "/coinbase/products/SOL-USD/ticker": lambda query: self._answer("coinbase", query),
+            "/coinbase/products/SOL-USD/candles": lambda query: self._answer("candles", query),
             "/kraken/0/public/Ticker": lambda query: self._answer("kraken", query),
             "/binance/api/v3/ticker/bookTicker": lambda query: self._answer("binance", query),
             "/jup/price/v3": lambda query: self._answer("jupiter", query),
@@ -50,6 +52,7 @@ class PriceFront:
         self._bodies: dict[str, Callable[[dict[str, str]], Json]] = {
             "hermes": self._hermes,
             "coinbase": self._coinbase,
+            "candles": self._candles,
             "kraken": self._kraken,
             "binance": self._binance,
             "jupiter": self._jupiter,
@@ -108,6 +111,20 @@ class PriceFront:
             "size": "0.25",
             "time": when,
         }
+
+    def _candles(self, query: dict[str, str]) -> Json:
+        """Return the hours asked for that have begun, newest first; before the world began nothing moved."""
+        length = int(query["granularity"])
+        start, end = (int(datetime.fromisoformat(query[name]).timestamp()) for name in ("start", "end"))
+        if length != HOUR_S or (end - start) // length >= MOST_CANDLES:
+            raise KeyError("granularity")
+        last = min(end, self._chain.now() // 1_000) // length * length
+        return [self._candle(second) for second in range(last, start - 1, -length)]
+
+    def _candle(self, second: int) -> Json:
+        moments = [second * 1_000 + minute * 60_000 for minute in range(60)]
+        prices = [float(self._sol_usd.price_at(min(at, self._chain.now()))) for at in moments]
+        return [second, min(prices), max(prices), prices[0], prices[-1], 1_000.0]
 
     def _kraken(self, query: dict[str, str]) -> Json:
         pair = query["pair"]

@@ -11,22 +11,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from solders.pubkey import Pubkey
-
 from bmv.chain.rpc import Rpc, SignatureRecord
 from bmv.errors import BadBytes, Garbled, OutsideError, Stale
 from bmv.events import EventsFound
 from bmv.observe.log import get_logger
 from bmv.ports import Clock
 from bmv.services.fills import Matches, half_of_log
+from bmv.services.logs import fills_logged
 from bmv.units import Millis, Slot
-from bmv.venue.openbook_v1.logs import FillLog, decode_log
+from bmv.venue.openbook_v1.instructions import MarketKeys
+from bmv.venue.openbook_v1.logs import FillLog
 
 PAGE = 1_000
 MAX_PAGES = 50
 TRIES = 6
 FIRST_PAUSE_S = 1.0
-TRUNCATED = "Log truncated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +50,12 @@ class Backfill:
     def __init__(
         self,
         rpc: Rpc,
-        market: Pubkey,
-        event_queue: Pubkey,
+        market: MarketKeys,
         matches: Matches,
         clock: Clock,
         emit: Callable[[EventsFound], None],
     ) -> None:
-        self._rpc, self._market, self._event_queue = rpc, market, event_queue
+        self._rpc, self._market = rpc, market
         self._matches, self._clock, self._emit = matches, clock, emit
         self._gaps: asyncio.Queue[Gap] = asyncio.Queue()
         self._log = get_logger("backfill")
@@ -107,7 +105,7 @@ class Backfill:
         found: list[SignatureRecord] = []
         before: str | None = None
         for _ in range(MAX_PAGES):
-            page = await self._rpc.signatures_for_address(self._event_queue, before=before, limit=PAGE)
+            page = await self._rpc.signatures_for_address(self._market.event_queue, before=before, limit=PAGE)
             found += [one for one in page if gap.after < one.slot <= gap.until and one.err is None]
             if len(page) < PAGE or page[-1].slot <= gap.after:
                 break
@@ -116,13 +114,9 @@ class Backfill:
         return sorted(found, key=lambda one: (one.slot, one.index or 0))
 
     def _fills(self, transaction: dict[str, Any]) -> list[tuple[Millis, FillLog]]:
-        lines = transaction["meta"].get("logMessages") or []
-        if TRUNCATED in lines:
-            raise Garbled("rpc", "a transaction's log is cut short")
         seconds = transaction.get("blockTime")
         at = Millis(seconds * 1000) if isinstance(seconds, int) else self._clock.now()
-        records = [decode_log(line) for line in lines if isinstance(line, str)]
-        return [(at, one) for one in records if isinstance(one, FillLog) and one.market == self._market]
+        return [(at, fill) for fill in fills_logged(transaction, self._market)]
 
 
 def between(logs: Sequence[tuple[Millis, FillLog]], gap: Gap) -> Sequence[tuple[Millis, FillLog]]:

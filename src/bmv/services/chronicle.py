@@ -18,6 +18,7 @@ from bmv.events import (
     Execute,
     Fund,
     MarketSeen,
+    OracleSeen,
     Report,
 )
 from bmv.model import Fill, LiveOrder, Side, WalletIndex, WalletView
@@ -31,6 +32,7 @@ from bmv.state.rows import (
     FillRow,
     OrderEnd,
     OrderRow,
+    SolUsdRow,
 )
 from bmv.state.statements import HOUR_MS
 from bmv.units import Lamports, Millis, Ticks
@@ -60,7 +62,8 @@ class Chronicle:
         self._cancelled: set[int] = set()
         self._levels: dict[tuple[WalletIndex, Side, Ticks], int] = {}
         self._number = 0
-        self._hour = -1
+        self._hour = self._dollar_hour = -1
+        self._has_begun = False
 
     def told(self, event: AnyEvent, actions: Iterable[AnyAction], state: State) -> Batch:
         """Return the rows of one decision; ``state`` is the belief after it."""
@@ -70,10 +73,15 @@ class Chronicle:
             for fill in event.fills:
                 self._fill(fill, event.at, batch)
         if isinstance(event, MarketSeen):
+            if not self._has_begun:
+                self._has_begun, batch.live_from = True, event.mark
             for view in event.wallets:
                 self._orders(view, event.at, batch)
         elif isinstance(event, BundleResolved):
             batch.resolved.append(bundle_end(event))
+        elif isinstance(event, OracleSeen) and (hour := int(event.at) // HOUR_MS) > self._dollar_hour:
+            self._dollar_hour = hour
+            batch.sol_usd.append(SolUsdRow(hour, int(event.sol_usd)))
         for action in actions:
             if isinstance(action, Execute):
                 self._cancelled.update(cancel.order_id for cancel in action.cancels)

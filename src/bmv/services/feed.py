@@ -45,9 +45,7 @@ class Feed:
     ) -> None:
         self._rpc, self._stream, self._reader = rpc, stream, reader
         self._clock, self._emit, self._record, self._resync_s = clock, emit, record, resync_s
-        self._backfill = Backfill(
-            rpc, reader.market, reader.event_queue, reader.matches, clock, self._on_found
-        )
+        self._backfill = Backfill(rpc, reader.market, reader.matches, clock, self._on_found)
         self._changed = asyncio.Event()
         self._wanted = self._seen = Slot(0)
         self._supply: tuple[BaseAtoms, BaseAtoms] | None = None

@@ -58,6 +58,7 @@ class _Reading:
 
     def __init__(self, page: Page, since: Millis) -> None:
         self._since, self._cursor = since, Cursor(page)
+        self._has_begun = False
         self.batch = Batch()
 
     def taken(self) -> Batch:
@@ -82,6 +83,8 @@ class _Reading:
                 self.batch.sent.append(_sent(bundle))
 
     def _event(self, event: AnyEvent) -> None:
+        if isinstance(event, MarketSeen) and not self._has_begun:
+            self._has_begun, self.batch.live_from = True, event.mark
         if isinstance(event, MarketSeen | EventsFound):
             owners = self._cursor.owners
             self.batch.trades.extend(event.trades)
@@ -114,12 +117,14 @@ def completed(
         size = int(trade.size)
         sums.append(TradeSum(trade.at, int(trade.price) * size, size, size if trade.own else 0))
     if memory is None:
-        if opening.belief is None and not sums:
+        if opening.belief is None and not (sums or opening.sol_usd or any(opening.seed)):
             return None
-        missing = "the journal; trades and belief are those of the history"
+        # Before the first start somebody may have filled the history; then nothing is missing.
+        missing = "the journal; trades and belief are those of the history" if opening.belief else ""
         memory = Recollection(market, tuple(owners), opening.first_start, missing=missing)
         memory.belief = opening.belief
         memory.mark = opening.belief.mark if opening.belief else None
+    memory.seed, memory.sol_usd = opening.seed, opening.sol_usd
     if sums:
         sums.sort(key=lambda each: each.at)
         memory.hours = dict(enumerate(sums))

@@ -85,7 +85,7 @@ class Reader:
         self.queue: EventQueueAccount | None = None
         self.gap: Gap | None = None
         self._chain_time: tuple[int, Millis] | None = None
-        self.market, self.event_queue = market.market, market.event_queue
+        self.market = market
         self.tables = tables or TableBook(market, wallets, None)
         self.leftovers = leftovers or LeftoverBook(market, wallets)
         self._varying: tuple[list[Pubkey], list[Pubkey]] = [], []

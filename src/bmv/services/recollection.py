@@ -31,7 +31,7 @@ from bmv.observe.segments import RUN_PREFIX, Record, records
 from bmv.services.backfill import Gap
 from bmv.services.outcomes import MAX_RESENDS, Sent
 from bmv.services.pages import Cursor, Page
-from bmv.units import BlockHeight, Lamports, Millis, Slot
+from bmv.units import BlockHeight, Lamports, MicroUsd, Millis, Slot
 
 _WORTH_A_LOOK = (b'"type":"MarketSeen"', b'"type":"EventsFound"', b'"type":"BundleResolved"')
 _EVENT, _ACTION, _BUNDLE, _BELIEF = b'{"event":', b'{"action":', b'{"bundle":', b'{"belief":'
@@ -86,6 +86,10 @@ class Recollection:
     missing: str = ""
     pages: list[Page] = field(default_factory=list, compare=False)
     """Those of the runs it remembers."""
+    seed: tuple[int, int] = (0, 0)
+    """What the history says of the time before records: a price in fine ticks, and lots a day."""
+    sol_usd: list[tuple[int, int]] = field(default_factory=list)
+    """Hours and the price of a SOL in them, micro-dollars, as the history knows them."""
 
     def sent(self) -> list[Sent]:
         """Return the bundles without an outcome, to be watched; nothing of them is sent again."""
@@ -122,6 +126,8 @@ class Recollection:
             flights=tuple(flights),
             next_ticket=self.next_ticket,
             missing=self.missing,
+            seed=self.seed,
+            sol_usd=tuple((Millis(hour * HOUR_MS), MicroUsd(micros)) for hour, micros in self.sol_usd),
         )
 
     def saw(self, event: AnyEvent) -> None:

@@ -7,7 +7,8 @@ Rules of this file
   several share a database without mixing.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from bmv.state.statements import HOUR_MS
 from bmv.units import Millis
 
 _SIDES = tuple(Side)
+DAY_MS = 24 * HOUR_MS
 KEPT_BEYOND_MS = 2 * 24 * HOUR_MS
 """Raw trades are kept this much longer than the window, as the window's edge is summed from them."""
 
@@ -32,18 +34,29 @@ KEPT_BEYOND_MS = 2 * 24 * HOUR_MS
 class History:
     """Write and read one market's history; every call raises Unreachable while the database is away."""
 
-    def __init__(self, database: Database, spec: MarketSpec, world: str, first_start: Millis) -> None:
+    def __init__(self, database: Database, spec: MarketSpec, world: str, first_start: Millis | None) -> None:
         self._database = database
         self._spec, self._world, self._first_start = spec, world, first_start
         self._market: int | None = None
 
     @classmethod
-    def at(cls, url: Secret, spec: MarketSpec, world: str, clock: Clock, *, haste: float = 1.0) -> "History":
+    def at(
+        cls,
+        url: Secret,
+        spec: MarketSpec,
+        world: str,
+        clock: Clock,
+        *,
+        haste: float = 1.0,
+        starts: bool = True,
+    ) -> "History":
         """Return the history of a market; nothing is connected before the first call.
 
-        ``haste`` is how much faster than real time the loop's clock runs.
+        ``haste`` is how much faster than real time the loop's clock runs. ``starts``: an engine begins with
+        it, which is the first start where there was none.
         """
-        return cls(Database(url, clock, timeout_s=TIMEOUT_S * haste), spec, world, clock.now())
+        database = Database(url, clock, timeout_s=TIMEOUT_S * haste)
+        return cls(database, spec, world, clock.now() if starts else None)
 
     async def prepare(self) -> None:
         """Bring the schema up to date and know the market; UnsafeState where the database is not ours."""
@@ -56,8 +69,9 @@ class History:
             spec = self._spec
             await connection.execute(
                 "INSERT INTO market (address, world, base_lot_size, quote_lot_size, first_start) "
-                "VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-                *(spec.address, self._world, spec.base_lot_size, spec.quote_lot_size, int(self._first_start)),
+                "VALUES ($1, $2, $3, $4, $5) ON CONFLICT (address, world) DO UPDATE "
+                "SET first_start = coalesce(market.first_start, excluded.first_start)",
+                *(spec.address, self._world, spec.base_lot_size, spec.quote_lot_size, self._first_start),
             )
             self._market = await connection.fetchval(
                 "SELECT id FROM market WHERE address = $1 AND world = $2", spec.address, self._world
@@ -113,12 +127,21 @@ class History:
                     done = await connection.execute(query, market, horizon)
         return int(done.split()[-1])
 
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[tuple[Connection, int]]:
+        """Give the connection and the market's number for what else is kept beside this."""
+        async with self._database.connection() as connection:
+            yield connection, await self._known_market(connection)
+
     async def close(self) -> None:
         """Let the connection go."""
         await self._database.close()
 
 
 async def _write(connection: Connection, market: int, batch: Batch) -> None:
+    if batch.live_from is not None:
+        mark = msgspec.json.encode(batch.live_from).decode()
+        await connection.execute(statements.LIVE_FROM, market, mark)
     parts: Sequence[tuple[statements.Statement, Sequence[msgspec.Struct]]] = (
         (statements.TRADES, batch.trades),
         (statements.ORDERS, batch.orders),
@@ -132,6 +155,7 @@ async def _write(connection: Connection, market: int, batch: Batch) -> None:
         (statements.BOOKS, batch.books),
         (statements.MARKOUTS, batch.markouts),
         (statements.SAMPLES, batch.samples),
+        (statements.SOL_USD, batch.sol_usd),
     )
     for statement, rows in parts:
         if rows:
@@ -168,9 +192,9 @@ async def _opening(connection: Connection, market: int, now: int, window: int, r
         "WHERE market = $1 AND ended_at IS NULL GROUP BY order_id",
         market,
     )
-    belief = known["belief"]
+    belief, first_start = known["belief"], known["first_start"] or now
     return Opening(
-        first_start=Millis(known["first_start"]),
+        first_start=Millis(first_start),
         recent_from=Millis(recent_from),
         hours=list(map(HourSum, *hours[:2], *(map(int, sums) for sums in hours[2:]))),
         trades=edge + newest,
@@ -178,7 +202,33 @@ async def _opening(connection: Connection, market: int, now: int, window: int, r
         in_flight=[_bundle(row) for row in bundles],
         standing=[_order(row) for row in standing],
         filled={int(order_id): int(size) for order_id, size in filled},
+        seed=await _seed(connection, market, first_start, window),
+        sol_usd=await _sol_usd(connection, market, horizon // HOUR_MS),
     )
+
+
+async def _seed(connection: Connection, market: int, first_start: int, window: int) -> tuple[int, int]:
+    """Return the price (fine ticks) and lots a day of what files say of the window before the first start.
+
+    What was recorded trade by trade is not in it: from the first such hour on nothing is taken.
+    """
+    recorded = await connection.fetchval(
+        f"SELECT min(hour) * {HOUR_MS} FROM trade_hour WHERE market = $1", market
+    )
+    until = first_start if recorded is None else min(first_start, recorded)
+    notional, lots, first, last = await connection.fetchrow(
+        "SELECT sum(price::numeric * size)::text, sum(size::numeric)::text, min(at), max(at) FROM imported "
+        "WHERE market = $1 AND at >= $2 AND at < $3",
+        *(market, first_start - window, until),
+    )
+    if not lots:
+        return 0, 0
+    return int(notional) // int(lots), int(lots) * DAY_MS // max(DAY_MS, last - first)
+
+
+async def _sol_usd(connection: Connection, market: int, first_hour: int) -> list[tuple[int, int]]:
+    query = "SELECT hour, micros FROM sol_usd WHERE market = $1 AND hour >= $2 ORDER BY hour"
+    return [(hour, micros) for hour, micros in await connection.fetch(query, market, first_hour)]
 
 
 async def _trades(connection: Connection, market: int, start: int, end: int) -> list[Trade]:

@@ -10,7 +10,7 @@ Rules of this file
 
 import msgspec
 
-from bmv.belief import Belief
+from bmv.belief import Belief, QueueMark
 from bmv.model import Trade
 from bmv.units import Millis
 
@@ -162,8 +162,29 @@ class SampleRow(msgspec.Struct, frozen=True):
     depth: list[int]
 
 
+class SolUsdRow(msgspec.Struct, frozen=True):
+    """What a SOL cost in an hour, in micro-dollars; what is known of an hour already stays."""
+
+    hour: int
+    micros: int
+
+
+class ImportedRow(msgspec.Struct, frozen=True):
+    """A row of a file: a price in fine ticks, and how many lots traded at it.
+
+    ``kind`` says what rows the file has: ``trades``, or ``bars`` and their length. ``number`` tells trades of
+    one millisecond apart.
+    """
+
+    kind: str
+    at: int
+    number: int
+    price: int
+    size: int
+
+
 class Batch(msgspec.Struct):
-    """Rows that are written together."""
+    """Rows that are written together; ``live_from`` is where the market's first recorded reading was made."""
 
     trades: list[Trade] = []
     fills: list[FillRow] = []
@@ -176,7 +197,9 @@ class Batch(msgspec.Struct):
     books: list[BookRow] = []
     markouts: list[MarkoutRow] = []
     samples: list[SampleRow] = []
+    sol_usd: list[SolUsdRow] = []
     belief: Belief | None = None
+    live_from: QueueMark | None = None
 
     def __len__(self) -> int:
         """Return how many rows it holds."""
@@ -187,9 +210,12 @@ class Batch(msgspec.Struct):
         for name in _LISTS:
             getattr(self, name).extend(getattr(later, name))
         self.belief = later.belief or self.belief
+        self.live_from = self.live_from or later.live_from
 
 
-_LISTS = tuple(field.name for field in msgspec.structs.fields(Batch) if field.name != "belief")
+_LISTS = tuple(
+    field.name for field in msgspec.structs.fields(Batch) if field.name not in {"belief", "live_from"}
+)
 
 
 class HourSum(msgspec.Struct, frozen=True):
@@ -207,7 +233,9 @@ class Opening(msgspec.Struct, frozen=True):
 
     ``hours`` are whole hours inside the window, ``trades`` what lies in it outside of them: before the first
     whole hour, and from ``recent_from`` on, one by one. ``in_flight`` are bundles without an outcome,
-    ``standing`` orders without an end, ``filled`` what was filled of them.
+    ``standing`` orders without an end, ``filled`` what was filled of them. ``seed`` is what imported files
+    say of the time before records begin: a price in fine ticks, and lots a day. ``sol_usd`` are prices by the
+    hour, micro-dollars.
     """
 
     first_start: Millis
@@ -218,6 +246,8 @@ class Opening(msgspec.Struct, frozen=True):
     in_flight: list[BundleSent]
     standing: list[OrderRow]
     filled: dict[int, int]
+    seed: tuple[int, int] = (0, 0)
+    sol_usd: list[tuple[int, int]] = []
 
     def sums(self) -> tuple[int, int, int]:
         """Return the window's sums of price x size, of size, and of our own size."""

@@ -19,10 +19,12 @@ from bmv.state.rows import (
     BundleSent,
     EventRow,
     FillRow,
+    ImportedRow,
     MarkoutRow,
     OrderEnd,
     OrderRow,
     SampleRow,
+    SolUsdRow,
 )
 
 HOUR_MS = 3_600_000
@@ -147,6 +149,13 @@ SAMPLES = _insert(
     "sample",
     _columns(SampleRow, sol_usd="bigint", price_fine="numeric", pivot_fine="numeric", depth="jsonb"),
 )
+IMPORTED = _insert("imported", _columns(ImportedRow))
+SOL_USD = _insert("sol_usd", _columns(SolUsdRow))
+LIVE_FROM = (
+    "UPDATE market SET live_from = $2::jsonb WHERE id = $1 AND live_from IS NULL "
+    "AND NOT EXISTS (SELECT FROM trade WHERE market = $1 AND seq >= 0)"
+)
+"""Trades read back from the time before have numbers below 0."""
 BELIEF = (
     "UPDATE market SET belief = $2::jsonb "
     "WHERE id = $1 AND (belief IS NULL OR (belief ->> 'at')::bigint <= ($2::jsonb ->> 'at')::bigint)"

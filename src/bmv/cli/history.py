@@ -1,0 +1,83 @@
+"""``bmv history``: fill a market's history before an engine runs, from files and from the chain."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bmv.app import past
+from bmv.backtest.tape import read_table
+from bmv.cli import options
+from bmv.cli.tape_options import Mapped, columns_of
+from bmv.errors import BadInput
+from bmv.state.folder import StateFolder
+from bmv.state.past import Cursor
+from bmv.units import Millis
+
+DEFAULT_STATE = Path("state")
+history_app = typer.Typer(help="What was before the engine's own records.", no_args_is_help=True)
+
+State = Annotated[Path, typer.Option("--state", help="Folder of the engine's state.")]
+Config = Annotated[Path | None, typer.Option("--config", help="Settings, TOML.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@history_app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="Trades or bars, FILE.parquet or FILE.csv.", metavar="FILE")],
+    sol_usd: Annotated[bool, typer.Option("--sol-usd", help="It says what a SOL cost in dollars.")] = False,
+    column: Mapped = None,
+    state: State = DEFAULT_STATE,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a file of the market's prices for the seed of the Pivot, or of SOL/USD; twice is once."""
+    table = read_table(file, columns_of(column or []))
+    settings, _ = options.configured(config)
+    take = past.dollars_taken if sol_usd else past.prices_taken
+    _tell(past.filled(StateFolder(state), settings, partial(take, table=table)), as_json)
+
+
+@history_app.command("backfill")
+def backfill(
+    since: Annotated[str, typer.Option("--from", help="How far back, a date: 2026-01-31.")],
+    state: State = DEFAULT_STATE,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read the market's trades back from the chain, and SOL/USD; Ctrl-C keeps what is read, again goes on."""
+    begin = _date(since)
+    settings, _ = options.configured(config)
+    ask = partial(past.backfilled, since=begin, told=_shown)
+    try:
+        found = past.filled(StateFolder(state), settings, ask)
+    except KeyboardInterrupt:
+        typer.echo("stopped; what was read is kept, the same command goes on", err=True)
+        raise typer.Exit(130) from None
+    _tell(found, as_json)
+    if found.get("cut"):
+        raise typer.Exit(1)
+
+
+def _shown(cursor: Cursor) -> None:
+    if sys.stderr.isatty():
+        at = datetime.fromtimestamp(cursor.oldest_at / 1000, UTC)
+        typer.echo(f"\r{cursor.trades} trades, back to {at:%Y-%m-%d %H:%M}", nl=False, err=True)
+
+
+def _date(text: str) -> Millis:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadInput("--from", text, "a date such as 2026-01-31", options.SOURCE) from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return Millis(max(0, int(moment.timestamp() * 1000)))
+
+
+def _tell(found: dict[str, Any], as_json: bool) -> None:
+    typer.echo(json.dumps(found) if as_json else "\n".join(f"{name:18} {found[name]}" for name in found))
