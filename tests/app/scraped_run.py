@@ -55,7 +55,7 @@ def stores(assembly: Assembly) -> list[Callable[[Values], None]]:
     nowhere, clock = Secret("redis://127.0.0.1:1"), RealClock()
     with temporary_state() as state:
         history = History.at(nowhere, assembly.spec, "nowhere", clock)
-        historian = Historian(history, Spool(state.spool), clock, Settings)
+        historian = Historian(history, Spool(state.spool), clock, Settings, assembly.engine.record)
         hot = HotState(nowhere, assembly.spec.address, clock)
         writer = SnapshotWriter(hot, state, Picture([]), clock, fence=1)
     return [historian.measure, writer.measure]
