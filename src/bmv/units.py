@@ -4,6 +4,7 @@ Rules of this file
 - At run time every unit is a plain ``int``: no wrapper, no cost, safe in msgspec and numpy.
 - For the type checker every unit is its own class: ``Ticks + BaseLots`` does not type-check.
 - The functions at the end are the dimensional analysis: what may be multiplied with what.
+- The plain integer of a unit is ``int(x)``; ``+x`` is the same without a call, for what runs once an order.
 
 | unit | meaning |
 |---|---|
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         def __sub__(self, other: Self) -> Self: ...
         def __mod__(self, other: int) -> Self: ...
         def __neg__(self) -> Self: ...
+        def __pos__(self) -> int: ...
         def __abs__(self) -> Self: ...
         def __mul__(self, other: int) -> Self: ...
         def __rmul__(self, other: int) -> Self: ...
@@ -79,7 +81,7 @@ MICROS_PER_USD = 1_000_000
 
 def notional_lots(price: Ticks, size: BaseLots) -> QuoteLots:
     """Multiply a price by a quantity; ticks are quote lots per base lot."""
-    return QuoteLots(int(price) * int(size))
+    return QuoteLots(+price * +size)
 
 
 def lots_to_lamports(quote: QuoteLots, quote_lot_size: int) -> Lamports:
@@ -89,7 +91,7 @@ def lots_to_lamports(quote: QuoteLots, quote_lot_size: int) -> Lamports:
 
 def notional(price: Ticks, size: BaseLots, quote_lot_size: int) -> Lamports:
     """Return what ``size`` costs at ``price``, in lamports, fees not counted."""
-    return Lamports(int(price) * int(size) * quote_lot_size)
+    return Lamports(+price * +size * quote_lot_size)
 
 
 def lots_to_atoms(base: BaseLots, base_lot_size: int) -> BaseAtoms:

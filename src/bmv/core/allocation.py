@@ -21,7 +21,19 @@ import msgspec
 from bmv.config import Settings
 from bmv.core.decay import BPS
 from bmv.core.plan import close_enough
-from bmv.model import Clip, Level, LiveOrder, MarketSpec, Placement, Quote, Side, WalletIndex, WalletView
+from bmv.model import (
+    ASK,
+    BID,
+    Clip,
+    Level,
+    LiveOrder,
+    MarketSpec,
+    Placement,
+    Quote,
+    Side,
+    WalletIndex,
+    WalletView,
+)
 from bmv.units import BaseLots, Ticks, atoms_to_lots
 
 NO_LIMIT = 1 << 128
@@ -29,7 +41,7 @@ NO_LIMIT = 1 << 128
 
 def spendable(view: WalletView, side: Side, spec: MarketSpec) -> int:
     """Return what a wallet owns of the asset a side spends: lamports for bids, base lots for asks."""
-    if side is Side.BID:
+    if side is BID:
         return max(0, int(view.quote_total))
     return max(0, int(atoms_to_lots(view.base_total, spec.base_lot_size)))
 
@@ -41,14 +53,14 @@ def largest_order(view: WalletView, side: Side, spec: MarketSpec, settings: Sett
 
 def cost(side: Side, price: Ticks, size: BaseLots, spec: MarketSpec) -> int:
     """Return what an order spends: lamports for a bid, base lots for an ask."""
-    return int(size) if side is Side.ASK else int(price) * int(size) * spec.quote_lot_size
+    return +size if side is ASK else +price * +size * spec.quote_lot_size
 
 
 def spent(side: Side, orders: Iterable[Level | LiveOrder | Placement], spec: MarketSpec) -> int:
     """Return what orders of one side spend together, as ``cost`` counts it."""
-    if side is Side.ASK:
-        return sum([int(order.size) for order in orders])
-    return sum([int(order.price) * int(order.size) for order in orders]) * spec.quote_lot_size
+    if side is ASK:
+        return sum([+order.size for order in orders])
+    return sum([+order.price * +order.size for order in orders]) * spec.quote_lot_size
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -77,7 +89,11 @@ def assign(
     that stands, they keep their level with their wallet.
     """
     seats = {view.wallet: settings.orders_per_wallet for view in views}
-    sides = tuple(_Sharing(side, views, seats, spec, settings, flying) for side in Side)
+    live: tuple[dict[Ticks, LiveOrder], ...] = ({}, {})
+    for view in views:
+        for order in view.orders:
+            live[order.side][order.price] = order
+    sides = tuple(_Sharing(side, views, seats, spec, settings, flying, live[side]) for side in Side)
     homeless = [level for level in _inside_first(levels) if not sides[level.side].stays(level)]
     for side in Side:
         sides[side].set_quotas([level for level in homeless if level.side is side])
@@ -86,14 +102,14 @@ def assign(
     for side in Side:
         sides[side].pass_on()
     given = [sides[side].quotes for side in Side]
-    quotes = [given[level.side][level.price] for level in levels if level.price in given[level.side]]
+    quotes = [quote for level in levels if (quote := given[level.side].get(level.price))]
     return tuple(quotes), (*sides[0].waits(), *sides[1].waits())
 
 
 def _inside_first(levels: Sequence[Level]) -> list[Level]:
     """Return the levels of both sides as one row, each side spread evenly over it."""
-    bids = [level for level in levels if level.side is Side.BID]
-    asks = [level for level in levels if level.side is Side.ASK]
+    bids = [level for level in levels if level.side is BID]
+    asks = [level for level in levels if level.side is ASK]
     both = bids + asks
     place = [n * len(asks) for n in range(len(bids))] + [n * len(bids) for n in range(len(asks))]
     return [both[n] for n in sorted(range(len(both)), key=place.__getitem__)]
@@ -129,9 +145,10 @@ class _Sharing:
         spec: MarketSpec,
         settings: Settings,
         flying: Sequence[Placement],
+        live: dict[Ticks, LiveOrder],
     ) -> None:
         self.quotes: dict[Ticks, Quote] = {}
-        self._side, self._bid, self._seats = side, side is Side.BID, seats
+        self._side, self._bid, self._seats = side, side is BID, seats
         self._cut: dict[Ticks, tuple[int, Clip]] = {}
         self._waiting: dict[Clip, list[int]] = {}
         self._quote_lot_size = spec.quote_lot_size
@@ -146,9 +163,7 @@ class _Sharing:
         ]
         self._purses = {purse.wallet: purse for purse in self._ring}
         self._flying = {place.price: place for place in flying if place.side is side}
-        self._live: dict[Ticks, LiveOrder] = {}
-        for view in views:
-            self._live.update([(order.price, order) for order in view.orders if order.side is side])
+        self._live = live
         self._settings = settings
         self._turn = 0
         self._richest: list[tuple[int, WalletIndex, _Purse]] | None = None
@@ -161,7 +176,7 @@ class _Sharing:
 
     def set_quotas(self, levels: Sequence[Level]) -> None:
         """Share the cost of ``levels`` between the wallets in proportion to what they have left."""
-        total = sum(self._one_lot(level) * int(level.size) for level in levels)
+        total = sum(self._one_lot(level) * +level.size for level in levels)
         have = sum(purse.left for purse in self._ring)
         for purse in self._ring:
             purse.quota = -(-total * purse.left // have) if have else 0
@@ -175,7 +190,7 @@ class _Sharing:
             self._turn += 1
         if not self._give_richest(level):
             taken = not any(self._seats[purse.wallet] for purse in self._ring)
-            self._wait(self._one_lot(level) * int(level.size), Clip.SEATS if taken else Clip.FUNDS, levels=1)
+            self._wait(self._one_lot(level) * +level.size, Clip.SEATS if taken else Clip.FUNDS, levels=1)
 
     def _give_richest(self, level: Level) -> bool:
         if self._richest is None:
@@ -193,34 +208,40 @@ class _Sharing:
 
     def _one_lot(self, level: Level | Quote) -> int:
         """Return what one lot spends: its price for a bid, itself for an ask."""
-        return self._worth_of_a_lot(level) if level.side is Side.BID else 1
+        return self._worth_of_a_lot(level) if level.side is BID else 1
 
     def _worth_of_a_lot(self, level: Level | Quote) -> int:
         """Return what one lot is worth at the level's price, in lamports."""
-        return int(level.price) * self._quote_lot_size
+        return +level.price * self._quote_lot_size
 
     def _give(self, level: Level, purse: _Purse) -> bool:
         """Place as much of ``level`` as funds and limits allow, the rest waits; or say no."""
-        price, size, why, seats = level.price, level.size, level.why, self._seats
-        worth = int(price) * self._quote_lot_size
-        one_lot, lots = worth if self._bid else 1, int(size)
-        spends, exposed, left = one_lot * lots, worth * lots, purse.left
-        if spends > left or spends > purse.largest or exposed > purse.worth or exposed > self._max_order:
+        wallet, price, size, why = purse.wallet, level.price, level.size, level.why
+        if not size or not self._seats[wallet]:
+            return False
+        worth = +price * self._quote_lot_size
+        one_lot = worth if self._bid else 1
+        spends, exposed = one_lot * +size, worth * +size
+        if (
+            spends > purse.left
+            or spends > purse.largest
+            or exposed > purse.worth
+            or exposed > self._max_order
+        ):
             size, clip = self._fitting(size, purse, one_lot, worth)
+            if not size:
+                return False
             self._cut[price] = one_lot * int(level.size - size), clip
             why = why and why.cut_by(clip)
-            spends, exposed = one_lot * int(size), worth * int(size)
-        if not size or not seats[purse.wallet]:
-            self._cut.pop(price, None)
-            return False
-        self.quotes[price] = Quote(purse.wallet, self._side, level.point, price, size, why)
+            spends, exposed = one_lot * +size, worth * +size
+        self.quotes[price] = Quote(wallet, self._side, level.point, price, size, why)
         there = self._live.get(price)
-        if there is not None and there.size > size:
-            left -= one_lot * self._surplus(purse.wallet, price, size)
+        locked = one_lot * self._surplus(wallet, price, size) if there and there.size > size else 0
+        left = purse.left - locked
         purse.left = left - spends if left > spends else 0
         purse.quota -= spends
         purse.worth -= exposed
-        seats[purse.wallet] -= 1
+        self._seats[wallet] -= 1
         return True
 
     def _fitting(self, size: BaseLots, purse: _Purse, one_lot: int, worth: int) -> tuple[BaseLots, Clip]:
@@ -243,7 +264,7 @@ class _Sharing:
             return
         carried = dict.fromkeys(self._purses, 0)
         exposed: set[WalletIndex] = set()
-        for price in sorted(self.quotes, reverse=self._side is Side.BID):
+        for price in sorted(self.quotes, reverse=self._side is BID):
             quote = self.quotes[price]
             if price in self._cut:
                 amount, clip = self._cut[price]

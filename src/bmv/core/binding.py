@@ -20,6 +20,8 @@ from bmv.core.plan import close_enough
 from bmv.model import TOUCH, Clip, Level, MarketSpec
 from bmv.units import BaseLots, Ticks
 
+_BOUND = Clip.BOUND
+
 
 def bound(
     ladder: SideLadder, standing: Mapping[Ticks, BaseLots], spec: MarketSpec, settings: Settings
@@ -42,4 +44,4 @@ def _beside(level: Level, there: BaseLots | None, settings: Settings) -> Level:
         if close_enough(there, level.size, settings):
             return level
         size = BaseLots(max(1, int(level.size) * BPS // (BPS + int(settings.reanchor))))
-    return Level(level.side, level.point, level.price, size, level.why and level.why.cut_by(Clip.BOUND))
+    return Level(level.side, level.point, level.price, size, level.why and level.why.cut_by(_BOUND))

@@ -8,7 +8,7 @@ from bmv.core.decay import BPS
 from bmv.core.ladder import shares
 from bmv.core.state import State
 from bmv.errors import BadInput
-from bmv.model import MarketSpec, Side
+from bmv.model import BID, MarketSpec, Side
 
 LEAST_LEVELS = 2
 
@@ -21,7 +21,7 @@ def room(side: Side, spec: MarketSpec, settings: Settings) -> int:
 
 def capacity(side: Side, state: State, settings: Settings) -> int:
     """Return how many orders of ours a side may hold now; others may have taken more than the headroom."""
-    foreign = state.book.bid_orders if side is Side.BID else state.book.ask_orders
+    foreign = state.book.bid_orders if side is BID else state.book.ask_orders
     return min(room(side, state.spec, settings), _size(side, state.spec) - foreign)
 
 
@@ -58,4 +58,4 @@ def check_levels(spec: MarketSpec, wallet_count: int, settings: Settings) -> Non
 
 
 def _size(side: Side, spec: MarketSpec) -> int:
-    return spec.bid_capacity if side is Side.BID else spec.ask_capacity
+    return spec.bid_capacity if side is BID else spec.ask_capacity

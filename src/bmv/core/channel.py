@@ -13,7 +13,7 @@ import msgspec
 
 from bmv.config import Settings
 from bmv.core.decay import BPS, FINE, ema_step
-from bmv.model import ForeignBook, Side
+from bmv.model import BID, ForeignBook, Side
 from bmv.units import Millis, Ticks
 
 _WIDE_BITS = 40
@@ -64,15 +64,15 @@ class Channel(msgspec.Struct, frozen=True):
     def passed(self, side: Side, price: Ticks) -> bool:
         """Say whether the Pivot has passed a price: an ask below it, a bid above it (pivot mode)."""
         fine = int(price) * FINE
-        return self.binding and (fine > self.anchor if side is Side.BID else fine < self.anchor)
+        return self.binding and (fine > self.anchor if side is BID else fine < self.anchor)
 
     def borders(self, side: Side) -> tuple[int, int]:
         """Return the lower and upper border of a side's zone."""
-        return (self.buy_low, self.buy_high) if side is Side.BID else (self.sell_low, self.sell_high)
+        return (self.buy_low, self.buy_high) if side is BID else (self.sell_low, self.sell_high)
 
     def standable(self, side: Side, price_fine: int, book: ForeignBook) -> tuple[int, int]:
         """Return the lowest and the highest tick where an order of ours may stand, see ``standable``."""
-        opposite = book.best_ask if side is Side.BID else book.best_bid
+        opposite = book.best_ask if side is BID else book.best_bid
         return standable(side, price_fine, opposite, self.borders(side) if self.binding else None)
 
     def closed_sides(self, price_fine: int, book: ForeignBook) -> tuple[Side, ...]:
@@ -98,7 +98,7 @@ def standable(
     """
     low, high = borders or (FINE, _NO_LIMIT)
     lowest, highest = max(1, -(-low // FINE)), high // FINE
-    if side is Side.BID:
+    if side is BID:
         highest = min(highest, (price_fine - 1) // FINE)
         return lowest, highest if opposite is None else min(highest, int(opposite) - 1)
     lowest = max(lowest, price_fine // FINE + 1)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from bmv.core.plan import Plan, WalletPlan
-from bmv.model import Side, WalletIndex
+from bmv.model import BID, WalletIndex
 from bmv.units import Lamports
 
 PER_INSTRUCTION = 8
@@ -96,7 +96,7 @@ def estimate(plan: Plan, tip: Lamports, served: Collection[WalletIndex] = ()) ->
 
 def _change(change: WalletPlan, wire: Wire) -> Change:
     given = {place.client_id for place in change.places}
-    bids = sum(place.side is Side.BID for place in change.places)
+    bids = sum(place.side is BID for place in change.places)
     alone = sum(cancel.client_id not in given for cancel in change.cancels)
     return Change(alone, bids, len(change.places) - bids, wire)
 

@@ -13,13 +13,13 @@ Rules of this file
 from typing import NamedTuple
 
 from bmv.config import Settings
-from bmv.core.allocation import cost
+from bmv.core.allocation import spent
 from bmv.core.decay import BPS, FINE
 from bmv.core.financing import treasury_worth
 from bmv.core.ladder import exposure_cap
 from bmv.core.state import InFlight, State
 from bmv.events import Execute
-from bmv.model import LiveOrder, Side
+from bmv.model import ASK, BID, LiveOrder, Side
 from bmv.units import BaseLots, Lamports
 
 
@@ -36,8 +36,8 @@ def caps(state: State, settings: Settings) -> dict[Side, int]:
     now = reading.price_fine if reading is not None else 1
     prices = {side: state.target.prices.get(side, now) for side in Side}
     return {
-        Side.BID: bid_cap(state, settings, prices[Side.BID]).most,
-        Side.ASK: ask_cap(state, settings, prices[Side.ASK]).most,
+        BID: bid_cap(state, settings, prices[BID]).most,
+        ASK: ask_cap(state, settings, prices[ASK]).most,
     }
 
 
@@ -75,33 +75,23 @@ def value(lots: BaseLots, price_fine: int, quote_lot_size: int) -> Lamports:
     return Lamports(int(lots) * price_fine * quote_lot_size // FINE)
 
 
-def standing_orders(state: State) -> dict[int, LiveOrder]:
-    """Return our orders on the book by their ids."""
-    return {order.order_id: order for view in state.views.values() for order in view.orders}
-
-
 def promised(side: Side, state: State) -> tuple[int, int]:
     """Return how many orders a side may come to hold and what they spend, whatever lands of what flies."""
-    standing = standing_orders(state)
-    count = spent = 0
-    for order in standing.values():
-        if order.side is side:
-            count += 1
-            spent += cost(side, order.price, order.size, state.spec)
+    orders = [order for view in state.views.values() for order in view.orders if order.side is side]
+    count, amount = len(orders), spent(side, orders, state.spec)
+    standing = {order.order_id: order for order in orders} if state.in_flight else {}
     for flight in state.in_flight.values():
         more, dearer = _added(flight, side, standing, state)
-        count, spent = count + more, spent + dearer
-    return count, spent
+        count, amount = count + more, amount + dearer
+    return count, amount
 
 
 def _added(flight: InFlight, side: Side, standing: dict[int, LiveOrder], state: State) -> tuple[int, int]:
-    """Return by how much a change in flight may raise a side's orders and their cost."""
+    """Return by how much a change in flight may raise a side's ``standing`` orders and their cost."""
     if not isinstance(flight.action, Execute) or flight.arrived:
         # What has been seen of it stands among the others, and the rest was dropped.
         return 0, 0
     places = [place for place in flight.action.places if place.side is side]
-    found = [standing[cancel.order_id] for cancel in flight.action.cancels if cancel.order_id in standing]
-    leaving = [order for order in found if order.side is side]
-    dearer = sum(cost(side, place.price, place.size, state.spec) for place in places)
-    cheaper = sum(cost(side, order.price, order.size, state.spec) for order in leaving)
-    return max(0, len(places) - len(leaving)), max(0, dearer - cheaper)
+    leaving = [standing[cancel.order_id] for cancel in flight.action.cancels if cancel.order_id in standing]
+    dearer = spent(side, places, state.spec) - spent(side, leaving, state.spec)
+    return max(0, len(places) - len(leaving)), max(0, dearer)

@@ -22,7 +22,7 @@ from bmv.config import Settings
 from bmv.core.channel import standable
 from bmv.core.decay import BPS, FINE, ONE, ONE_BITS, POWER_BITS, exp2, log2
 from bmv.core.lattice import Lattice
-from bmv.model import TOUCH, Clip, Level, Side, Why
+from bmv.model import BID, TOUCH, Clip, Level, Why
 from bmv.units import BaseLots, Bps, Lamports, Ticks
 
 MAX_DENSITY = Bps(40_000)
@@ -30,6 +30,7 @@ DENSITY_HYSTERESIS = Bps(1_000)
 PACE_FLOOR_BPS = 500
 PACE_STEPS = 4
 _PPM = 1_000_000
+_LOT = BaseLots(1)
 
 
 class Weights(msgspec.Struct, frozen=True):
@@ -196,7 +197,7 @@ def _levels(zone: Zone, rungs: _Rungs, lots: list[int], whole: int) -> tuple[Lev
             side,
             point,
             price,
-            BaseLots(size),
+            size * _LOT,
             Why(rank, place, need * _PPM // whole, budget, first if point == TOUCH else clip),
         )
         for rank, (point, place, price, need, size) in enumerate(row for row in rows if row[-1])
@@ -231,7 +232,7 @@ def _touch(zone: Zone) -> Ticks | None:
 def _free_touch(zone: Zone) -> int:
     """Return where the first order would stand if nobody else were there."""
     doubled = 2 * BPS * FINE
-    if zone.lattice.side is Side.BID:
+    if zone.lattice.side is BID:
         return zone.price_fine * (2 * BPS - int(zone.spread)) // doubled
     return -(-zone.price_fine * (2 * BPS + int(zone.spread)) // doubled)
 
@@ -246,19 +247,19 @@ def _growing(growth: int, count: int) -> tuple[int, ...]:
 
 def _rungs(zone: Zone, points: range, shape: Weights) -> _Rungs:
     """Return the zone's levels from the inside outwards, one per tick: of several points the innermost."""
-    places, prices, bid = list(points), zone.lattice.prices(points), zone.lattice.side is Side.BID
+    places, prices, bid = list(points), zone.lattice.prices(points), zone.lattice.side is BID
     if bid:
         places.reverse()
         prices.reverse()
     growth = exp2(shape.per_point * points.step) >> POWER_BITS - ONE_BITS
     # Weights are made for more than there are, so that a zone that slides finds them again.
     weights = _growing(growth, 1 << len(points).bit_length())[: len(points)]
-    costs = [int(price) * zone.quote_lot_size for price in prices] if bid else [1] * len(prices)
+    costs = [+price * zone.quote_lot_size for price in prices] if bid else [1] * len(prices)
     rungs = _Rungs(places, prices, costs, weights)
     ticks = set(prices)
     if len(ticks) == len(prices) and Ticks(0) not in ticks:
         return rungs
-    return rungs.at([n for n, price in enumerate(prices) if int(price) and price not in prices[n - 1 : n]])
+    return rungs.at([n for n, price in enumerate(prices) if price and price not in prices[n - 1 : n]])
 
 
 def _split(zone: Zone, rungs: _Rungs, touch: Ticks) -> tuple[_Rungs, _Rungs]:
@@ -267,7 +268,7 @@ def _split(zone: Zone, rungs: _Rungs, touch: Ticks) -> tuple[_Rungs, _Rungs]:
     All that lies outside of it stands, all that lies inside waits.
     """
     places, prices, costs, weights = rungs
-    bid = zone.lattice.side is Side.BID
+    bid = zone.lattice.side is BID
     cost = int(touch) * zone.quote_lot_size if bid else 1
     if not prices:
         return _Rungs([TOUCH], [touch], [cost], [ONE]), _Rungs((), (), (), ())

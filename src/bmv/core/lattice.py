@@ -14,7 +14,7 @@ from itertools import chain
 import msgspec
 
 from bmv.core.decay import BPS, FINE, POWER_BITS, exp2, log2
-from bmv.model import Side
+from bmv.model import BID, Side
 from bmv.units import Bps, Ticks
 
 ORIGIN = 1 << 32
@@ -49,7 +49,7 @@ class Lattice(msgspec.Struct, frozen=True):
         little wider than nominal would lose every second level.
         """
         wide, apart = int(width), BPS + int(band)
-        low, high = (BPS - wide, apart) if side is Side.BID else (BPS * BPS, apart * (BPS + wide))
+        low, high = (BPS - wide, apart) if side is BID else (BPS * BPS, apart * (BPS + wide))
         return cls(side, anchor_fine, -(-log2(high, low) // (levels - 1)))
 
     def price_fine(self, point: int) -> int:
@@ -103,7 +103,7 @@ class Lattice(msgspec.Struct, frozen=True):
 def _prices(lattice: Lattice, block: int) -> tuple[Ticks, ...]:
     """Return the prices of one block of points."""
     fine = [lattice.anchor_fine * power >> POWER_BITS for power in _powers(lattice.step, block)]
-    return tuple(Ticks(each // FINE if lattice.side is Side.BID else -(-each // FINE)) for each in fine)
+    return tuple(Ticks(each // FINE if lattice.side is BID else -(-each // FINE)) for each in fine)
 
 
 def strided(zone: range, stride: int) -> range:

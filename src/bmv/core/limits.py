@@ -36,7 +36,7 @@ from bmv.core.plan import OwnRange, own_range
 from bmv.core.state import Phase, State
 from bmv.errors import OwnCross
 from bmv.events import AnyAction, Execute, TreasuryAction
-from bmv.model import Cancel, LiveOrder, MarketSpec, Placement, Side, WalletIndex, WalletView
+from bmv.model import ASK, BID, Cancel, LiveOrder, MarketSpec, Placement, Side, WalletIndex, WalletView
 from bmv.units import LAMPORTS_PER_SOL, Lamports, Millis, notional
 
 GAS_FOR_CANCELS = Lamports(LAMPORTS_PER_SOL // 50)
@@ -202,7 +202,7 @@ class _Screen:
         return ""
 
     def _book_refusal(self, place: Placement, means: _Means) -> str:
-        book, bid = self._state.book, place.side is Side.BID
+        book, bid = self._state.book, place.side is BID
         if bid and book.best_ask is not None and place.price >= book.best_ask:
             return "would cross a foreign ask"
         if not bid and book.best_bid is not None and place.price <= book.best_bid:
@@ -222,7 +222,7 @@ class _Screen:
         reading, fine = self._state.market.reading, int(place.price) * FINE
         if reading is None:
             return ""
-        passed = fine >= reading.price_fine if place.side is Side.BID else fine <= reading.price_fine
+        passed = fine >= reading.price_fine if place.side is BID else fine <= reading.price_fine
         return "P has passed its price" if passed else ""
 
     def _pay(self, place: Placement, means: _Means) -> str:
@@ -258,13 +258,13 @@ def _means(view: WalletView, cancels: Sequence[Cancel], state: State, settings: 
     spec = state.spec
     named = {cancel.order_id for cancel in cancels}
     money = {
-        Side.BID: int(view.quote_held + view.quote_free),
-        Side.ASK: int(view.base_held + view.base_free) // spec.base_lot_size,
+        BID: int(view.quote_held + view.quote_free),
+        ASK: int(view.base_held + view.base_free) // spec.base_lot_size,
     }
     vacated, added, worth = dict.fromkeys(Side, 0), dict.fromkeys(Side, 0), dict.fromkeys(Side, Lamports(0))
     for order in view.orders:
-        spent = cost(order.side, order.price, order.size, spec)
         if order.order_id in named:
+            spent = cost(order.side, order.price, order.size, spec)
             money[order.side] += spent
             vacated[order.side] += 1
             added[order.side] -= spent

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from bmv.config import Settings
 from bmv.core.decay import BPS
-from bmv.model import Cancel, Level, LiveOrder, Placement, Quote, Side, WalletIndex, WalletView
+from bmv.model import BID, Cancel, Level, LiveOrder, Placement, Quote, Side, WalletIndex, WalletView
 from bmv.units import BaseLots, Ticks
 
 LAST_CLIENT_ID = 128
@@ -65,7 +65,7 @@ class OwnRange:
 
     def admits(self, side: Side, price: Ticks) -> bool:
         """Say whether an order of ours at ``price`` could meet none of our others."""
-        if side is Side.BID:
+        if side is BID:
             return self.lowest_ask is None or price < self.lowest_ask
         return self.highest_bid is None or price > self.highest_bid
 
@@ -172,7 +172,7 @@ def _nearest_in_size(quote: Quote, orders: Sequence[LiveOrder]) -> LiveOrder:
 
 def close_enough(have: BaseLots, want: BaseLots, settings: Settings) -> bool:
     """Say whether an order of the size ``have`` is kept where ``want`` is wanted."""
-    return have == want or int(abs(have - want)) * BPS <= int(want) * int(settings.size_tolerance)
+    return have == want or +abs(have - want) * BPS <= +want * +settings.size_tolerance
 
 
 def cancel_of(order: LiveOrder) -> Cancel:

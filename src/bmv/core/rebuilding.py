@@ -90,19 +90,17 @@ def _levels(state: State, settings: Settings, trigger: Trigger) -> list[Level]:
             drop_unfit_lattices(state, settings)
     levels: list[Level] = []
     for side in Side:
-        old = [quote for quote in state.target.quotes if quote.side is side]
-        levels += _built(state, settings, side, old, trigger) if side in trigger.sides else _wanted(old)
+        levels += _built(state, settings, side, trigger) if side in trigger.sides else _wanted(state, side)
     return levels
 
 
-def _wanted(quotes: Sequence[Quote]) -> list[Level]:
-    """Return the levels that quotes were made of."""
-    return [Level(quote.side, quote.point, quote.price, quote.size, quote.why) for quote in quotes]
+def _wanted(state: State, side: Side) -> list[Level]:
+    """Return a side's levels as they are."""
+    quotes = (quote for quote in state.target.quotes if quote.side is side)
+    return [Level(side, quote.point, quote.price, quote.size, quote.why) for quote in quotes]
 
 
-def _built(
-    state: State, settings: Settings, side: Side, old: Sequence[Quote], trigger: Trigger
-) -> Sequence[Level]:
+def _built(state: State, settings: Settings, side: Side, trigger: Trigger) -> Sequence[Level]:
     if side in state.guards.stopped:
         return ()
     ladder = _ladder(state, settings, side)
@@ -110,7 +108,8 @@ def _built(
         ladder = bound(ladder, _standing(state, side), state.spec, settings)
     if not ladder.levels or ladder.levels[0].point != TOUCH:
         return ladder.levels
-    standing = old[0] if old and old[0].point == TOUCH else None
+    innermost = next((quote for quote in state.target.quotes if quote.side is side), None)
+    standing = innermost if innermost and innermost.point == TOUCH else None
     first, *others = ladder.levels
     if standing is not None and not state.market.presence.step_due(state.now, settings):
         first = _with_touch_at(first, standing.price, others, state)
@@ -118,7 +117,7 @@ def _built(
     if not trigger.inner or standing is None:
         state.market.weights[side] = ladder.weights
         return [first, *others]
-    merged = _inner(first, others, standing, _wanted(old[1:]))
+    merged = _inner(first, others, standing, _wanted(state, side)[1:])
     fits = spent(side, merged, state.spec) <= ladder.standing + ladder.waiting + ladder.rest
     return merged if fits else [first, *others]
 
@@ -194,10 +193,9 @@ def _grows(state: State, settings: Settings, trigger: Trigger) -> bool:
 
 def _standing(state: State, side: Side) -> dict[Ticks, BaseLots]:
     """Return the sizes of a side's orders by price, of those that stand and those under way."""
-    sizes = {place.price: place.size for place in state.flying_places() if place.side is side}
-    for view in state.views.values():
-        sizes.update([(order.price, order.size) for order in view.orders if order.side is side])
-    return sizes
+    under_way = {place.price: place.size for place in state.flying_places() if place.side is side}
+    views = state.views.values()
+    return under_way | {o.price: o.size for view in views for o in view.orders if o.side is side}
 
 
 def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:

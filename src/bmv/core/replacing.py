@@ -13,24 +13,24 @@ the placements are refused, because their orders then leave first.
 from collections import Counter
 from collections.abc import Sequence
 
-import msgspec
-
 from bmv.core.allocation import cost
 from bmv.core.plan import LAST_CLIENT_ID, WalletPlan
-from bmv.model import LiveOrder, MarketSpec, Placement, Side, WalletView
+from bmv.model import BID, LiveOrder, MarketSpec, Placement, Side, WalletView
 
 
 def numbered(change: WalletPlan, view: WalletView, spec: MarketSpec) -> tuple[Placement, ...]:
     """Return the placements of a change with the client ids to use; ``view`` is the wallet before it."""
     named = {cancel.order_id for cancel in change.cancels}
     leaving = [order for order in view.orders if order.order_id in named]
+    held = Counter([order.client_id for order in view.orders])
     handed_on: dict[int, int] = {}
     for side in Side:
         places = [number for number, place in enumerate(change.places) if place.side is side]
         orders = [order for order in leaving if order.side is side]
-        ids = _handed_on([change.places[number] for number in places], orders, view, spec)
-        handed_on |= dict(zip(places, ids, strict=False))
-    held = {order.client_id for order in view.orders}
+        if places and orders:
+            can_pay = _free(side, view, spec)
+            ids = _handed_on([change.places[number] for number in places], orders, held, can_pay, spec)
+            handed_on |= dict(zip(places, ids, strict=False))
     fresh = (number for number in range(1, LAST_CLIENT_ID + 1) if number not in held)
     return tuple(
         _with_id(place, handed_on[number] if number in handed_on else next(fresh))
@@ -39,15 +39,22 @@ def numbered(change: WalletPlan, view: WalletView, spec: MarketSpec) -> tuple[Pl
 
 
 def _handed_on(
-    places: Sequence[Placement], leaving: Sequence[LiveOrder], view: WalletView, spec: MarketSpec
+    places: Sequence[Placement],
+    leaving: Sequence[LiveOrder],
+    held: Counter[int],
+    free: int,
+    spec: MarketSpec,
 ) -> list[int]:
-    """Return the ids that the first placements of a side take over; none where funds would not suffice."""
-    shared = {number for number, count in Counter(o.client_id for o in view.orders).items() if count > 1}
-    usable = [order for order in leaving if order.client_id and order.client_id not in shared]
+    """Return the ids that the first placements of a side take over; none where ``free`` funds do not suffice.
+
+    An id that several orders have is nobody's.
+    """
+    usable = [order for order in leaving if order.client_id and held[order.client_id] == 1]
     given = usable[: len(places)]
-    alone = [order for order in leaving if order not in given]
-    free = _free(places[0].side, view, spec) if places else 0
-    free += sum(cost(order.side, order.price, order.size, spec) for order in alone)
+    handed = {order.order_id for order in given}
+    free += sum(
+        cost(order.side, order.price, order.size, spec) for order in leaving if order.order_id not in handed
+    )
     for order, place in zip(given, places, strict=False):
         free += cost(order.side, order.price, order.size, spec)
         free -= cost(place.side, place.price, place.size, spec)
@@ -58,10 +65,10 @@ def _handed_on(
 
 def _free(side: Side, view: WalletView, spec: MarketSpec) -> int:
     """Return what a wallet can spend on a side: lamports, or whole lots."""
-    if side is Side.BID:
+    if side is BID:
         return int(view.quote_held + view.quote_free)
     return int(view.base_held + view.base_free) // spec.base_lot_size
 
 
 def _with_id(place: Placement, client_id: int) -> Placement:
-    return msgspec.structs.replace(place, client_id=client_id)
+    return Placement(place.wallet, place.side, place.point, place.price, place.size, client_id)
