@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,15 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
-from bmv.app.signing import SignerNotStarted, ensured_signer, guarded, keys_of, limits_of, running_signer
+from bmv.app.signing import (
+    SignerNotStarted,
+    ensured_signer,
+    guarded,
+    keys_of,
+    limits_of,
+    running_signer,
+    tell_supervisor,
+)
 from bmv.cli import halt as halt_command
 from bmv.cli import main
 from bmv.config import Settings, load
@@ -46,6 +55,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> StateFolder:
         store.add(keypair, role)
     store.save()
     return StateFolder(root)
+
+
+@pytest.mark.parametrize("name", ["file", "@abstract"])
+def test_systemd_is_told_when_the_signer_answers(tmp_path: Path, name: str) -> None:
+    address = f"@bmv-{tmp_path}" if name == "@abstract" else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind("\0" + address[1:] if address.startswith("@") else address)
+        systemd.settimeout(5)
+        tell_supervisor({"NOTIFY_SOCKET": address})
+        assert systemd.recv(100) == b"READY=1"
+    tell_supervisor({})
 
 
 @contextmanager

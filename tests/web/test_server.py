@@ -16,7 +16,7 @@ import pytest
 from bmv.errors import BadInput
 from bmv.observe.view import HistoryPoint, View
 from bmv.web.page import create_app
-from bmv.web.server import WebServer
+from bmv.web.server import MetricsServer, WebServer
 from tests.web.sample_source import SampleSource
 
 TOKEN = "correct horse"
@@ -349,3 +349,23 @@ def test_the_callers_signal_handlers_stay() -> None:
 
     on_a_desk(ask)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_metrics_alone_are_told_elsewhere_only_where_the_settings_say_so() -> None:
+    async def status(server: MetricsServer, asked_for: str) -> int:
+        url = await server.open(0)
+        port = url.rstrip("/").rpartition(":")[2]
+        try:
+            async with aiohttp.ClientSession() as client:
+                headers = {"Host": asked_for}
+                async with client.get(f"http://127.0.0.1:{port}/metrics", headers=headers) as answer:
+                    return answer.status
+        finally:
+            await server.stop()
+
+    async def act() -> None:
+        assert await status(MetricsServer(lambda: b""), "localhost:9101") == 200
+        assert await status(MetricsServer(lambda: b""), "engine:9101") == 403
+        assert await status(MetricsServer(lambda: b"", "0.0.0.0"), "engine:9101") == 200
+
+    asyncio.run(act())

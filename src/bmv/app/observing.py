@@ -50,9 +50,9 @@ async def watched(assembly: Assembly, session: aiohttp.ClientSession) -> AsyncIt
     messengers = messengers_of(engine.settings, session)
     count = partial(count_error, engine.record.errors)
     alerting = Alerting(messengers, lambda: engine.settings, assembly.spec.address, count)
-    server = MetricsServer(observed.exposition.text)
+    server = MetricsServer(observed.exposition.text, engine.settings.metrics_host)
     if engine.settings.metrics_port:
-        await server.start(port=engine.settings.metrics_port)
+        await server.open(engine.settings.metrics_port)
     engine.record.listeners.append(alerting.heard)
     try:
         yield {"lag": observed.lag.run, "alerting": alerting.run}

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -151,13 +152,28 @@ def run_signer(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, process.end)
-        await process.serve(folder.signer, lambda: _leave(folder.signer_log) if leave_terminal else None)
+
+        def answers() -> None:
+            tell_supervisor(os.environ)
+            if leave_terminal:
+                _leave(folder.signer_log)
+
+        await process.serve(folder.signer, answers)
 
     asyncio.run(serve())
 
 
 def _now() -> Millis:
     return Millis(int(time.time() * 1000))
+
+
+def tell_supervisor(environ: Mapping[str, str]) -> None:
+    """Tell systemd, where it started us and waits for that (``Type=notify``), that we answer."""
+    address = environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
+            there.connect("\0" + address[1:] if address.startswith("@") else address)
+            there.send(b"READY=1")
 
 
 def _leave(log: Path) -> None:

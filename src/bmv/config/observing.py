@@ -1,5 +1,6 @@
 """Keys of what is measured, and of who is told."""
 
+from ipaddress import ip_address
 from typing import Annotated
 
 from pydantic import BeforeValidator
@@ -16,6 +17,14 @@ def _chat(value: object) -> str:
     return str(value).strip()
 
 
+def _listening(value: object) -> str:
+    try:
+        return str(ip_address(str(value).strip()))
+    except ValueError as error:
+        raise ValueError("an IP address of this machine, or 0.0.0.0 for all of them") from error
+
+
+Host = Annotated[str, BeforeValidator(_listening)]
 Chat = Annotated[str, BeforeValidator(_chat), Shown(lambda value: value or "none")]
 
 
@@ -25,7 +34,9 @@ class Observing(Keys):
     min_quote: Sol = key("MIN_QUOTE_SOL", LAMPORTS_PER_SOL, 1_000, 10**5 * LAMPORTS_PER_SOL)
     """A side counts as quoted while so much of it stands within 2 % of the price."""
     metrics_port: Whole = key("METRICS_PORT", 0, 0, 65_535)
-    """`bmv run` answers Prometheus on this port of the machine's own address; 0: it does not."""
+    """`bmv run` answers Prometheus on this port; 0: it does not."""
+    metrics_host: Host = key("METRICS_HOST", "127.0.0.1")
+    """On this address; another than the machine's own is for networks of containers."""
     alert_webhook_url: RpcUrl = key("ALERT_WEBHOOK_URL", None)
     """Alerts are posted there as JSON."""
     alert_telegram_token: SecretText = key("ALERT_TELEGRAM_TOKEN", None)

@@ -22,6 +22,7 @@ _TEXTS = {
     "JITO_AUTH_UUID": "text",
     "KEYSTORE": "a path",
     "ALERT_TELEGRAM_TOKEN": "text",
+    "METRICS_HOST": "an IP address",
     "ALERT_TELEGRAM_CHAT": "a number, or @channel",
 }
 

@@ -90,6 +90,7 @@ _COLD = frozenset(
             "JUPITER_URL",
             "JUPITER_API_KEY",
             "METRICS_PORT",
+            "METRICS_HOST",
             "ALERT_WEBHOOK_URL",
         ),
         *("DATABASE_URL", "REDIS_URL", "KEYSTORE", "LOCKED_ACCOUNTS", "WALLETS"),

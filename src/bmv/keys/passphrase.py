@@ -80,7 +80,7 @@ def _from_credential(environ: Mapping[str, str]) -> Secret | None:
     path = Path(folder) / CREDENTIAL_NAME if folder else None
     if path is None or not path.exists():
         return None
-    return Secret(_line(read_private(CREDENTIAL_NAME, path), str(path)))
+    return Secret(_line(read_private(CREDENTIAL_NAME, path, granted=True), str(path)))
 
 
 def _from_keyring(keystore: Path, environ: Mapping[str, str]) -> Secret | None:

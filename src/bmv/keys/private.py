@@ -29,14 +29,15 @@ class TooOpen(UnsafeState):
         self.path = path
 
 
-def read_private(field: str, path: Path) -> bytes:
+def read_private(field: str, path: Path, *, granted: bool = False) -> bytes:
     """Return the content of a file of ours that nobody else may read.
 
+    ``granted``: it may also be root's, who lets us read it by a list of rights (a credential of systemd).
     Raises TooOpen where others may, BadInput (naming ``field``) where it is not there or is too large.
     """
     try:
         with path.open("rb") as file:
-            _refuse_open_to_others(path, os.fstat(file.fileno()))
+            _refuse_open_to_others(path, os.fstat(file.fileno()), granted)
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise BadInput(field, str(path), f"a file that can be read ({error.strerror})", "its path") from error
@@ -45,12 +46,13 @@ def read_private(field: str, path: Path) -> bytes:
     return content
 
 
-def _refuse_open_to_others(path: Path, status: os.stat_result) -> None:
+def _refuse_open_to_others(path: Path, status: os.stat_result, granted: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise TooOpen(path, "not a plain file")
-    if status.st_uid != os.geteuid():
+    if status.st_uid != os.geteuid() and not (granted and status.st_uid == 0):
         raise TooOpen(path, f"belongs to user {status.st_uid}")
-    if status.st_mode & 0o077:
+    # Where a list of rights exists, the group's bit to read shows what the list allows, not the group.
+    if status.st_mode & (0o037 if granted and status.st_uid == 0 else 0o077):
         raise TooOpen(path, f"mode {stat.S_IMODE(status.st_mode):03o} lets others read or change it")
 
 

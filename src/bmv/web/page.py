@@ -102,9 +102,11 @@ class _Page:
                     await asyncio.wait({gone}, timeout=self._tick_s)
 
 
-def metrics_app(metrics: Callable[[], bytes]) -> Starlette:
-    """Return an app that answers Prometheus and nothing else."""
-    return Starlette(routes=[_metrics_route(metrics)], middleware=[Middleware(LoopbackGuard)])
+def metrics_app(metrics: Callable[[], bytes], *, guarded: bool) -> Starlette:
+    """Return an app that answers Prometheus and nothing else; ``guarded``: only this machine's."""
+    return Starlette(
+        routes=[_metrics_route(metrics)], middleware=[Middleware(LoopbackGuard)] if guarded else []
+    )
 
 
 def _metrics_route(metrics: Callable[[], bytes]) -> Route:

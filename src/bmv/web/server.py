@@ -1,7 +1,8 @@
 """The page on a port of this machine, inside a loop that belongs to the caller.
 
 Rules of this file
-- Only loopback addresses; from elsewhere people come through an SSH tunnel.
+- Only loopback addresses; from elsewhere people come through an SSH tunnel. Metrics alone, which act on
+  nothing, may be asked for from elsewhere where the settings say so.
 - The caller's signal handlers stay; uvicorn installs none and logs nothing below a warning.
 """
 
@@ -10,6 +11,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 import uvicorn
 from starlette.applications import Starlette
@@ -44,6 +46,9 @@ class _Uvicorn(uvicorn.Server):
 class Server:
     """An app on a port of this machine, inside the running loop."""
 
+    hosts: ClassVar[tuple[str, ...] | None] = LOOPBACK
+    """Where it may listen; None: anywhere."""
+
     def __init__(self, app: Starlette) -> None:
         self._config = uvicorn.Config(
             app,
@@ -63,7 +68,7 @@ class Server:
 
     async def start(self, host: str = "127.0.0.1", port: int = 8080) -> str:
         """Serve until ``stop`` and return the URL; port 0 takes any free one; BadInput: --host or --port."""
-        listener = _listen(host, port)
+        listener = _listen(host, port, self.hosts)
         self._server = _Uvicorn(self._config)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
         ready = asyncio.create_task(self._server.ready.wait())
@@ -98,15 +103,22 @@ class WebServer(Server):
 
 
 class MetricsServer(Server):
-    """Metrics alone."""
+    """Metrics alone; beyond this machine they are told to whoever asks."""
 
-    def __init__(self, metrics: Callable[[], bytes]) -> None:
-        super().__init__(metrics_app(metrics))
+    hosts = None
+
+    def __init__(self, metrics: Callable[[], bytes], host: str = LOOPBACK[0]) -> None:
+        super().__init__(metrics_app(metrics, guarded=host in LOOPBACK))
+        self._host = host
+
+    async def open(self, port: int) -> str:
+        """Serve until ``stop`` and return the URL; port 0 takes any free one."""
+        return await self.start(self._host, port)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    if host not in LOOPBACK:
-        allowed = f"one of {', '.join(LOOPBACK)}; from elsewhere use an SSH tunnel"
+def _listen(host: str, port: int, hosts: tuple[str, ...] | None) -> socket.socket:
+    if hosts is not None and host not in hosts:
+        allowed = f"one of {', '.join(hosts)}; from elsewhere use an SSH tunnel"
         raise BadInput("--host", host, allowed, "command line")
     if not 0 <= port <= 65_535:
         raise BadInput("--port", port, "0 (any free port) to 65535", "command line")
