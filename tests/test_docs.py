@@ -24,7 +24,7 @@ CODE_BLOCK = re.compile(r"^```\w*\n(.*?)^```|((?:^    \S.*\n)+)", re.DOTALL | re
 COMMAND = re.compile(r"(?:^|[\s|;(`/])((?:bmv|make) [a-z-][^`\n|;#&>]*)")
 LINK = re.compile(r"\[[^\]]+\]\(([^)#]+)(?:#[^)]*)?\)")
 NAMED_PATH = re.compile(r"`((?:" + "|".join(map(re.escape, PATH_ROOMS)) + r")[\w./-]*)`")
-ROOMS = "app|backtest|chain|cli|core|integrity|keys|observe|sandbox|services|state|venue|web"
+ROOMS = "app|backtest|chain|cli|core|integrity|keys|observe|report|sandbox|services|state|venue|web"
 MODULE = re.compile(rf"`((?:{ROOMS})/[\w./]+\.py)`")
 
 

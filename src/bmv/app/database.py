@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from asyncpg import Connection
 
@@ -17,20 +17,21 @@ from bmv.state.folder import StateFolder
 from bmv.state.migrating import NEWEST, SCHEMA, migrate, version_of
 from bmv.state.servers import local_database
 
+Answer = TypeVar("Answer")
 PATIENCE_S = 3_600.0
 """A backup of a large history takes its time."""
 
 
 def with_database(
-    state: StateFolder, settings: Settings, ask: Callable[[Connection], Awaitable[dict[str, Any]]]
-) -> dict[str, Any]:
+    state: StateFolder, settings: Settings, ask: Callable[[Connection], Awaitable[Answer]]
+) -> Answer:
     """Return what ``ask`` returns, given a connection to DATABASE_URL or to the state folder's own server."""
     loop = SimulatedLoop(1.0)
     clock = LoopClock(loop, int(time.time() * 1000))
 
     configure(clock.now, quiet=True)
 
-    async def asked() -> dict[str, Any]:
+    async def asked() -> Answer:
         async with local_database(state, clock, settings.database_url) as url:
             database = Database(url, clock, timeout_s=PATIENCE_S)
             try:

@@ -1,6 +1,5 @@
 """The demo's report: one JSON value, amounts as decimal strings, prices in ticks as well."""
 
-from decimal import Decimal
 from typing import Any
 
 from bmv.app.assembly import Assembly
@@ -11,19 +10,10 @@ from bmv.core.capacity import grid_levels
 from bmv.core.decay import FINE
 from bmv.core.ledger import Part
 from bmv.model import MarketSpec, Side
+from bmv.observe.figures import sol, usd
 from bmv.sandbox.jupiter_program import USDC_MINT
 from bmv.services.record import Record
-from bmv.units import LAMPORTS_PER_SOL, MICROS_PER_USD, Lamports, MicroUsd, Ticks
-
-
-def sol(lamports: Lamports) -> str:
-    """Return lamports as SOL, a decimal string without exponent."""
-    return f"{Decimal(int(lamports)) / LAMPORTS_PER_SOL:f}"
-
-
-def usd(amount: MicroUsd) -> str:
-    """Return millionths of a dollar as dollars, a decimal string without exponent."""
-    return f"{Decimal(int(amount)) / MICROS_PER_USD:f}"
+from bmv.units import Lamports, Ticks
 
 
 def price_fields(spec: MarketSpec, name: str, ticks: int | None) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import optuna
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 from optuna.trial import FrozenTrial
 
-from bmv.backtest.page import STYLE
 from bmv.backtest.tuning import MAXIMISED, PIECES, Objective, Task, best_of, complete, in_sample, walk_forward
+from bmv.observe.sheet import document, plots
 
 BEST = "<tr><th>trial</th><th>settings</th><th>in sample</th><th>held out</th></tr>"
 FORWARD = "<tr><th>piece</th><th>best before</th><th>its score there</th><th>its score here</th></tr>"
@@ -71,15 +71,14 @@ def front_page(study: optuna.Study, task: Task) -> str:
         f"<tr><td>{row['piece']}</td><td>{row['trial']}</td><td>{row['before']}</td><td>{row['then']}</td></tr>"
         for row in told["walk_forward"]
     )
-    plot = _plot(study, task).to_html(full_html=False, include_plotlyjs=True, config={"displaylogo": False})
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>Study</title><style>{STYLE}</style><h1>{escape(told['study'])}: {told['trials']} trials</h1>"
+    (plot,) = plots([_plot(study, task)])
+    body = (
+        f"<h1>{escape(told['study'])}: {told['trials']} trials</h1>"
         f"{warned}<h2>Best</h2><table>{BEST}{best}</table>"
         f"<h2>Walking forward</h2><table>{FORWARD}{forward}</table>{plot}"
-        f"<h2>What is assumed</h2><ul>{assumed}</ul></html>"
+        f"<h2>What is assumed</h2><ul>{assumed}</ul>"
     )
+    return document("Study", body)
 
 
 def _plot(study: optuna.Study, task: Task) -> go.Figure:

@@ -15,6 +15,7 @@ from bmv.backtest.tape import Table, Tape
 from bmv.core.decay import BPS, FINE
 from bmv.core.ledger import Part
 from bmv.model import MarketSpec, Side
+from bmv.observe.figures import drawdown, rounded
 from bmv.units import LAMPORTS_PER_SOL, Ticks
 
 DAY_MS = 86_400_000
@@ -72,11 +73,11 @@ def report(
         "pnl_parts_lamports": {part.value: int(parts[part]) for part in Part},
         "identity_residual_lamports": run.equity() - run.equity_start - sum(map(int, parts.values())),
         "base_share": {
-            "median": _round(np.median(columns.base_worth / columns.equity)),
-            "max": _round((columns.base_worth / columns.equity).max()),
+            "median": rounded(np.median(columns.base_worth / columns.equity)),
+            "max": rounded((columns.base_worth / columns.equity).max()),
         },
         "two_sided": {
-            f"within_{bps // 100}pct": _round(columns.time_share(_near(columns, bps))) for bps in NEAR_BPS
+            f"within_{bps // 100}pct": rounded(columns.time_share(_near(columns, bps))) for bps in NEAR_BPS
         },
         "depth_sol": _depth(run.course),
         "fills": _fills(run, days),
@@ -89,18 +90,12 @@ def report(
     }
 
 
-def drawdown(equity: Floats) -> float:
-    """Return the largest fall from a peak, as a share of it."""
-    peaks = np.maximum.accumulate(equity)
-    return float(((peaks - equity) / peaks).max())
-
-
 def _equity(columns: Columns) -> dict[str, Any]:
     names = {"ours": columns.equity, "hold": columns.hold, "constant_mix": columns.mix}
     return {
         "start": _sol(columns.equity[0]),
         **{f"end_{name}": _sol(course[-1]) for name, course in names.items()},
-        **{f"drawdown_{name}": _round(drawdown(course)) for name, course in names.items()},
+        **{f"drawdown_{name}": rounded(drawdown(course.tolist())) for name, course in names.items()},
     }
 
 
@@ -119,7 +114,7 @@ def _depth(course: Course) -> dict[str, dict[str, float]]:
     rows = np.asarray(course.depths, dtype=np.float64) / LAMPORTS_PER_SOL
     means = rows.mean(axis=0)
     return {
-        f"{bps / 100:g}pct": {"bid": _round(means[2 * index]), "ask": _round(means[2 * index + 1])}
+        f"{bps / 100:g}pct": {"bid": rounded(means[2 * index]), "ask": rounded(means[2 * index + 1])}
         for index, bps in enumerate(DEPTHS)
     }
 
@@ -138,7 +133,7 @@ def _fills(run: Backtest, days: float) -> dict[str, Any]:
         "volume_sol": _sol(run.tally.volume / LAMPORTS_PER_SOL),
         "bought_sol": _sol(worth[Side.BID]),
         "sold_sol": _sol(worth[Side.ASK]),
-        "per_day": _round(len(run.fills) / days),
+        "per_day": rounded(len(run.fills) / days),
     }
 
 
@@ -155,7 +150,7 @@ def _markouts(run: Backtest, tape: Tape) -> dict[str, dict[str, float | None]]:
             known = later <= int(tape.times[-1])
             index = np.searchsorted(tape.times, later[known], side="right") - 1
             gain = (tape.prices[index] / FINE / paid[known] - 1) * BPS * (1 if side is Side.BID else -1)
-            row[f"{seconds}s"] = _round(gain.mean()) if len(gain) else None
+            row[f"{seconds}s"] = rounded(gain.mean()) if len(gain) else None
         found["bids" if side is Side.BID else "asks"] = row
     return found
 
@@ -169,8 +164,8 @@ def _writes(run: Backtest, days: float) -> dict[str, Any]:
         "dropped": run.paper.dropped,
         "bundles": tally.bundles,
         "changes_lost": tally.lost,
-        "writes_per_day": _round((tally.placed + tally.cancelled) / days),
-        "bundles_per_day": _round(tally.bundles / days),
+        "writes_per_day": rounded((tally.placed + tally.cancelled) / days),
+        "bundles_per_day": rounded(tally.bundles / days),
         "tips_sol": _sol(tally.tips / LAMPORTS_PER_SOL),
         "fees_sol": _sol(tally.fees / LAMPORTS_PER_SOL),
     }
@@ -182,7 +177,3 @@ def _price(spec: MarketSpec, ticks: float) -> str:
 
 def _sol(value: float) -> str:
     return f"{float(value):.9f}"
-
-
-def _round(value: float) -> float:
-    return round(float(value), 6)

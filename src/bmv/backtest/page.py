@@ -9,17 +9,10 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from bmv.backtest.measure import Columns
+from bmv.observe.sheet import document, figure, plots, table
 
 MOST_POINTS = 2_000
 """A plot shows at most so many points of a course."""
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 72rem; }
-table { border-collapse: collapse; display: block; overflow-x: auto; }
-td, th { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
-td:first-child, th:first-child { text-align: left; }
-.warn { font-weight: 600; }
-"""
 ROWS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
     ("equity at the start, SOL", lambda run: run["equity_sol"]["start"]),
     ("equity at the end, SOL", lambda run: run["equity_sol"]["end_ours"]),
@@ -57,70 +50,49 @@ def page(runs: Sequence[tuple[dict[str, Any], Columns]], assumptions: Sequence[s
         f"{escape(tape['source'])}: {tape['prints']} prints ({tape['kind']}), {tape['days']} days, "
         f"{tape['rows_skipped']} rows skipped, {tape['gaps']} gaps."
     )
-    plots = "".join(_plots(runs))
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width">'
-        f"<title>Backtest</title><style>{STYLE}</style><h1>Backtest</h1><p>{facts}</p>{stopped}"
-        f"<h2>What is assumed</h2><ul>{said}</ul><h2>What came of it</h2>{_table(reports)}"
-        f"<h2>Profit and loss, SOL</h2>{_parts(reports)}{plots}</html>"
+    body = (
+        f"<h1>Backtest</h1><p>{facts}</p>{stopped}<h2>What is assumed</h2><ul>{said}</ul>"
+        f"<h2>What came of it</h2>{_table(reports)}<h2>Profit and loss, SOL</h2>{_parts(reports)}"
     )
+    return document("Backtest", body + "".join(_plots(runs)))
 
 
 def _table(reports: Sequence[dict[str, Any]]) -> str:
-    head = "".join(f"<th>{escape(report['name'])}</th>" for report in reports)
-    rows = "".join(
-        f"<tr><td>{escape(title)}</td>"
-        + "".join(f"<td>{escape(_said(value(report)))}</td>" for report in reports)
-        + "</tr>"
-        for title, value in ROWS
-    )
-    return f"<table><tr><th></th>{head}</tr>{rows}</table>"
+    rows = [(title, *(value(report) for report in reports)) for title, value in ROWS]
+    return table(["", *(report["name"] for report in reports)], rows)
 
 
 def _parts(reports: Sequence[dict[str, Any]]) -> str:
-    names = list(reports[0]["pnl_parts_lamports"])
-    head = "".join(f"<th>{escape(report['name'])}</th>" for report in reports)
-    rows = "".join(
-        f"<tr><td>{escape(name.replace('_', ' '))}</td>"
-        + "".join(f"<td>{report['pnl_parts_lamports'][name] / 1e9:.6f}</td>" for report in reports)
-        + "</tr>"
-        for name in names
-    )
-    return f"<table><tr><th></th>{head}</tr>{rows}</table>"
+    rows = [
+        (name.replace("_", " "), *(f"{report['pnl_parts_lamports'][name] / 1e9:.6f}" for report in reports))
+        for name in reports[0]["pnl_parts_lamports"]
+    ]
+    return table(["", *(report["name"] for report in reports)], rows)
 
 
 def _plots(runs: Sequence[tuple[dict[str, Any], Columns]]) -> list[str]:
-    """Return the plots as HTML; the first brings the library with it."""
-    figures = [_equity_plot(runs), *(_price_plot(report, columns) for report, columns in runs)]
-    return [
-        figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"displaylogo": False})
-        for number, figure in enumerate(figures)
-    ]
+    return plots([_equity_plot(runs), *(_price_plot(report, columns) for report, columns in runs)])
 
 
 def _equity_plot(runs: Sequence[tuple[dict[str, Any], Columns]]) -> go.Figure:
-    figure = go.Figure(
-        layout={"title": "Equity, SOL", "hovermode": "x unified", "margin": {"l": 50, "r": 10}}
-    )
+    plot = figure("Equity, SOL", hovermode="x unified")
     for report, columns in runs:
         at = _thinned(columns.times)
-        figure.add_scatter(x=_moments(columns, at), y=columns.equity[at], name=report["name"])
+        plot.add_scatter(x=_moments(columns, at), y=columns.equity[at], name=report["name"])
     _, first = runs[0]
     at = _thinned(first.times)
     for name, course in (("hold", first.hold), ("constant mix", first.mix)):
-        figure.add_scatter(x=_moments(first, at), y=course[at], name=name, line={"dash": "dot"})
-    return figure
+        plot.add_scatter(x=_moments(first, at), y=course[at], name=name, line={"dash": "dot"})
+    return plot
 
 
 def _price_plot(report: dict[str, Any], columns: Columns) -> go.Figure:
-    title = f"Price and best quotes, ticks: {report['name']}"
-    figure = go.Figure(layout={"title": title, "hovermode": "x unified", "margin": {"l": 50, "r": 10}})
+    plot = figure(f"Price and best quotes, ticks: {report['name']}", hovermode="x unified")
     at = _thinned(columns.times)
     for name, course in (("price", columns.prices), ("best bid", columns.bids), ("best ask", columns.asks)):
         values = np.where(course[at] > 0, course[at], np.nan)
-        figure.add_scatter(x=_moments(columns, at), y=values, name=name)
-    return figure
+        plot.add_scatter(x=_moments(columns, at), y=values, name=name)
+    return plot
 
 
 def _thinned(times: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -129,7 +101,3 @@ def _thinned(times: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _moments(columns: Columns, at: NDArray[np.int64]) -> NDArray[np.datetime64]:
     return columns.times[at].astype("datetime64[ms]")
-
-
-def _said(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

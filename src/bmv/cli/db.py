@@ -11,6 +11,7 @@ from asyncpg import Connection
 
 from bmv.app import database
 from bmv.cli import options
+from bmv.config import Settings
 from bmv.errors import BadInput
 from bmv.state.archive import FORMATS
 from bmv.state.folder import StateFolder
@@ -26,11 +27,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 def _asked(
     state: Path, config: Path | None, ask: Callable[[Connection], Awaitable[dict[str, Any]]]
 ) -> dict[str, Any]:
+    settings, folder = recorded(state, config)
+    return database.with_database(folder, settings, ask)
+
+
+def recorded(state: Path, config: Path | None) -> tuple[Settings, StateFolder]:
+    """Return the settings and the folder of an engine that has run; BadInput where none has."""
     settings, _ = options.configured(config)
     if settings.database_url is None and not (state / "servers").is_dir():
         allowed = "a folder in which an engine has run, or DATABASE_URL in the settings"
         raise BadInput("--state", str(state), allowed, options.SOURCE)
-    return database.with_database(StateFolder(state), settings, ask)
+    return settings, StateFolder(state)
 
 
 def _told(result: dict[str, Any], as_json: bool, lines: list[str]) -> None:

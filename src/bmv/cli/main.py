@@ -24,6 +24,7 @@ from bmv.cli.inspect import inspect_app
 from bmv.cli.integrity import integrity_app
 from bmv.cli.plan import plan
 from bmv.cli.replay import replay
+from bmv.cli.report import report
 from bmv.cli.resume import resume
 from bmv.cli.run import run
 from bmv.cli.sandbox import sandbox
@@ -52,6 +53,7 @@ app.command("run")(run)
 app.command("status")(status)
 app.command("halt")(halt)
 app.command("resume")(resume)
+app.command("report")(report)
 app.command("backtest")(backtest)
 app.command("tune")(tune)
 app.add_typer(alert_app, name="alert")

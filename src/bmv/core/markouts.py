@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bmv.core.decay import FINE
 from bmv.model import Fill, Side
-from bmv.units import Lamports, Millis, notional
+from bmv.units import BaseLots, Lamports, Millis, Ticks, notional
 
 HORIZONS_S = (1, 5, 30, 60, 300, 900, 3600)
 
@@ -32,6 +32,13 @@ class Markout:
     fills: int = 0
     gain: Lamports = Lamports(0)
     value: Lamports = Lamports(0)
+
+    def judge(self, side: Side, price: Ticks, size: BaseLots, price_fine: int, quote_lot_size: int) -> None:
+        """Count a fill at ``price`` by P as it was later, in fine ticks."""
+        moved = (1 if side is Side.BID else -1) * (price_fine - int(price) * FINE)
+        self.fills += 1
+        self.gain += Lamports(int(size) * moved * quote_lot_size // FINE)
+        self.value += notional(price, size, quote_lot_size)
 
     def bps(self) -> float | None:
         """Return the mean gain in basis points of the value."""
@@ -59,14 +66,7 @@ class Markouts:
         for horizon, waiting in self._waiting.items():
             while waiting and int(now - waiting[0].at) >= horizon * 1000:
                 fill = waiting.popleft()
-                self._judge(fill, price_fine, horizon)
+                markout = self.sums[fill.side, horizon]
+                markout.judge(fill.side, fill.price, fill.size, price_fine, self.quote_lot_size)
                 judged.append(Judged(fill.seq, horizon, price_fine))
         return judged
-
-    def _judge(self, fill: Fill, price_fine: int, horizon: int) -> None:
-        markout = self.sums[fill.side, horizon]
-        sign = 1 if fill.side is Side.BID else -1
-        moved = sign * (price_fine - int(fill.price) * FINE)
-        markout.fills += 1
-        markout.gain += Lamports(int(fill.size) * moved * self.quote_lot_size // FINE)
-        markout.value += notional(fill.price, fill.size, self.quote_lot_size)

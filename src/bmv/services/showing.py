@@ -11,6 +11,7 @@ from bmv.core.ledger import Part
 from bmv.core.state import Phase, State
 from bmv.events import Execute, Report
 from bmv.model import TOUCH, MarketSpec, Quote, Side, WalletView
+from bmv.observe.figures import sol
 from bmv.observe.view import (
     ChannelView,
     CountersView,
@@ -28,7 +29,7 @@ from bmv.observe.view import (
 )
 from bmv.services.accounts import WalletAccounts
 from bmv.services.engine import Engine
-from bmv.units import LAMPORTS_PER_SOL, BaseAtoms, BaseLots, Lamports, Millis, Ticks
+from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Ticks
 
 HISTORY_POINTS = 4_000
 HISTORY_EVERY_MS = Millis(2_000)
@@ -124,10 +125,10 @@ class Showing:
             ),
             events=tuple(self._event(at, report) for at, report in record.recent_events),
             counters=self._counters(),
-            equity_sol=None if equity is None else _sol(equity),
+            equity_sol=None if equity is None else sol(equity),
             pnl_sol=None
             if equity is None or record.equity_start is None
-            else _sol(equity - record.equity_start),
+            else sol(equity - record.equity_start),
         )
 
     def _counters(self) -> CountersView:
@@ -142,10 +143,10 @@ class Showing:
             bundles_failed=record.bundles["failed"],
             bundles_expired=record.bundles["expired"],
             fills=record.fills,
-            volume_sol=_sol(record.volume),
+            volume_sol=sol(record.volume),
             self_trades=record.self_trades,
-            tips_sol=_sol(-totals.get(Part.TIPS, Lamports(0))),
-            fees_sol=_sol(-totals.get(Part.NETWORK_FEES, Lamports(0))),
+            tips_sol=sol(-totals.get(Part.TIPS, Lamports(0))),
+            fees_sol=sol(-totals.get(Part.NETWORK_FEES, Lamports(0))),
             errors=dict(record.errors),
         )
 
@@ -192,9 +193,9 @@ class Showing:
         return WalletRow(
             index=view.wallet,
             address=str(self._wallets[view.wallet].owner),
-            gas_sol=_sol(view.gas),
-            sol_free=_sol(view.quote_held + view.quote_free),
-            sol_locked=_sol(view.quote_locked),
+            gas_sol=sol(view.gas),
+            sol_free=sol(view.quote_held + view.quote_free),
+            sol_locked=sol(view.quote_locked),
             tokens_free=self._tokens(view.base_held + view.base_free),
             tokens_locked=self._tokens(view.base_locked),
             orders=len(view.orders),
@@ -218,7 +219,7 @@ class Showing:
         if key not in _CHAIN_FIELDS or not isinstance(value, int):
             return str(value)
         if key == "cost":
-            return f"{_sol(Lamports(value))} SOL"
+            return f"{sol(value)} SOL"
         if key == "size":
             return f"{self._spec.size(BaseLots(value)):f}"
         return f"{self._spec.price(Ticks(value if key == 'price' else value // FINE)):f}"
@@ -298,12 +299,8 @@ def reason(quote: Quote, spec: MarketSpec) -> str:
     if why is None:
         return "no level of the ladder wants it any more"
     bid = quote.side is Side.BID
-    budget = f"{_sol(Lamports(why.budget))} SOL" if bid else f"{spec.size(BaseLots(why.budget)):f}"
+    budget = f"{sol(why.budget)} SOL" if bid else f"{spec.size(BaseLots(why.budget)):f}"
     place = f"level {why.rank + 1} from the inside"
     place += "" if why.point == TOUCH else f", lattice point {why.point - ORIGIN:+d}"
     share = f"{Decimal(why.share_ppm) / 10_000:.2f} % of {budget}"
     return f"{place}, {share}" + (f", cut by: {why.clip}" if why.clip else "")
-
-
-def _sol(lamports: Lamports) -> str:
-    return f"{Decimal(int(lamports)) / LAMPORTS_PER_SOL:f}"

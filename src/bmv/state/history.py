@@ -68,10 +68,13 @@ class History:
             await migrate(connection)
             spec = self._spec
             await connection.execute(
-                "INSERT INTO market (address, world, base_lot_size, quote_lot_size, first_start) "
-                "VALUES ($1, $2, $3, $4, $5) ON CONFLICT (address, world) DO UPDATE "
-                "SET first_start = coalesce(market.first_start, excluded.first_start)",
-                *(spec.address, self._world, spec.base_lot_size, spec.quote_lot_size, self._first_start),
+                "INSERT INTO market "
+                "(address, world, base_lot_size, quote_lot_size, first_start, base_decimals) "
+                "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (address, world) DO UPDATE "
+                "SET first_start = coalesce(market.first_start, excluded.first_start), "
+                "base_decimals = excluded.base_decimals",
+                *(spec.address, self._world, spec.base_lot_size, spec.quote_lot_size),
+                *(self._first_start, spec.base_decimals),
             )
             self._market = await connection.fetchval(
                 "SELECT id FROM market WHERE address = $1 AND world = $2", spec.address, self._world
