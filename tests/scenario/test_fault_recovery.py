@@ -6,6 +6,7 @@ the expiry of the last undecided placement + 10 slots all do.
 
 import asyncio
 from collections import Counter
+from decimal import Decimal
 
 import pytest
 
@@ -23,8 +24,11 @@ from tests.services.living_world import Living, living, settings_with, virtually
 SLOT_S = 0.4
 SLOTS_TO_HEAL = 10
 FAULTS_AT_S, QUIET_S = 120, 8
+SEEDS = 4
+"""The first of them for long, and the others for a few minutes."""
 HALF_AN_HOUR_S, SHORT_S, LONG_S = 1_800, 150, 7_200
 BUSY = CrowdOptions(arrivals_per_day=14_400)
+SETTINGS = {"grid_levels": 48, "seed_price": Decimal("0.012"), "seed_daily_volume": Decimal(20_000)}
 EVERYWHERE = {
     "jito_unreachable": 0.2, "jito_rate_limited": 0.2, "jito_garbled": 0.2, "jito_refused": 0.2,
     "rpc_unreachable": 0.2, "rpc_rate_limited": 0.2, "rpc_garbled": 0.2,
@@ -83,13 +87,13 @@ def undecided(it: Living) -> set[int]:
 
 
 def last_expiry_s(it: Living, chain: Chain) -> float:
-    """Return in how many seconds no bundle of those still watched can land any more."""
+    """Return in how many seconds no undecided placement can land any more, by max_ts or blockhash."""
     watched = it.assembly.dispatcher._outcomes._pending.values()
-    last = max((int(sent.last_valid) for sent in watched), default=0)
+    last = [(sent.until, int(sent.last_valid)) for sent in watched if sent.until is not None]
     slot = chain.slot
-    while chain.clock.height(slot) <= last:
+    while any(chain.block_time(slot) <= until and chain.clock.height(slot) <= valid for until, valid in last):
         slot += 1
-    return max(0, slot - chain.slot) * SLOT_S
+    return (slot - chain.slot) * SLOT_S
 
 
 def own_fills(it: Living) -> int:
@@ -100,22 +104,23 @@ def own_fills(it: Living) -> int:
     return sum(str(record.open_orders) in ours for record in records)
 
 
+@pytest.mark.parametrize("again", range(SEEDS))
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_soon_after_the_faults_everything_stands_as_wanted(name: str) -> None:
+def test_soon_after_the_faults_everything_stands_as_wanted(name: str, again: int) -> None:
     async def scenario(clock: LoopClock) -> None:
-        seed = list(SCENARIOS).index(name) + 3
-        async with living(
-            clock, settings=settings_with(grid_levels=48), seed=seed, wallets=4, crowd=BUSY
-        ) as it:
+        seed = list(SCENARIOS).index(name) + 3 + 100 * again
+        async with living(clock, settings=settings_with(**SETTINGS), seed=seed, wallets=4, crowd=BUSY) as it:
             engine = it.assembly.engine
             running = asyncio.create_task(engine.run(it.assembly.feed, it.assembly.dispatcher))
             try:
-                await suffer(it, SCENARIOS[name], LASTS_S.get(name, HALF_AN_HOUR_S))
+                lasts = SHORT_S if again else LASTS_S.get(name, HALF_AN_HOUR_S)
+                await suffer(it, SCENARIOS[name], lasts)
                 await check_healing(it)
                 engine.halt("the test is over")
                 assert (await running).clean
             finally:
                 running.cancel()
+            assert again or engine.record.fills > 0
             check_end(it, name)
 
     virtually(scenario)
@@ -142,14 +147,13 @@ async def check_healing(it: Living) -> None:
     assert amiss(it, everybody - in_doubt - undecided(it)) == {}
     await asyncio.sleep(expiry)
     assert amiss(it, everybody) == {}
-    assert undecided(it) == set()
 
 
 def check_end(it: Living, name: str) -> None:
     """Check what must hold after the engine has ended: books, fills, and that the faults did strike."""
     engine = it.assembly.engine
     assert {kind for kind in SCENARIOS[name] if not it.world.faults.injected[kind]} == set()
-    assert own_fills(it) == engine.record.fills > 0
+    assert own_fills(it) == engine.record.fills
     assert engine.record.self_trades == 0
     assert reporting.after_drain(it.world, it.assembly) == {"orders_live": 0, "locked": 0}
     assert reporting.chain_residual(it.world) == {"lamports": 0, "tokens": 0}

@@ -104,7 +104,7 @@ class Dispatcher:
         self._swaps: dict[int, Group] = {}
         if treasury is not None:
             treasury.hand_over = self._take_swap
-        self._outcomes = Outcomes(rpc, clock, emit, self._send_again)
+        self._outcomes = Outcomes(rpc, clock, emit, self._send_again, reader.chain_seconds)
         self._waiting: asyncio.Queue[tuple[AnyAction, ...]] = asyncio.Queue()
         self._owed: list[int] = []
         self._turn = 0
@@ -234,13 +234,15 @@ class Dispatcher:
                 steps,
                 (wallet.open_orders,),
                 events_of(action),
-                places=bool(action.places),
+                until=until if action.places else None,
+                withdraws=not action.places,
             )
         if isinstance(action, Convert):
             return self._swaps.pop(action.ticket, Group(action.ticket, ()))
         work = await self._steps(action)
         if isinstance(action, Withdraw):
-            return Group(action.ticket, work, (Pubkey.from_string(action.account),), len(action.orders))
+            account = (Pubkey.from_string(action.account),)
+            return Group(action.ticket, work, account, len(action.orders), withdraws=True)
         return Group(_ticket(action), work, spelled_out=isinstance(action, SPELLED_OUT))
 
     async def _steps(self, action: AnyAction) -> list[Step]:

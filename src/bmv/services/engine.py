@@ -87,6 +87,7 @@ class Engine:
             "tickets": sent.tickets,
             "signatures": sent.signatures,
             "last_valid": int(sent.last_valid),
+            "until": sent.until,
             "tip": int(sent.cost.tip),
             "fees": int(sent.cost.fees),
             "at": int(sent.sent_at),

@@ -31,7 +31,8 @@ class Group(msgspec.Struct, frozen=True, gc=False):
     """The work of one ticket; it pushes up to ``events`` events of the accounts ``touched``.
 
     Where ``spelled_out``, no lookup table is used: it moves value, and a signer does not believe tables.
-    ``places``: orders may come to stand by it.
+    ``until``: its placements die with this second of the chain's time; None where it places nothing.
+    ``withdraws``: it does nothing but cancel.
     """
 
     ticket: int
@@ -39,7 +40,8 @@ class Group(msgspec.Struct, frozen=True, gc=False):
     touched: tuple[Pubkey, ...] = ()
     events: int = 0
     spelled_out: bool = False
-    places: bool = False
+    until: int | None = None
+    withdraws: bool = False
 
 
 CrankOf = Callable[[Sequence[Group], Pubkey], Sequence[Step]]
@@ -118,9 +120,14 @@ class BundleDraft:
         return [group.ticket for group in self.groups]
 
     @property
-    def places(self) -> bool:
-        """Say whether orders may come to stand by it."""
-        return any(group.places for group in self.groups)
+    def until(self) -> int | None:
+        """Return the second of the chain's time that none of its placements outlives; None where none is."""
+        return max((group.until for group in self.groups if group.until is not None), default=None)
+
+    @property
+    def withdraws(self) -> bool:
+        """Say whether it does nothing but cancel."""
+        return all(group.withdraws for group in self.groups)
 
 
 def no_tables(_payer: Pubkey) -> Sequence[AddressTable]:

@@ -49,6 +49,7 @@ class _Bundle(msgspec.Struct, frozen=True):
     tip: Lamports
     fees: Lamports
     at: Millis
+    until: int | None = None
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -102,6 +103,7 @@ class Recollection:
                 last_valid=one.last_valid,
                 cost=BundleCost(one.fees, one.tip),
                 sent_at=one.at,
+                until=one.until,
                 resends=MAX_RESENDS,
             )
             for one in self.bundles.values()

@@ -94,7 +94,8 @@ class PlanSigner:
             last_valid=blockhash.last_valid_block_height,
             cost=BundleCost(fees, tip[1] if tip else Lamports(0)),
             sent_at=self._clock.now(),
-            places=bundle.places,
+            until=bundle.until,
+            withdraws=bundle.withdraws,
             plain=tip is None,
         )
 
@@ -112,7 +113,7 @@ def messages_of(
     Some units of compute more tell those of one turn from those before: a bundle that repeats a transaction
     which has landed would be refused whole. Even for bundles, odd for the node.
     """
-    more = 0 if bundle.places else 2 * turn + (tip is None)
+    more = 0 if bundle.until is not None else 2 * turn + (tip is None)
     last, raw_hash = bundle.drafts[-1], blockhash.raw
     return [
         build_transaction(
