@@ -16,7 +16,7 @@ from bmv.core.price import PriceReading
 from bmv.core.state import InFlight, Phase, State
 from bmv.errors import OwnCross, UnsafeState
 from bmv.events import AnyAction, Crank, Execute, Prepare, Report, Settle
-from bmv.model import Cancel, ForeignBook, LiveOrder, Placement, Side, WalletView
+from bmv.model import Cancel, ForeignBook, Leftover, LiveOrder, Placement, Side, WalletView
 from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Slot, Ticks
 from tests.core.belongings import (
     BASE_LOT,
@@ -374,6 +374,23 @@ def test_a_plan_in_which_two_of_our_orders_could_meet_is_never_approved(
     with pytest.raises(OwnCross, match="nothing was sent") as caught:
         approve(corrupt(state), state, SETTINGS)
     assert isinstance(caught.value, UnsafeState)
+
+
+def test_no_new_order_may_meet_one_in_a_left_over_account() -> None:
+    state = quoting_state([wallet(0)])
+    for side, price, place in ((Side.ASK, 100, BID), (Side.BID, 110, ASK)):
+        state.leftovers = (Leftover("left", 0, Lamports(1), orders=(order(0, side, price, 1),)),)
+        with pytest.raises(OwnCross, match="left-over"):
+            approve([Execute(1, 0, (), (place,))], state, SETTINGS)
+
+
+def test_what_was_left_behind_may_cross_what_flew_before_it_was_found() -> None:
+    state = quoting_state([wallet(0), wallet(1)])
+    state.in_flight[7] = InFlight(
+        7, Execute(7, 1, (), (msgspec.structs.replace(ASK, wallet=1),)), 1, state.now
+    )
+    state.leftovers = (Leftover("left", 0, Lamports(1), orders=(order(0, Side.BID, 115, 1),)),)
+    assert approve([Execute(1, 0, (), (BID,))], state, SETTINGS).refusals == ()
 
 
 def test_refused_placements_do_not_make_a_cross() -> None:

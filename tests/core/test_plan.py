@@ -220,6 +220,16 @@ def test_a_bid_waits_until_the_ask_it_would_meet_has_left_even_another_wallets()
     assert [deferred.quote.price for deferred in plan.deferred] == [50]
 
 
+def test_a_bid_waits_for_an_ask_that_stands_in_a_left_over_account() -> None:
+    behind = [order(1, Side.ASK, 50, 10)]
+    target = [quote(0, Side.BID, 50, 10), quote(0, Side.BID, 49, 10)]
+    plan = diff(target, [wallet(0), wallet(1)], {}, SETTINGS, behind)
+    assert [(change.wallet, [int(place.price) for place in change.places]) for change in plan.wallets] == [
+        (0, [49])
+    ]
+    assert [deferred.quote.price for deferred in plan.deferred] == [50]
+
+
 def test_a_bid_waits_for_an_ask_in_flight() -> None:
     flying = {1: [Placement(1, Side.ASK, 1, Ticks(50), BaseLots(1), 1)]}
     plan = diff([quote(0, Side.BID, 50, 10)], [wallet(0), wallet(1)], flying, SETTINGS)

@@ -3,7 +3,11 @@
 import msgspec
 import pytest
 
+from bmv.core.decay import FINE
+from bmv.core.eviction import Resting, rest_level
+from bmv.core.lattice import ORIGIN
 from bmv.core.pricing import NO_PRICE
+from bmv.core.quoting import placeable
 from bmv.core.state import Phase
 from bmv.events import (
     BundleResolved,
@@ -91,6 +95,29 @@ def test_an_evicted_level_is_not_put_back_before_its_time() -> None:
     assert not desk.done
     desk.wait(1)
     assert [(p.side, p.price) for action in desk.done for p in action.places] == [(lost.side, lost.price)]
+
+
+def test_an_evicted_level_that_is_asked_for_a_tick_away_waits_as_well() -> None:
+    desk = quoting()
+    lost = desk.views[0].orders[3]
+    lattice = desk.state.market.lattices[lost.side]
+    apart = lattice.price_fine(ORIGIN + 1) - lattice.price_fine(ORIGIN)
+    rest_level(desk.state, lost.side, lost.price, desk.chosen)
+    near, far = int(lost.price) + 1, int(lost.price) + apart // FINE
+    assert apart > 4 * FINE
+    assert Resting(desk.state).holds(lost.side, Ticks(near))
+    assert not Resting(desk.state).holds(lost.side, Ticks(far))
+    assert not Resting(desk.state).holds(lost.side.opposite, lost.price)
+    rest_level(desk.state, lost.side, Ticks(near), desk.chosen)
+    ((key, rest),) = desk.state.evicted.items()
+    assert key == (lost.side, lost.price), "evicted again a tick away it is the same level"
+    assert rest.wait == 2 * desk.chosen.evict_backoff
+    desk.state.target.quotes = tuple(
+        msgspec.structs.replace(quote, price=Ticks(near)) if quote.price == lost.price else quote
+        for quote in desk.state.target.quotes
+    )
+    assert near not in {int(quote.price) for quote in placeable(desk.state)}
+    assert len(placeable(desk.state)) == len(desk.state.target.quotes) - 1
 
 
 def test_while_a_jump_waits_for_confirmation_the_ladder_stays_and_the_best_prices_are_not_improved() -> None:

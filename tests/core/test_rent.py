@@ -6,8 +6,18 @@ import pytest
 from bmv.config import Settings
 from bmv.core.absorb import absorb
 from bmv.core.halting import halting
-from bmv.core.rent import MAX_ACCOUNTS, MAX_CANCELS, MOST_TRIES, RENT, REST_SLOTS, closings, rent_step
-from bmv.core.state import InFlight, Phase, State
+from bmv.core.rent import (
+    AGAIN_SLOTS,
+    MAX_ACCOUNTS,
+    MAX_CANCELS,
+    MOST_TRIES,
+    RENT,
+    REST_SLOTS,
+    closings,
+    rent_step,
+    withdrawals,
+)
+from bmv.core.state import InFlight, Job, Phase, State
 from bmv.events import CloseAccounts, Finish, MarketSeen, Reclaim, RentAction, Report, Withdraw
 from bmv.model import ForeignBook, Leftover, Side
 from bmv.units import BaseAtoms, Lamports, Slot
@@ -130,9 +140,34 @@ def test_a_halt_withdraws_what_left_over_accounts_have_on_the_book() -> None:
     state.in_flight[action.ticket] = InFlight(action.ticket, action, None, START)
     assert halting(state, SETTINGS) == []
     state.in_flight.clear()
+    state.slot += AGAIN_SLOTS
     assert [type(each) for each in halting(state, SETTINGS)] == [Withdraw]
     state.leftovers = (leftover("a"),)
     assert halting(state, SETTINGS) == [Finish(True, "enough")]
+
+
+def test_a_halt_withdraws_the_same_orders_again_after_some_slots_and_others_at_once() -> None:
+    state = ending()
+    state.slot = Slot(1_000)
+    state.leftovers = (leftover("a", orders=(order(0, Side.ASK, 120, 1),), idle=False),)
+    assert len(withdrawals(state)) == 1
+    for slot in range(1_000, 1_000 + int(AGAIN_SLOTS)):
+        state.slot = Slot(slot)
+        assert withdrawals(state) == [], "nothing is in flight: it has failed at once"
+    state.slot = Slot(1_000 + int(AGAIN_SLOTS))
+    assert len(withdrawals(state)) == 1
+    state.leftovers = (leftover("b", orders=(order(0, Side.ASK, 121, 1, order_id=77),), idle=False),)
+    assert [action.account for action in withdrawals(state) if isinstance(action, Withdraw)] == ["b"]
+
+
+def test_a_halt_does_not_wait_for_what_rested_before_it() -> None:
+    state = ending()
+    state.leftovers = (leftover("a", orders=(order(0, Side.ASK, 120, 1),), idle=False),)
+    state.slot = Slot(1_000)
+    assert len(withdrawals(state)) == 1
+    job = state.jobs["rent"]
+    state.jobs["rent"] = Job("resting", job.subject, 0, Slot(9_999))
+    assert len(withdrawals(state)) == 1
 
 
 def test_accounts_stay_open_at_a_halt_unless_wanted_otherwise() -> None:

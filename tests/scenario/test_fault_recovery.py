@@ -12,6 +12,7 @@ import pytest
 
 from bmv.app import reporting
 from bmv.app.truth import standing_orders
+from bmv.core.eviction import Resting
 from bmv.core.state import State
 from bmv.events import Execute
 from bmv.model import Side
@@ -51,10 +52,10 @@ SCENARIOS: dict[str, dict[str, float]] = {
 
 def wanted(state: State) -> dict[int, Counter[tuple[Side, int]]]:
     """Return what each wallet should hold: the target, less what waits after an eviction."""
-    resting = {key for key, rest in state.evicted.items() if rest.until > state.now}
+    resting = Resting(state)
     quotes: dict[int, Counter[tuple[Side, int]]] = {wallet: Counter() for wallet in state.views}
     for quote in state.target.quotes:
-        if (quote.side, quote.price) not in resting:
+        if not resting.holds(quote.side, quote.price):
             quotes[quote.wallet][quote.side, int(quote.price)] += 1
     return quotes
 

@@ -17,7 +17,7 @@ from tests.services.left_behind import (
     leave_behind,
     run_and_search,
 )
-from tests.services.living_world import NOBODY, Living, living, settings_with, virtually
+from tests.services.living_world import NOBODY, Living, living, reading, settings_with, virtually
 
 
 def closed(it: Living) -> dict[str, list[bool]]:
@@ -41,6 +41,27 @@ def test_what_a_crash_left_is_withdrawn_settled_closed_and_booked() -> None:
             check_recovered(again, left)
             assert closed(again) == {key: [False, False] for key in ("open_orders", "base", "quote")}
             assert again.assembly.feed._reader.leftovers.keys == []
+
+    virtually(scenario)
+
+
+def test_orders_in_a_left_over_account_are_none_of_others() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            assert await it.run_engine(60)
+            quoting, *_ = await leave_behind(it)
+            reader = (await it.assembled_again()).assembly.feed._reader
+            for known in (False, True):
+                if known:
+                    reader.leftovers.watch({quoting: 0})
+                seen = reader.read(clock.now(), reading(it.world, reader.keys, it.world.chain.slot))
+                assert (seen.book.best_bid is None) is (seen.book.best_ask is None) is known
+                assert (seen.book.firm_ask is None) is known
+                assert (seen.book.bid_rivals == ()) is known
+                # They take up room, whoever they belong to.
+                assert (seen.book.bid_orders, seen.book.ask_orders) == (2, 2)
+            (left,) = seen.leftovers or ()
+            assert len(left.orders) == 4
 
     virtually(scenario)
 

@@ -172,6 +172,21 @@ def test_a_strangers_trade_is_a_trade_and_no_fill(bench: Bench) -> None:
     assert (len(seen.trades), seen.trades[0].own, seen.fills, seen.own_pending) == (1, False, (), 0)
 
 
+def test_what_trades_through_a_left_over_account_of_ours_is_nobody_elses_and_no_fill(bench: Bench) -> None:
+    left = bytes(Pubkey.new_unique())
+    bench.reader.leftovers.watch({Pubkey(left): 0})
+    bench.trade(left, bench.stranger)
+    seen = bench.reader.read(AT, bench.accounts())
+    assert [(trade.own, trade.maker) for trade in seen.trades] == [(True, str(Pubkey(left)))]
+    assert seen.fills == ()
+    # That account is gone by now, as the reading shows; what it still has in the queue stays ours.
+    assert bench.reader.leftovers.keys == []
+    bench.trade(left, bench.ours[1])
+    seen = bench.reader.read(AT, bench.accounts())
+    assert [(fill.wallet, fill.maker, fill.self_trade) for fill in seen.fills] == [(1, False, True)]
+    assert [trade.own for trade in seen.trades] == [True]
+
+
 def test_two_of_our_accounts_that_trade_are_found_out_on_both_sides(bench: Bench) -> None:
     bench.trade(bench.ours[0], bench.ours[1])
     fills = bench.reader.read(AT, bench.accounts()).fills

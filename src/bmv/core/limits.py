@@ -19,8 +19,9 @@ placement passes if all of these hold:
 
 The treasury sends and converts under the first two rules only.
 
-Over all wallets, and over what stands, what flies and what is approved, our highest bid stays below our
-lowest ask. The plan already stages for that, so a hit here is a bug: it raises ``OwnCross``, nothing is sent.
+Over all wallets and left-over accounts, and over what stands, flies and is approved, our highest bid
+stays below our lowest ask. The plan already stages for that, so a hit here is a bug: it raises ``OwnCross``,
+nothing is sent.
 """
 
 from collections.abc import Sequence
@@ -288,3 +289,8 @@ def _never_meet(actions: Sequence[AnyAction], state: State) -> None:
     span = own_range([*live, *state.flying_places(), *placed])
     if span.crossed:
         raise OwnCross(f"own bid {span.highest_bid} would meet own ask {span.lowest_ask}; nothing was sent")
+    # What was left behind may cross what flies, which was decided before it was found: only new orders count.
+    behind = own_range(state.left_over_orders())
+    for place in placed:
+        if not behind.admits(place.side, place.price):
+            raise OwnCross(f"own {place.side.name} {place.price} would meet a left-over order of ours")

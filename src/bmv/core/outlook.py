@@ -58,7 +58,8 @@ def _opened(view: WalletView, settings: Settings) -> WalletView:
 
 def whole_plan(state: State, settings: Settings) -> Plan:
     """Return the diff of the target with what stands, whatever is under way."""
-    return diff(placeable(state), [view for _, view in sorted(state.views.items())], {}, settings)
+    views = [view for _, view in sorted(state.views.items())]
+    return diff(placeable(state), views, {}, settings, state.left_over_orders())
 
 
 def plan_cost(plan: Plan, state: State, settings: Settings) -> Estimate:

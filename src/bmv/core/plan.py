@@ -84,11 +84,13 @@ def diff(
     views: Sequence[WalletView],
     in_flight: Mapping[WalletIndex, Sequence[Placement]],
     settings: Settings,
+    left_over: Sequence[LiveOrder] = (),
 ) -> Plan:
     """Compare the target with what stands.
 
     ``in_flight`` names the wallets to leave alone for now, with the placements that may still come to stand
-    for them. Every quote must belong to one of ``views``. Limits have not been applied yet.
+    for them. ``left_over`` are orders of ours that no view shows; nothing may meet them. Every quote must
+    belong to one of ``views``. Limits have not been applied yet.
     """
     plan = Plan()
     wanted: dict[WalletIndex, list[Quote]] = {view.wallet: [] for view in views}
@@ -97,6 +99,7 @@ def diff(
     standing = own_range(
         [order for view in views for order in view.orders]
         + [place for places in in_flight.values() for place in places]
+        + list(left_over)
     )
     for view in views:
         if view.wallet in in_flight:

@@ -12,6 +12,7 @@ from bmv.config import Settings
 from bmv.core.congestion import LOW_SLOTS, fitting, is_crowded
 from bmv.core.cost import estimate
 from bmv.core.decay import BPS, FINE
+from bmv.core.eviction import Resting
 from bmv.core.financing import watch_treasury
 from bmv.core.guarding import guarding
 from bmv.core.kill import begin_halt
@@ -74,7 +75,7 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     # An unconfirmed jump: the old price and the target stand; limits see to it that repairs raise nothing.
     trigger = rebuild_if_due(state, settings) if _confirmed(state) else None
     views = [view for _, view in sorted(state.views.items())]
-    plan = diff(placeable(state), views, state.busy(), settings)
+    plan = diff(placeable(state), views, state.busy(), settings, state.left_over_orders())
     for change in plan.wallets:
         change.places[:] = numbered(change, state.views[change.wallet], state.spec)
     reports = [_rebuilt(state, plan, trigger, settings), *_proposed(state)] if trigger else []
@@ -145,14 +146,14 @@ def _drop_passed(state: State) -> None:
 
 def placeable(state: State) -> tuple[Quote, ...]:
     """Return the target without the levels that wait after an eviction, and what the guards hold back."""
-    resting = {key for key, rest in state.evicted.items() if rest.until > state.now}
+    resting = Resting(state)
     stopped, aside = state.guards.stopped, state.guards.aside
     if not resting and not stopped and not aside:
         return state.target.quotes
     return tuple(
         quote
         for quote in state.target.quotes
-        if (quote.side, quote.price) not in resting
+        if not resting.holds(quote.side, quote.price)
         and quote.side not in stopped
         and quote.wallet not in aside
     )

@@ -23,6 +23,7 @@ MAX_ACCOUNTS = 5
 """Accounts that one bundle closes."""
 MAX_CANCELS = 8
 FEE = Lamports(5_000)
+AGAIN_SLOTS = Slot(4)
 REST_SLOTS = Slot(1_500)
 """After a step that came to nothing, about ten minutes."""
 MOST_TRIES = 3
@@ -49,14 +50,20 @@ def rent_step(state: State, settings: Settings, *, closes: bool = True) -> list[
 
 
 def withdrawals(state: State) -> list[RentAction]:
-    """Return the next cancels of what left-over accounts have on the book; for a halt, which never rests."""
+    """Return the next cancels of what left-over accounts have on the book, for a halt.
+
+    Other orders follow at once; the same ones are withdrawn again after a few slots, as often as it takes.
+    """
     job = state.jobs.get(RENT)
     if job and job.ticket in state.in_flight:
         return []
     action = _withdrawal(state)
     if action is None:
         return []
-    state.jobs[RENT] = Job(type(action).__name__, _subject(action), action.ticket, Slot(0))
+    step, subject = type(action).__name__, _subject(action)
+    if job and (job.step, job.subject) == (step, subject) and job.deadline > state.slot:
+        return []
+    state.jobs[RENT] = Job(step, subject, action.ticket, state.slot + AGAIN_SLOTS)
     return [action]
 
 

@@ -28,6 +28,7 @@ from bmv.events import Action, Execute
 from bmv.model import (
     ForeignBook,
     Leftover,
+    LiveOrder,
     MarketSpec,
     Placement,
     Quote,
@@ -265,6 +266,10 @@ class State:
         ticket = self.next_ticket
         self.next_ticket += 1
         return ticket
+
+    def left_over_orders(self) -> list[LiveOrder]:
+        """Return the orders of ours that stand in accounts the engine does not use."""
+        return [order for one in self.leftovers for order in one.orders]
 
     def ready_wallets(self) -> tuple[WalletIndex, ...]:
         """Return the wallets that can hold orders: open, and not set aside."""

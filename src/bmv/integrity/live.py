@@ -26,7 +26,8 @@ class LiveTape:
 
     def traded(self, trade: Trade) -> None:
         """Take a trade of the market."""
-        if trade.maker and trade.taker and not self._own & {trade.maker, trade.taker}:
+        ours = trade.own or self._own & {trade.maker, trade.taker}
+        if trade.maker and trade.taker and not ours:
             self._trades.append(trade)
             self._counted += 1
 

@@ -4,7 +4,7 @@ The program pushes a taker's fill right after the fill of the maker it met, and 
 two halves in a row are one match, wherever they were read.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from solders.pubkey import Pubkey
@@ -47,10 +47,22 @@ def half_of_log(log: FillLog, seq: int) -> Half:
 
 
 class Matches:
-    """Tell trades and fills of a market where ``owners`` (OpenOrders address to wallet) are ours."""
+    """Tell trades and fills of a market where ``owners`` (OpenOrders address to wallet) are ours.
 
-    def __init__(self, spec: MarketSpec, owners: Mapping[bytes, WalletIndex]) -> None:
-        self._spec, self._owners = spec, owners
+    ``left_over`` says which other accounts are ours. What trades through them is our own and nobody else's;
+    it is no fill, as nothing of them counts as a wallet's before it is reclaimed.
+    """
+
+    def __init__(
+        self,
+        spec: MarketSpec,
+        owners: Mapping[bytes, WalletIndex],
+        left_over: Callable[[bytes], bool] = lambda _: False,
+    ) -> None:
+        self._spec, self._owners, self._left_over = spec, owners, left_over
+
+    def _is_ours(self, account: bytes) -> bool:
+        return account in self._owners or self._left_over(account)
 
     def told(self, halves: Iterable[Half], at: Millis) -> tuple[list[Trade], list[Fill]]:
         """Return everybody's trades and our fills: as makers, and as takers (which must never be)."""
@@ -84,7 +96,7 @@ class Matches:
             price=Ticks(half.order_id >> 64),
             size=self._size(half),
             taker_side=half.side.opposite,
-            own=half.owner in self._owners,
+            own=self._is_ours(half.owner),
             maker=str(Pubkey.from_bytes(half.owner)),
             taker=taker,
         )
@@ -104,7 +116,7 @@ class Matches:
             order_id=half.order_id,
             client_id=half.client_id,
             counterparty=str(Pubkey.from_bytes(other)),
-            self_trade=other in self._owners,
+            self_trade=self._is_ours(other),
         )
 
     def _size(self, half: Half) -> BaseLots:

@@ -40,6 +40,7 @@ class LeftoverBook:
     def __init__(self, market: MarketKeys, wallets: Sequence[WalletAccounts]) -> None:
         self._market, self._wallets = market, wallets
         self._owners: dict[Pubkey, WalletIndex] = {}
+        self._ours: set[bytes] = set()
         self._seen: dict[Pubkey, Leftover] = {}
         self._told: tuple[Leftover, ...] = ()
 
@@ -51,10 +52,11 @@ class LeftoverBook:
     def watch(self, found: Mapping[Pubkey, WalletIndex]) -> None:
         """Keep these accounts of ours in view as well."""
         self._owners.update(found)
+        self._ours.update(map(bytes, found))
 
     def owns(self, account: bytes) -> bool:
-        """Say whether an OpenOrders account is a left-over one of ours."""
-        return any(bytes(key) == account for key in self._owners)
+        """Say whether an OpenOrders account is a left-over one of ours, or was one until it was closed."""
+        return account in self._ours
 
     def see(
         self, shown: Mapping[Pubkey, AccountImage | None], orders: Mapping[Side, Sequence[BookOrder]]

@@ -81,13 +81,13 @@ class Reader:
         self._views: dict[WalletIndex, WalletView] = {}
         self._orders: dict[Side, list[BookOrder]] = {Side.BID: [], Side.ASK: []}
         self._book_bytes: dict[Side, bytes] = {}
-        self.matches = Matches(spec, self._owners)
         self.queue: EventQueueAccount | None = None
         self.gap: Gap | None = None
         self._chain_time: tuple[int, Millis] | None = None
         self.market = market
         self.tables = tables or TableBook(market, wallets, None)
         self.leftovers = leftovers or LeftoverBook(market, wallets)
+        self.matches = Matches(spec, self._owners, self.leftovers.owns)
         self._varying: tuple[list[Pubkey], list[Pubkey]] = [], []
         self._keys: list[Pubkey] = [market.bids, market.asks, market.event_queue, market.market, CLOCK]
         self._keys += [wallet.open_orders for wallet in wallets]
@@ -213,15 +213,21 @@ class Reader:
             self._book_bytes[side] = data
 
     def _foreign_book(self) -> ForeignBook:
-        bids = [order for order in self._orders[Side.BID] if order.owner not in self._owners]
-        asks = [order for order in self._orders[Side.ASK] if order.owner not in self._owners]
+        """Return the book without any order of ours; those in left-over accounts still take up room."""
+        bids, asks = (
+            [order for order in self._orders[side] if not self._is_ours(order.owner)] for side in Side
+        )
+        taken = {
+            side: sum(order.owner not in self._owners for order in orders)
+            for side, orders in self._orders.items()
+        }
         return ForeignBook(
             best_bid=Ticks(bids[0].price_ticks) if bids else None,
             best_ask=Ticks(asks[0].price_ticks) if asks else None,
             firm_bid=self._firm(bids),
             firm_ask=self._firm(asks),
-            bid_orders=len(bids),
-            ask_orders=len(asks),
+            bid_orders=taken[Side.BID],
+            ask_orders=taken[Side.ASK],
             bid_rivals=_rivals(bids),
             ask_rivals=_rivals(asks),
             bid_depth=self._depth(bids),
