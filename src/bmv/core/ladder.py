@@ -238,8 +238,9 @@ def _free_touch(zone: Zone) -> int:
 
 
 @lru_cache(maxsize=16)
-def _growing(growth: int, count: int) -> tuple[int, ...]:
-    """Return ``count`` weights from ONE on, each ``growth`` (in ``1 / ONE``) times the one before."""
+def _growing(log: int, count: int) -> tuple[int, ...]:
+    """Return ``count`` weights from ONE on, each 2**``log`` times the one before."""
+    growth = exp2(log) >> POWER_BITS - ONE_BITS
     return tuple(
         accumulate(repeat(growth, count - 1), lambda weight, by: weight * by >> ONE_BITS, initial=ONE)
     )
@@ -251,9 +252,8 @@ def _rungs(zone: Zone, points: range, shape: Weights) -> _Rungs:
     if bid:
         places.reverse()
         prices.reverse()
-    growth = exp2(shape.per_point * points.step) >> POWER_BITS - ONE_BITS
     # Weights are made for more than there are, so that a zone that slides finds them again.
-    weights = _growing(growth, 1 << len(points).bit_length())[: len(points)]
+    weights = _growing(shape.per_point * points.step, 1 << len(points).bit_length())[: len(points)]
     costs = [+price * zone.quote_lot_size for price in prices] if bid else [1] * len(prices)
     rungs = _Rungs(places, prices, costs, weights)
     ticks = set(prices)

@@ -113,16 +113,14 @@ def diff(
 def _diff_wallet(
     view: WalletView, wanted: Sequence[Quote], standing: OwnRange, settings: Settings, plan: Plan
 ) -> WalletPlan:
-    live = {(order.side, order.price): order for order in view.orders}
+    live = {order.price: order for order in view.orders}
     # Two orders of ours at one price are rare, so they are looked for only where there must be some.
     doubles = view.orders if len(live) < len(view.orders) else ()
     kept: set[int] = set()
     missing: list[Quote] = []
     for quote in wanted:
-        there = live.get((quote.side, quote.price))
-        if doubles and there is not None:
-            there = _nearest_in_size(quote, doubles)
-        if there is not None and close_enough(there.size, quote.size, settings):
+        there = _nearest_in_size(quote, doubles) if doubles else live.get(quote.price)
+        if there and there.side is quote.side and close_enough(there.size, quote.size, settings):
             kept.add(there.order_id)
         else:
             missing.append(quote)
@@ -167,10 +165,10 @@ def _place(
         plan.deferred.append(Deferred(quote, reason))
 
 
-def _nearest_in_size(quote: Quote, orders: Sequence[LiveOrder]) -> LiveOrder:
-    """Return the order at the quote's price whose size is nearest to it; there is one."""
+def _nearest_in_size(quote: Quote, orders: Sequence[LiveOrder]) -> LiveOrder | None:
+    """Return the order at the quote's price whose size is nearest to it, if there is any."""
     there = (order for order in orders if (order.side, order.price) == (quote.side, quote.price))
-    return min(there, key=lambda order: (abs(int(order.size - quote.size)), order.order_id))
+    return min(there, key=lambda order: (abs(int(order.size - quote.size)), order.order_id), default=None)
 
 
 def close_enough(have: BaseLots, want: BaseLots, settings: Settings) -> bool:
