@@ -5,7 +5,7 @@ Prices are fine ticks, ``*_wide`` carry further bits of them; money is lamports.
 
 import msgspec
 
-from bmv.units import BaseLots, Lamports, MicroUsd, Millis, Slot
+from bmv.units import BaseLots, Bps, Lamports, MicroUsd, Millis, Slot
 
 
 class QueueMark(msgspec.Struct, frozen=True):
@@ -19,23 +19,41 @@ class QueueMark(msgspec.Struct, frozen=True):
     waiting: tuple[int, ...] = ()
 
 
+class Anchored(msgspec.Struct, frozen=True):
+    """Where a side's lattice lies, and the shape its sizes are bound to."""
+
+    side: int
+    anchor_fine: int
+    step: int
+    per_point: int | None = None
+
+
 class Belief(msgspec.Struct, frozen=True):
     """The belief at ``at``; everything up to ``mark`` is counted in it.
 
-    ``net_base`` counts since the baseline of number ``baseline``. ``peaks`` and ``gain`` are the drawdown's.
-    ``unshared`` is SOL that conversions bought and no wallet has yet. ``sol_recent`` and ``sol_history``:
-    since when SOL/USD is known for the damper and for the Pivot, and its average since then.
+    ``last_fine`` is P as it was believed; ``unblended_fine`` (0: nothing) is what the trades from number
+    ``counted_from`` on are blended with, ``jump`` the price that waits for its second reading and since
+    when, ``walked`` how far P has drifted by the hour. ``net_base`` counts since the baseline of number
+    ``baseline``. ``peaks`` and ``gain`` are the drawdown's. ``unshared`` is SOL that conversions bought and
+    no wallet has yet. ``sol_recent`` and ``sol_history``: since when SOL/USD is known for the damper and
+    for the Pivot, and its average since then.
     """
 
     at: Millis
     mark: QueueMark | None = None
     last_fine: int | None = None
+    unblended_fine: int | None = None
+    counted_from: int | None = None
+    jump: tuple[int, int] | None = None
+    walked: tuple[tuple[int, int], ...] = ()
     inertia_at: Millis = Millis(0)
     inertia_fine: int = 0
     inertia_wide: int = 0
     pivot_raw: int | None = None
     pivot_at: int = 0
     pivot_wide: int = 0
+    density: Bps | None = None
+    lattices: tuple[Anchored, ...] = ()
     traded_at: Millis = Millis(0)
     net_paid: int = 0
     net_paid_at: Millis = Millis(0)

@@ -340,9 +340,9 @@ class Remembered(Event, frozen=True):
     """What earlier runs have left: told once, before the first reading.
 
     ``hours`` are the trades recorded since ``recorded_from``; ``fills`` and ``costs`` (when, how much) came
-    after ``belief`` was kept. ``missing`` says what could not be found again. ``seed`` is what files of
-    prices say of the time before records: a price in fine ticks, and lots a day. ``sol_usd`` are prices of a
-    SOL, each from a moment on.
+    after ``belief`` was kept, ``trades`` from the first on that counted for P then. ``missing`` says what
+    could not be found again. ``seed`` is what files of prices say of the time before records: a price in
+    fine ticks, and lots a day. ``sol_usd`` are prices of a SOL, each from a moment on.
     """
 
     first_start: Millis
@@ -350,6 +350,7 @@ class Remembered(Event, frozen=True):
     hours: tuple[TradeSum, ...] = ()
     belief: Belief | None = None
     fills: tuple[Fill, ...] = ()
+    trades: tuple[Trade, ...] = ()
     costs: tuple[tuple[Millis, Lamports], ...] = ()
     flights: tuple[Flight, ...] = ()
     next_ticket: int = 1

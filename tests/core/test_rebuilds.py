@@ -33,6 +33,18 @@ def test_a_forced_rebuild_that_changes_too_little_is_not_sent() -> None:
     assert not desk.done
 
 
+def test_an_empty_ladder_that_stays_empty_is_not_told_again() -> None:
+    desk = quoting()
+    desk.see(views=[wallet(n, sol=0, lots=0) for n in desk.views])
+    assert desk.rebuilds() == ["signal"]
+    assert desk.wanted() == set()
+    for _ in range(9):
+        desk.wait(int(desk.chosen.topup_min_interval))
+    assert desk.rebuilds() == []
+    desk.see(views=[wallet(0, sol=100 * SOL, lots=1_000_000)])
+    assert "signal" in desk.rebuilds()
+
+
 def test_a_forced_rebuild_that_moves_a_best_price_is_sent() -> None:
     desk = quoting()
     desk.settle_down(P * 1_008 // 1_000)

@@ -4,31 +4,41 @@ from fractions import Fraction
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bmv.belief import Belief, QueueMark, TradeSum
+from bmv.belief import Anchored, Belief, QueueMark, TradeSum
 from bmv.config import HOUR_MS, Settings
 from bmv.core.decay import FINE
 from bmv.core.decide import decide
 from bmv.core.pivot import Seed
+from bmv.core.rebuilding import fresh_lattice
 from bmv.core.remembering import belief_of
-from bmv.core.state import new_state
+from bmv.core.state import State, new_state
 from bmv.core.treasury import sol_drop
 from bmv.events import Execute, Flight, Remembered
-from bmv.model import Cancel, Fill, Placement, Side
-from bmv.units import BaseLots, Lamports, MicroUsd, Millis, Slot, Ticks, UsdPerSol
-from tests.core.belongings import QUOTE_LOT, START, later, market
-from tests.core.desk import Desk, P
+from bmv.model import Cancel, Fill, ForeignBook, Placement, Side, Trade
+from bmv.services.recollection import Recollection
+from bmv.units import BaseLots, Bps, Lamports, MicroUsd, Millis, Slot, Ticks, UsdPerSol
+from tests.core.belongings import QUOTE_LOT, START, later, market, settings
+from tests.core.desk import Desk, P, quoting
 
 BELIEF = Belief(
     at=later(1),
     mark=QueueMark(Slot(5), 70, (8,)),
     last_fine=P * FINE + 11,
+    unblended_fine=P * FINE + 10,
+    counted_from=40,
+    jump=(2 * P * FINE, 41),
+    walked=((42, 43),),
     inertia_at=later(12),
     inertia_fine=P * FINE + 13,
     inertia_wide=14,
     pivot_raw=P * FINE + 15,
     pivot_at=16,
     pivot_wide=17,
+    density=Bps(40_000),
+    lattices=(Anchored(0, P * FINE, 44, 45), Anchored(1, P * FINE + 46, 47)),
     traded_at=later(-18),
     net_paid=19,
     net_paid_at=later(20),
@@ -61,6 +71,10 @@ def desk(**fields: object) -> Desk:
     return found
 
 
+def traded(seq: int, price: int = P, size: int = 1) -> Trade:
+    return Trade(seq, later(seq), Ticks(price), BaseLots(size), Side.BID, False)
+
+
 def fill(side: Side, price: int, size: int, ms: int = 30) -> Fill:
     sizes = Ticks(price), BaseLots(size)
     return Fill(90 + ms, later(ms), 0, side, *sizes, True, Lamports(7), Lamports(2), 1, 1)
@@ -73,7 +87,7 @@ def test_the_values_differ_from_a_new_engine_s_so_that_none_is_missed() -> None:
 
 
 def test_everything_believed_comes_back() -> None:
-    begun = desk(belief=BELIEF)
+    begun = desk(belief=BELIEF, trades=(traded(40),))
     # When it is kept and how far the chain was read are the new run's own.
     expected = msgspec.structs.replace(BELIEF, at=begun.state.now, mark=None)
     assert belief_of(begun.state) == expected
@@ -191,3 +205,62 @@ def test_the_long_average_of_sol_begins_with_whichever_goes_further_back() -> No
         assert (int(first[1]) == 39) == (expected == 39)
     alone = desk(sol_usd=hourly).state.oracle.history.value(START, Millis(50 * HOUR_MS))
     assert alone == sum(range(100, 150)) // 50
+
+
+STEPS = st.tuples(st.integers(-400, 400), st.integers(1, 300_000), st.integers(0, 3 * HOUR_MS))
+
+
+@given(st.lists(STEPS, min_size=1, max_size=30), st.integers(0, 30))
+def test_p_is_the_same_after_a_restart_wherever_the_belief_was_kept(
+    steps: list[tuple[int, int, int]], kept: int
+) -> None:
+    chosen, now, whole = Settings(), START, new_state(market(), 1, START)
+    trades: list[Trade] = []
+    belief = belief_of(whole)
+
+    def price(state: State) -> object:
+        return state.market.tracker.reading(now, ForeignBook(), chosen, walk=1, pivot_fine=P * FINE)
+
+    for number, (move, size, gap) in enumerate(steps):
+        now += Millis(gap)
+        trades.append(Trade(number, now, Ticks(P + 10 * move), BaseLots(size), Side.BID, False))
+        whole.market.tracker.on_trades(trades[-1:])
+        if number <= kept:
+            price(whole)
+            belief = belief_of(whole)
+    begun = new_state(market(), 1, START)
+    found = Recollection("market", (), START)
+    found.trades = list(trades[: kept + 1])
+    found.keep(belief)
+    found.trades += trades[kept + 1 :]
+    decide(begun, found.event(now), chosen)
+    for gap in (0, HOUR_MS, 4 * HOUR_MS, 2 * HOUR_MS):
+        now += Millis(gap)
+        assert price(begun) == price(whole)
+
+
+def test_where_the_trades_are_gone_p_is_the_price_that_was_believed() -> None:
+    begun = desk(belief=BELIEF, trades=(traded(41),))
+    assert begun.state.market.tracker.last_fine == BELIEF.last_fine
+
+
+def test_a_restart_leaves_the_ladder_on_its_lattices() -> None:
+    before = quoting()
+    belief = belief_of(before.state)
+    before.settle_down(P * 1_005 // 1_000)
+    begun = Desk()
+    begun.happen(Remembered(at=START, first_start=START, recorded_from=START, belief=belief))
+    begun.see(P * 1_005 // 1_000)
+    assert begun.state.market.lattices == before.state.market.lattices
+    wanted = {quote.price for quote in begun.state.target.quotes}
+    assert len(wanted - {price for _, _, price in before.wanted()}) <= 4
+
+
+def test_a_restart_with_other_settings_lays_them_anew() -> None:
+    belief = belief_of(quoting().state)
+    begun = Desk(settings(REF_NOTIONAL_SOL="0.001", ORDERS_PER_WALLET=8))
+    begun.happen(Remembered(at=START, first_start=START, recorded_from=START, belief=belief))
+    begun.see(P)
+    for side in Side:
+        laid = begun.state.market.lattices[side]
+        assert laid == fresh_lattice(begun.state, begun.chosen, side)

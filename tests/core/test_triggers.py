@@ -97,6 +97,22 @@ def test_a_rival_moves_the_first_order_of_its_side_alone_and_only_so_often(side:
     assert "penny" in causes(desk) or desk.best(side).price != leapt
 
 
+def test_a_step_in_front_of_a_rival_that_is_not_sent_is_no_move() -> None:
+    desk = quoting(
+        settings(
+            REF_NOTIONAL_SOL="0.001", PRICE_MAX_AGE="30d", IDLE_INTERVAL_MIN=1440, REBUILD_MIN_CHANGE_PCT=50
+        )
+    )
+    # P fell by less than the threshold, so a new first bid would stand behind this rival, and the old one
+    # stands before it.
+    desk.settle_down(P * 9_972 // 10_000)
+    desk.book = rival(desk, Side.BID, -15)
+    desk.wait(int(desk.chosen.forced_sync))
+    assert causes(desk) == []
+    assert desk.state.target.built_at == desk.now
+    assert desk.state.market.pennies == ()
+
+
 def test_a_penny_stays_while_the_ladder_is_rebuilt_and_ends_when_p_has_left_it() -> None:
     desk = quoting(settings(REF_NOTIONAL_SOL="0.001", PRICE_MAX_AGE="30d", REBALANCE_THRESHOLD_PCT="0.1"))
     desk.book = rival(desk, Side.BID, 5)

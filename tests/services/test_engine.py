@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from bmv.app.truth import locked_atoms
 from bmv.core.decide import decide
+from bmv.core.state import Phase
 from bmv.events import FeedLost, HaltRequested, MarketSeen, Tick
 from bmv.model import ForeignBook
 from bmv.observe.journal import Journal
@@ -17,6 +19,7 @@ from bmv.sandbox.clock import LoopClock
 from bmv.sandbox.people.crowd import CrowdOptions
 from bmv.services import dispatch, engine
 from bmv.services.packing import Packing
+from bmv.services.recollection import recollect
 from bmv.services.replay import replay
 from bmv.units import Millis, Slot
 from bmv.venue.openbook_v1.queues import decode_event_queue
@@ -108,6 +111,26 @@ def test_a_journal_that_cannot_be_written_halts_the_engine_cleanly(tmp_path: Pat
     (again,) = replay(tmp_path)
     assert again.events > 1
     assert (again.complete, again.first_difference) == (False, None)
+
+
+def test_killed_in_a_halt_for_a_loss_the_next_run_does_not_count_that_loss_again(tmp_path: Path) -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, journal=Journal(tmp_path / "now")) as it:
+            engine = it.assembly.engine
+            running = asyncio.create_task(engine.run(it.assembly.feed, it.assembly.dispatcher))
+            await asyncio.sleep(90)
+            assert engine.state.guards.drawdown.peaks
+            engine.state.guards.drawdown.gain -= 1 << 100
+            while engine.state.phase is not Phase.HALTING:
+                await asyncio.sleep(0.1)
+            shutil.copytree(tmp_path / "now", tmp_path / "killed")
+            await asyncio.wait_for(running, 600)
+
+    virtually(scenario)
+    found = recollect(tmp_path / "killed")
+    assert found is not None
+    assert found.belief is not None
+    assert found.belief.peaks == ()
 
 
 @pytest.mark.parametrize("kind", ["bundle_dropped", "rpc_unreachable", "rpc_stale", "jito_rate_limited"])

@@ -60,8 +60,8 @@ def resolved(name: str, *tickets: int, outcome: Outcome = Outcome.LANDED, at: in
     return lambda journal: journal.event(event)
 
 
-def kept(at: int) -> Entry:
-    return lambda journal: journal.belief(Belief(at=Millis(at)))
+def kept(at: int, counted_from: int | None = None) -> Entry:
+    return lambda journal: journal.belief(Belief(at=Millis(at), counted_from=counted_from))
 
 
 def run(
@@ -130,6 +130,17 @@ def test_trades_count_by_the_hour_before_and_after_the_belief(tmp_path: Path) ->
         (1_000, 101 * 1 + 102 * 2, 3, 1),
         (HOUR_MS + 9, 103 * 3 + 104 * 4 + 105 * 5, 12, 8),
     ]
+
+
+@pytest.mark.parametrize(("counted_from", "left"), [(None, [3, 4, 5]), (2, [2, 3, 4, 5])])
+def test_the_trades_that_made_the_price_are_told_one_by_one(
+    tmp_path: Path, counted_from: int | None, left: list[int]
+) -> None:
+    back = EventsFound(at=Millis(70), missed=1, complete=True, trades=(trade(9),))
+    late = lambda journal: journal.event(back)  # noqa: E731
+    run(tmp_path, (seen(1, 1), seen(2, 2), kept(20, counted_from), seen(3, 3, 4), late))
+    run(tmp_path, (seen(4, 5),))
+    assert [each.seq for each in remembered(tmp_path).event(Millis(90)).trades] == left
 
 
 def test_a_bundle_without_an_outcome_is_watched_with_its_actions_and_never_sent_again(tmp_path: Path) -> None:

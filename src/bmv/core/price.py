@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+from bmv.belief import Belief
 from bmv.config import DAY_MS, HOUR_MS, Settings
 from bmv.core.decay import BPS, FINE
 from bmv.model import ForeignBook, Trade
@@ -60,9 +61,33 @@ class PriceTracker:
         """Return the last price that was believed; None before the first."""
         return self.last_fine if self._accepted is None else self._accepted
 
-    def confirm(self, fine: int | None) -> None:
-        """Begin with a price confirmed before, which holds what traded until then."""
-        self.last_fine = self._accepted = fine
+    @property
+    def jump(self) -> tuple[int, int] | None:
+        """Return the price that waits for its second reading, and since when; None while none waits."""
+        return self._jump
+
+    @property
+    def counted_from(self) -> int | None:
+        """Return the number of the oldest trade that still counts by itself; None where none does."""
+        return self._newest[0].seq if self._newest else None
+
+    @property
+    def walked(self) -> tuple[tuple[int, int], ...]:
+        """Return (hour, how far P has drifted in it) of the last day."""
+        return tuple(self._walk.walked)
+
+    def go_on(self, belief: Belief, trades: Sequence[Trade]) -> None:
+        """Begin where ``belief`` was, with ``trades`` from its ``counted_from`` on.
+
+        Where those are not all there P is the price that was believed, which holds what traded until then.
+        """
+        self.last_fine = self._accepted = belief.last_fine
+        self._jump = belief.jump
+        self._walk.walked.extend(belief.walked)
+        whole = belief.counted_from is None or [trade.seq for trade in trades[:1]] == [belief.counted_from]
+        if whole and belief.unblended_fine is not None:
+            self.last_fine = belief.unblended_fine or None
+        self.on_trades(trades)
 
     def on_trades(self, trades: Sequence[Trade]) -> None:
         """Take note of trades, oldest first."""
@@ -164,7 +189,7 @@ class _DailyWalk:
 
     def __init__(self) -> None:
         self._since: int | None = None
-        self._walked: deque[tuple[int, int]] = deque()
+        self.walked: deque[tuple[int, int]] = deque()
 
     def rest(self) -> None:
         """Note that there is no reason to walk."""
@@ -176,17 +201,17 @@ class _DailyWalk:
         if not direction or since is None:
             return price
         hour = int(now) // HOUR_MS
-        while self._walked and self._walked[0][0] < hour - DAY_MS // HOUR_MS:
-            self._walked.popleft()
-        room = DAILY_WALK_BPS * HOUR_MS - sum(walked for _, walked in self._walked)
+        while self.walked and self.walked[0][0] < hour - DAY_MS // HOUR_MS:
+            self.walked.popleft()
+        room = DAILY_WALK_BPS * HOUR_MS - sum(walked for _, walked in self.walked)
         walked = min(bps_per_h * (int(now) - since), room)
         move = price * walked // (BPS * HOUR_MS)
         if move <= 0:
             # Too short a time to move by the smallest part: let it add up. A spent day does not add up.
             self._since = since if walked < room else self._since
             return price
-        before = self._walked.pop()[1] if self._walked and self._walked[-1][0] == hour else 0
-        self._walked.append((hour, before + walked))
+        before = self.walked.pop()[1] if self.walked and self.walked[-1][0] == hour else 0
+        self.walked.append((hour, before + walked))
         return max(1, price + direction * move)
 
 

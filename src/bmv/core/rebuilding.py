@@ -31,7 +31,7 @@ from bmv.core.lattice import Lattice
 from bmv.core.plan import own_range
 from bmv.core.state import State, Target
 from bmv.core.target import dense_step
-from bmv.core.triggers import Trigger, due, worth_sending
+from bmv.core.triggers import TOP_UP, Trigger, due, worth_sending
 from bmv.model import TOUCH, Clip, Level, Quote, Side
 from bmv.units import BaseLots, Bps, Lamports, Ticks, atoms_to_lots
 
@@ -46,17 +46,22 @@ def rebuild_if_due(state: State, settings: Settings) -> Trigger | None:
     trigger = due(state, settings)
     if trigger is None:
         return None
+    pennies = state.market.pennies
     levels = _levels(state, settings, trigger)
     if own_range(levels).crossed:
         trigger = Trigger(trigger.name, trigger.cause)
+        state.market.pennies = pennies
         levels = _levels(state, settings, trigger)
     fit = usable(state)
     quotes, waiting = assign(levels, fit, state.spec, settings, state.flying_places())
     old, whole = state.target, trigger.whole
     if trigger.name == "forced" and not worth_sending(old.quotes, quotes, settings):
-        old.built_at = state.now
+        old.built_at, state.market.pennies = state.now, pennies
         return None
     built = {} if trigger.inner else dict.fromkeys(trigger.sides, state.now)
+    if trigger.cause == TOP_UP and not (old.quotes or quotes):
+        old.topped_up_at = old.topped_up_at | built
+        return None
     state.target = Target(
         quotes=quotes,
         prices=old.prices | dict.fromkeys(built, price_fine(state)),
@@ -85,7 +90,8 @@ def _levels(state: State, settings: Settings, trigger: Trigger) -> list[Level]:
     """Return what is wanted: what the trigger concerns built anew, the rest as it is."""
     if trigger.whole:
         density = dense_step(state, settings)
-        if density != state.market.density:
+        if density != state.market.density or not state.target.prices:
+            # The first ladder: what is remembered of an earlier run may be of other settings.
             state.market.density = density
             drop_unfit_lattices(state, settings)
     levels: list[Level] = []

@@ -9,13 +9,15 @@ Rules of this file
 
 from dataclasses import replace
 
-from bmv.belief import Belief
+from bmv.belief import Anchored, Belief
 from bmv.config import HOUR_MS
+from bmv.core.ladder import Weights
+from bmv.core.lattice import Lattice
 from bmv.core.pivot import Seed
-from bmv.core.state import InFlight, State
+from bmv.core.state import InFlight, Market, State
 from bmv.core.treasury import Memory
 from bmv.events import AnyAction, Collect, Execute, Prepare, Remembered, Report, Settle
-from bmv.model import Fill
+from bmv.model import Fill, Side
 from bmv.units import Millis, notional
 
 
@@ -27,12 +29,18 @@ def belief_of(state: State) -> Belief:
         at=state.now,
         mark=state.mark,
         last_fine=market.tracker.confirmed_fine,
+        unblended_fine=market.tracker.last_fine or 0,
+        counted_from=market.tracker.counted_from,
+        jump=market.tracker.jump,
+        walked=market.tracker.walked,
         inertia_at=market.inertia.at,
         inertia_fine=market.inertia.price_fine,
         inertia_wide=market.inertia.wide,
         pivot_raw=pivot.raw_fine,
         pivot_at=pivot.at,
         pivot_wide=pivot.wide,
+        density=market.density,
+        lattices=_anchored(market),
         traded_at=market.presence.since,
         net_paid=flow.net_paid,
         net_paid_at=flow.net_paid_at,
@@ -55,6 +63,15 @@ def belief_of(state: State) -> Belief:
     )
 
 
+def _anchored(market: Market) -> tuple[Anchored, ...]:
+    """Return the lattices as they lie: laid anew, none of what stands would be a point of them."""
+    shapes = {side: weights.per_point for side, weights in market.weights.items() if weights is not None}
+    return tuple(
+        Anchored(int(side), lattice.anchor_fine, lattice.step, shapes.get(side))
+        for side, lattice in market.lattices.items()
+    )
+
+
 def remember(state: State, event: Remembered) -> list[AnyAction]:
     """Begin with what was believed before; return what people should be told."""
     window = state.market.pivot
@@ -65,6 +82,9 @@ def remember(state: State, event: Remembered) -> list[AnyAction]:
     state.market.imported = Seed(*event.seed)
     if event.belief is not None:
         _restore(state, event.belief)
+        state.market.tracker.go_on(event.belief, event.trades)
+    else:
+        state.market.tracker.on_trades(event.trades)
     _know_dollars(state, event)
     baseline, net_base = state.flow.baseline, state.flow.net_base
     for fill in event.fills:
@@ -93,11 +113,15 @@ def remember(state: State, event: Remembered) -> list[AnyAction]:
 
 def _restore(state: State, belief: Belief) -> None:
     market, flow, drawdown = state.market, state.flow, state.guards.drawdown
-    market.tracker.confirm(belief.last_fine)
     market.inertia.at, market.inertia.price_fine = belief.inertia_at, belief.inertia_fine
     market.inertia.wide = belief.inertia_wide
     pivot = market.capped_pivot
     pivot.raw_fine, pivot.at, pivot.wide = belief.pivot_raw, belief.pivot_at, belief.pivot_wide
+    market.density = belief.density
+    for each in belief.lattices:
+        side = Side(each.side)
+        market.lattices[side] = Lattice(side, each.anchor_fine, each.step)
+        market.weights[side] = None if each.per_point is None else Weights(each.per_point)
     market.presence.since = belief.traded_at or market.presence.since
     flow.net_paid, flow.net_paid_at, flow.proceeds = belief.net_paid, belief.net_paid_at, belief.proceeds
     if flow.baseline in {0, belief.baseline}:

@@ -24,6 +24,7 @@ from bmv.model import TOUCH, Quote, Side
 from bmv.units import Millis
 
 FORCED_MOVE_BPS = 30
+TOP_UP = "top-up"
 BOTH = (Side.BID, Side.ASK)
 
 
@@ -79,7 +80,7 @@ def _timed(state: State, settings: Settings) -> Trigger | None:
         rested = state.now - target.topped_up_at.get(side, Millis(0)) >= settings.topup_min_interval
         held_back = side in state.market.closed or side in state.guards.stopped
         if side not in standing and not held_back and rested:
-            return Trigger("local", "top-up", (side,))
+            return Trigger("local", TOP_UP, (side,))
     return None
 
 
@@ -100,4 +101,4 @@ def worth_sending(old: Sequence[Quote], new: Sequence[Quote], settings: Settings
         total += value
         changed += int(quote.price) * int(abs(quote.size - match.size)) if match else value
     changed += sum(int(quote.price) * int(quote.size) for quote in was.values())
-    return changed * BPS >= total * int(settings.rebuild_min_change)
+    return changed > 0 and changed * BPS >= total * int(settings.rebuild_min_change)

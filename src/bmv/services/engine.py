@@ -160,7 +160,8 @@ class Engine:
             self._journalled(partial(self._journal.event, event))
             self.settings = settings_for(event, self.settings)
             self.state, approved = decide(self.state, event, self.settings)
-            if self.state.phase is Phase.HALTING:
+            halts_now = self.state.phase is Phase.HALTING and not self._halted.is_set()
+            if halts_now:
                 self._halted.set()
             # First what cannot be repaired later: a ticket nobody sends, an end nobody hears of.
             dispatcher.dispatch(approved)
@@ -179,7 +180,7 @@ class Engine:
                     tell(action.name, **action.fields)
             for refusal in approved.refusals:
                 self._log.debug("REFUSED", reason=refusal.reason, price=int(refusal.place.price))
-            if self.state.now - self._kept >= BELIEF_EVERY_MS:
+            if halts_now or self.state.now - self._kept >= BELIEF_EVERY_MS:
                 self._keep()
         return finish
 
@@ -188,6 +189,7 @@ class Engine:
         if self.state.mark is not None:
             self._kept = self.state.now
             self._journalled(partial(self._journal.belief, belief_of(self.state)))
+            self._journalled(self._journal.flush)
 
     def _journalled(self, write: Callable[[], None]) -> None:
         """Write to the journal; one that cannot be written is a halt, and must not stop the cancelling."""

@@ -5,6 +5,7 @@ Rules of this file
 - The last belief that was kept counts, and after it every fill and cost, one by one: what a killed process
   was told is never forgotten, whether it came to decide on it or not.
 - A bundle without an outcome is in flight, with the actions it carries.
+- Trades are kept one by one from the oldest on that P still counted when that belief was kept.
 - Events lost by the queue's ring and not yet read back are still to be read back.
 """
 
@@ -77,6 +78,7 @@ class Recollection:
     """Where the last reading was made, or the last bundle landed."""
     belief: Belief | None = None
     fills: list[Fill] = field(default_factory=list)
+    trades: list[Trade] = field(default_factory=list)
     costs: list[tuple[Millis, Lamports]] = field(default_factory=list)
     hours: dict[int, TradeSum] = field(default_factory=dict)
     recorded_from: Millis | None = None
@@ -124,6 +126,7 @@ class Recollection:
             hours=tuple(self.hours[hour] for hour in sorted(self.hours)),
             belief=self.belief,
             fills=tuple(self.fills),
+            trades=tuple(self.trades),
             costs=tuple(self.costs),
             flights=tuple(flights),
             next_ticket=self.next_ticket,
@@ -142,6 +145,7 @@ class Recollection:
                 self.gaps.append(gap)
             self.mark = event.mark or self.mark
             self.newest = max(self.newest, event.slot)
+            self.trades.extend(event.trades)
             self._traded(event.trades, event.fills)
         elif isinstance(event, EventsFound):
             del self.gaps[:1]
@@ -157,6 +161,8 @@ class Recollection:
     def keep(self, belief: Belief) -> None:
         """Go on from a belief: it holds what came before it."""
         self.belief = belief
+        first = belief.counted_from
+        self.trades = [trade for trade in self.trades if first is not None and trade.seq >= first]
         self.fills.clear()
         self.costs.clear()
 
