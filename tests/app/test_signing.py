@@ -135,7 +135,7 @@ def test_the_halt_file_of_the_folder_is_the_latch_and_the_caps_are_those_of_the_
         with pytest.raises(Unlawful, match="halted"):
             client.sign_all([(KEYS[2].pubkey(), LAWFUL["fund"])])
         halt.unlink()
-        asyncio.run(halt_command._raise(folder, Settings(), Latch(reason="a test")))
+        asyncio.run(halt_command._raise(folder, Settings(), Latch(reason="a test"), must=True))
         with pytest.raises(Unlawful, match="halted"):
             client.sign_all([(KEYS[2].pubkey(), LAWFUL["fund"])])
         monkeypatch.setattr(sys, "argv", ["bmv", "resume", "--state", str(folder.root)])

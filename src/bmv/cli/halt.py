@@ -6,6 +6,8 @@ import json
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +19,7 @@ from bmv.app.withdrawing import withdraw
 from bmv.cli import options
 from bmv.cli.run import DEFAULT_STATE
 from bmv.config import Settings
-from bmv.errors import BadInput, OutsideError, Unreachable
+from bmv.errors import BadInput, BmvError, Unreachable
 from bmv.services.hot import STATUS_NAME, put_status
 from bmv.state.folder import StateFolder
 from bmv.state.hot import Seen
@@ -58,7 +60,7 @@ def halt(
     latch = Latch(
         at=Millis(int(time.time() * 1000)), reason=reason, by=f"{getpass.getuser()}@{socket.gethostname()}"
     )
-    asyncio.run(_raise(folder, settings, latch))
+    asyncio.run(_raise(folder, settings, latch, must=not now))
     if now:
         progress = _Progress()
         last = withdraw(settings, _signer(folder, settings, passphrase_fd), reason, seconds, progress.show)
@@ -71,27 +73,36 @@ def halt(
     _end(last, time.monotonic() - began, as_json)
 
 
-async def _raise(folder: StateFolder, settings: Settings, latch: Latch) -> None:
-    """Raise the switch wherever it can be raised; one place is enough."""
-    raised = []
+async def _raise(folder: StateFolder, settings: Settings, latch: Latch, *, must: bool) -> None:
+    """Raise the switch wherever it can be raised; one place is enough, none is an error where it ``must``."""
+    raised: list[str] = []
+    failed: list[BmvError] = []
+
+    @contextmanager
+    def tried(place: str) -> Iterator[None]:
+        try:
+            yield
+            raised.append(place)
+        except BmvError as error:
+            failed.append(error)
+
     signer = running_signer(folder)
     if signer is not None:
-        signer.latch(latch.reason)
-        signer.close()
-        raised.append("signer")
+        with tried("signer"):
+            signer.latch(latch.reason)
+            signer.close()
     if folder.root.is_dir():
-        LatchFile(folder).raise_(latch)
-        raised.append("file")
+        with tried("file"):
+            LatchFile(folder).raise_(latch)
     async with redis_of(settings) as hot:
         if hot is not None:
-            try:
+            with tried("Redis"):
                 await hot.raise_flag(latch)
-                raised.append("Redis")
-            except OutsideError as error:
-                if not raised:
-                    raise
-                _say(f"the flag in Redis could not be raised ({error}); elsewhere it is")
-    _say(f"kill switch raised ({' and '.join(raised)})")
+    if failed and must and not raised:
+        raise failed[0]
+    for error in failed:
+        _say(f"not everywhere could the kill switch be raised: {error}")
+    _say(f"kill switch raised ({' and '.join(raised)})" if raised else "kill switch not raised; withdrawing")
 
 
 async def _await_engine(folder: StateFolder, settings: Settings, seconds: float) -> Snapshot:

@@ -19,6 +19,7 @@ from bmv.errors import BadInput
 from bmv.keys.store import peek
 from bmv.observe.log import configure
 from bmv.sandbox.clock import LoopClock, SimulatedLoop
+from bmv.state.folder import unwritable
 
 PRICE_KEYS = {
     "hermes": "ORACLE_HERMES_URL",
@@ -121,8 +122,11 @@ async def _serve(world: World, port: int, folder: Path | None, as_json: bool) ->
         "wallets": [str(keypair.pubkey()) for keypair in world.keypairs],
     }
     if folder is not None:
-        options.write_json(folder / "sandbox.json", facts)
-        (folder / "sandbox.toml").write_text(settings_text(world, outside))
+        try:
+            options.write_json(folder / "sandbox.json", facts)
+            (folder / "sandbox.toml").write_text(settings_text(world, outside))
+        except OSError as error:
+            raise unwritable(folder, error) from error
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from bmv.errors import UnsafeState
+from bmv.errors import BadInput, UnsafeState
 from bmv.state.folder import StateFolder, made, unwritable
 from bmv.units import Millis
 
@@ -56,8 +56,16 @@ class LatchFile:
 
     def raise_(self, latch: Latch) -> None:
         """Raise it; one that is up already keeps its reason. BadInput where the folder cannot be written."""
-        if not self.path.exists():
+        if self.path.exists():
+            return
+        try:
             self._write(self.path, latch)
+        except BadInput as error:
+            # A disk that is full still takes a name, and any file of that name is a raised switch.
+            try:
+                self.path.touch()
+            except OSError:
+                raise error from None
 
     def release(self, latch: Latch) -> None:
         """Lower it, and note when, by whom and why."""
