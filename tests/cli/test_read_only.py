@@ -14,6 +14,7 @@ from tests.full_disk import full_at
 from tests.state.valkey import running
 from tests.unprivileged import unprivileged
 
+MARKET = "B9coHrCxYv7xmPfSU7Z5VfugDqdTdZqZTpBGBdazq8AC"
 Bmv = Callable[..., tuple[int, str]]
 
 
@@ -65,12 +66,12 @@ def test_a_halt_reaches_redis_also_where_the_folder_cannot_be_written(
 ) -> None:
     with running() as server:
         settings = tmp_path / "bmv.toml"
-        settings.write_text(f'REDIS_URL = "{server.url.reveal()}"\nMARKET = "M"\n')
+        settings.write_text(f'REDIS_URL = "{server.url.reveal()}"\nMARKET = "{MARKET}"\n')
         Path(server.url.reveal().split("@")[1]).chmod(0o777)
         Path(server.url.reveal().split("@")[1]).parent.chmod(0o755)
         code, err = bmv("halt", "--state", closed, "--config", settings, "--timeout", "1s")
         raised = list(server.direct.scan_iter("*:halt"))
-    assert len(raised) == 1
+    assert len(raised) == 1, err
     assert "not everywhere could the kill switch be raised: --state" in err
     assert "kill switch raised (Redis)" in err
     assert (code, "it has told nothing yet" in err) == (4, True)
