@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from bmv.app.recovery import recovered
+from bmv.app.recovery import BLOCKHASH_LIFE, recovered
 from bmv.chain.rpc import Rpc
+from bmv.observe.segments import segments
 from bmv.sandbox.clock import LoopClock
 from tests.services.living_world import NOBODY, living, virtually
-from tests.services.test_recollection import OWNERS, asked, run, seen, sending
+from tests.services.test_recollection import OWNERS, asked, resolved, run, seen, sending
 
 
 @pytest.mark.parametrize(("ahead", "same"), [(-100, True), (20, True), (10_000, False)])
@@ -25,5 +26,33 @@ def test_a_node_that_lags_is_waited_for_before_its_chain_counts_as_another(
             assert (found is not None) is same
             if found is not None:
                 assert [sent.bundle_id for sent in found.sent()] == ["in doubt"]
+
+    virtually(scenario)
+
+
+def test_a_torn_tail_costs_its_record_and_damage_before_it_all_of_the_journal(tmp_path: Path) -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            run(
+                tmp_path,
+                (seen(it.world.chain.slot, 1), asked(1), sending("in doubt", 1), resolved("in doubt")),
+            )
+            (segment,) = segments(tmp_path)
+            whole = segment.read_bytes()
+            rpc = Rpc(it.session, it.url, rng=random.Random(1))
+            segment.write_bytes(whole[:-20])
+            found = await recovered(tmp_path, rpc, "market", OWNERS, clock)
+            assert found is not None
+            assert ([sent.bundle_id for sent in found.sent()], found.missing) == (["in doubt"], "")
+            place = whole.index(b"in doubt")
+            segment.write_bytes(whole[:place] + b"X" + whole[place + 1 :])
+            before = await rpc.block_height()
+            found = await recovered(tmp_path, rpc, "market", OWNERS, clock)
+            assert found is not None
+            assert f"{segment}" in found.missing
+            assert "later ones are not" in found.missing
+            assert (found.sent(), found.pages, found.hours) == ([], [], {})
+            # What it does not know of cannot land any more.
+            assert await rpc.block_height() > before + BLOCKHASH_LIFE
 
     virtually(scenario)

@@ -57,6 +57,19 @@ def test_a_day_of_standard_faults_keeps_them_too() -> None:
     assert set(report["errors"]) <= set(report["faults_injected"])
 
 
+def test_a_day_comes_to_the_same_digest_from_its_journal(tmp_path: Path) -> None:
+    options = ("--seed", "8", "--levels", "60", "--faults", "standard", "--state", str(tmp_path))
+    report = demo("--for", "24h", *options, timeout=1_200)
+    check_day(report)
+    words = [BMV, "replay", str(tmp_path), "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=1_200, check=False)
+    assert done.returncode == 0, done.stderr
+    (run,) = json.loads(done.stdout)["runs"]
+    assert (run["complete"], run["first_difference"]) == (True, None)
+    assert run["digest"] == report["digest"]
+    assert run["actions"] > 1_000
+
+
 def test_a_month_around_recorded_prices_stays_near_them_within_twenty_minutes() -> None:
     if not PRICES.is_file():
         pytest.skip("the recorded prices (shared/data/prices) are not here")
