@@ -12,6 +12,7 @@ from bmv.model import (
     BundleCost,
     Cancel,
     Conversion,
+    Duty,
     Fill,
     ForeignBook,
     Leftover,
@@ -183,6 +184,17 @@ class HaltRequested(Event, frozen=True):
     alone: bool = False
 
 
+class WalletDuty(Event, frozen=True):
+    """Report what the operator wants of a wallet; the next number is a wallet that is new.
+
+    ``owner`` is its address.
+    """
+
+    wallet: WalletIndex
+    owner: str
+    duty: Duty
+
+
 class LeaseSeen(Event, frozen=True):
     """The lease on the market is ours until ``until`` (the engine's clock), whatever happens to Redis."""
 
@@ -285,6 +297,14 @@ class CloseAccounts(Action, frozen=True):
     base: bool
 
 
+class Retire(Action, frozen=True):
+    """Empty a wallet for good: its tokens go to wallet ``heir``, all else to the treasury, which pays."""
+
+    ticket: int
+    wallet: WalletIndex
+    heir: WalletIndex
+
+
 class Convert(Action, frozen=True):
     """Exchange SOL and USDC of the treasury."""
 
@@ -324,7 +344,7 @@ class Finish(Action, frozen=True):
 TableAction = OpenTable | ExtendTable | RetireTable | CloseTable
 RentAction = Withdraw | Reclaim | CloseAccounts
 TreasuryAction = Convert | Fund | Collect
-OnChain = Execute | Prepare | Crank | Settle | TableAction | RentAction | TreasuryAction
+OnChain = Execute | Prepare | Crank | Settle | TableAction | RentAction | Retire | TreasuryAction
 """What is carried out by bundles."""
 AnyAction = OnChain | Report | Finish
 
@@ -372,6 +392,7 @@ AnyEvent = (
     | ConfigChanged
     | ConfigRefused
     | BaselineSet
+    | WalletDuty
     | LeaseSeen
     | HaltRequested
     | Remembered

@@ -199,6 +199,15 @@ class ForeignBook(msgspec.Struct, frozen=True):
     ask_depth: tuple[Lamports, ...] = ()
 
 
+class Duty(StrEnum):
+    """What a wallet is told to do: quote, rest with its funds, or leave for good; at last it is gone."""
+
+    QUOTE = "quote"
+    REST = "rest"
+    LEAVE = "leave"
+    GONE = "gone"
+
+
 class WalletView(msgspec.Struct, frozen=True):
     """What the chain holds for one wallet, read at one slot.
 

@@ -51,7 +51,7 @@ async def _compared(server: Valkey) -> dict[str, object]:
     ]
 
     async def ours() -> None:
-        assert await hot.write(packed(Picture(addresses).of(state, author)), 1)
+        assert await hot.write(packed(Picture(addresses.__getitem__).of(state, author)), 1)
 
     async def each() -> None:
         for key, fields in rows:

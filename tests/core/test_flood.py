@@ -39,9 +39,7 @@ def calm_world() -> Calm:
         IDLE_INTERVAL_MIN=1_440,
         DAILY_COST_BUDGET_SOL=1_000,
     )
-    accounts = [
-        Account(gas=10**6 * SOL, quote_held=1_000 * SOL, base_held=10**6, ready=True) for _ in range(2)
-    ]
+    accounts = [Account(gas=SOL, quote_held=1_000 * SOL, base_held=10**6, ready=True) for _ in range(2)]
     spec = market(ROOM, ROOM)
     exchange = Exchange(spec, accounts, 20)
     state = new_state(spec, 2, Millis(START_MS))

@@ -6,7 +6,9 @@ from bmv.units import BaseLots, Millis, Ticks
 
 
 def trade(number: int, maker: str, taker: str, size: int = 10, side: Side = Side.BID) -> Trade:
-    return Trade(number, Millis(number * 1000), Ticks(100), BaseLots(size), side, False, maker, taker)
+    return Trade(
+        number, Millis(number * 1000), Ticks(100), BaseLots(size), side, "us" in {maker, taker}, maker, taker
+    )
 
 
 def crowd(tape: LiveTape, start: int, count: int) -> None:
@@ -15,7 +17,7 @@ def crowd(tape: LiveTape, start: int, count: int) -> None:
 
 
 def test_a_ring_among_others_is_its_share_of_the_volume() -> None:
-    tape = LiveTape(frozenset({"us"}))
+    tape = LiveTape()
     assert tape.noise() is None
     crowd(tape, 0, 50)
     assert tape.noise() == 0
@@ -30,7 +32,7 @@ def test_a_ring_among_others_is_its_share_of_the_volume() -> None:
 
 
 def test_our_own_trades_and_those_of_unknown_people_are_not_judged() -> None:
-    tape = LiveTape(frozenset({"us"}))
+    tape = LiveTape()
     for number in range(20):
         tape.traded(trade(number, "us", "regular", side=Side(number % 2)))
         tape.traded(trade(number, "someone", ""))

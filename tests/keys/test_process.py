@@ -45,7 +45,7 @@ PLACE = (FIRST, LAWFUL["place an ask"])
 @contextmanager
 def serving(path: Path, halt_file: Path | None = None) -> Iterator[SignerProcess]:
     """Run a signer in a thread of its own while the block runs."""
-    process = SignerProcess(InProcessSigner(KEYS), WALLETS, policy(), halt_file)
+    process = SignerProcess(GuardedSigner(InProcessSigner(KEYS), policy(), WALLETS), halt_file)
     ready = threading.Event()
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=lambda: loop.run_until_complete(process.serve(path, ready.set)))
@@ -196,7 +196,7 @@ def test_one_place_has_one_signer_and_a_dead_one_s_place_is_taken_over(path: Pat
         dead.bind(str(path))
     with serving(path):
         assert path.stat().st_mode & 0o777 == 0o600
-        second = SignerProcess(InProcessSigner(KEYS), WALLETS, policy())
+        second = SignerProcess(GuardedSigner(InProcessSigner(KEYS), policy(), WALLETS))
         with pytest.raises(UnsafeState, match="another signer"):
             asyncio.run(second.serve(path))
         assert SignerClient(path).sign_all([PLACE])

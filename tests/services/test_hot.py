@@ -32,7 +32,7 @@ def writer(
 ) -> tuple[HotState, SnapshotWriter]:
     made(folder.run)
     hot = HotState(server.url, "MARKET", clock, timeout_s=0.3)
-    return hot, SnapshotWriter(hot, folder, Picture(["a", "b"]), clock, fence=7, **options)
+    return hot, SnapshotWriter(hot, folder, Picture(["a", "b"].__getitem__), clock, fence=7, **options)
 
 
 def is_up(writes: SnapshotWriter) -> bool:
@@ -48,7 +48,7 @@ def test_a_picture_shows_what_is_believed() -> None:
     state.target = Target((quote(0, Side.BID, 90, 10),))
     state.in_flight[3] = InFlight(3, Execute(3, 1, (), ()), 1, START)
     state.guards.aside[1] = "frozen"
-    shown = Picture(["a", "b"]).of(state, AUTHOR)
+    shown = Picture(["a", "b"].__getitem__).of(state, AUTHOR)
     assert [(purse.address, purse.aside) for purse in shown.purses] == [("a", ""), ("b", "frozen")]
     assert [[o.order_id for o in purse.orders] for purse in shown.purses] == [[bid.order_id], [ask.order_id]]
     for purse in shown.purses:
@@ -63,7 +63,7 @@ def test_a_picture_shows_what_is_believed() -> None:
 
 def test_a_picture_is_clean_only_at_an_end_that_left_nothing() -> None:
     state = quoting_state([wallet(0)])
-    picture = Picture(["a"])
+    picture = Picture(["a"].__getitem__)
     assert not picture.of(state, AUTHOR).clean
     state.phase = Phase.DONE
     assert picture.of(state, AUTHOR).clean
@@ -73,7 +73,7 @@ def test_a_picture_is_clean_only_at_an_end_that_left_nothing() -> None:
 
 def test_a_picture_takes_over_what_has_not_changed_and_nothing_else() -> None:
     state = quoting_state([wallet(0), wallet(1)])
-    picture = Picture(["a", "b"])
+    picture = Picture(["a", "b"].__getitem__)
     first = picture.of(state, AUTHOR)
     state.views[1] = wallet(1, orders=[order(1, Side.BID, 90, 10)])
     state.guards.aside[0] = "rejected"
@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_be_written_does_not_end_the_writing(tmp_path: Path
     async def scenario() -> None:
         (tmp_path / "run").touch()
         writes = SnapshotWriter(
-            None, StateFolder(tmp_path), Picture(["a"]), StillClock(), fence=0, beat_s=0.05
+            None, StateFolder(tmp_path), Picture(["a"].__getitem__), StillClock(), fence=0, beat_s=0.05
         )
         running_on = asyncio.create_task(writes.run())
         writes.follow(quoting_state([wallet(0)]))

@@ -2,7 +2,8 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from bmv.config import Settings
 from bmv.core.capacity import check_levels
 from bmv.core.state import new_state
 from bmv.errors import BadBytes, BadInput, OutsideError
-from bmv.model import MarketSpec
+from bmv.model import MarketSpec, WalletIndex
 from bmv.observe.journal import Journal
 from bmv.ports import Clock
 from bmv.secret import Secret
@@ -74,10 +75,17 @@ class Assembly:
     dispatcher: Dispatcher
     spec: MarketSpec
     market: MarketKeys
-    wallets: Sequence[WalletAccounts]
+    wallets: list[WalletAccounts]
+    """The one list that every part looks into; wallets that come while it runs are added to it."""
     oracle: OracleWatch
     search: LeftoverSearch
     treasury: Treasury | None
+    joined: Callable[[WalletAccounts], None]
+    """To be told of a wallet that is about to be added."""
+
+    def address_of(self, wallet: WalletIndex) -> str:
+        """Return a wallet's address."""
+        return str(self.wallets[wallet].owner)
 
     @property
     def beside(self) -> dict[str, Service]:
@@ -132,7 +140,13 @@ async def assemble(
     leftovers = LeftoverBook(market, wallets)
     reader = Reader(spec, market, wallets, lambda: engine.settings, locked, tables, leftovers, purse)
     feed = Feed(rpc, _stream(outside, session, market, seed), reader, clock, engine.emit, record)
-    desk = _treasury(purse, outside, session, rpc, engine, wallets, clock, seed, errors)
+    ours = {key for one in wallets for key in one.all}
+
+    def joined(wallet: WalletAccounts) -> None:
+        ours.update(wallet.all)
+        reader.join(wallet)
+
+    desk = _treasury(purse, outside, session, rpc, engine, ours, clock, seed, errors)
     dispatcher = Dispatcher(
         rpc=rpc,
         block_engine=block_engine,
@@ -152,7 +166,7 @@ async def assemble(
     oracle = _oracle(outside, session, rpc, engine, clock, errors)
     refresh = partial(feed.refresh, Slot(0))
     search = LeftoverSearch(rpc, market, wallets, leftovers, lambda: engine.settings, refresh)
-    return Assembly(engine, feed, dispatcher, spec, market, wallets, oracle, search, desk)
+    return Assembly(engine, feed, dispatcher, spec, market, wallets, oracle, search, desk, joined)
 
 
 def _stream(outside: Outside, session: aiohttp.ClientSession, market: MarketKeys, seed: int) -> AccountStream:
@@ -185,7 +199,7 @@ def _treasury(
     session: aiohttp.ClientSession,
     rpc: Rpc,
     engine: Engine,
-    wallets: Sequence[WalletAccounts],
+    ours: AbstractSet[Pubkey],
     clock: Clock,
     seed: int,
     errors: Counter[str],
@@ -200,7 +214,6 @@ def _treasury(
         timeout_s=PRICE_TIMEOUT_S * outside.haste,
         on_error=partial(count_error, errors),
     )
-    ours = frozenset(key for one in wallets for key in (one.owner, one.open_orders, one.base, one.quote))
     desk = Treasury(
         accounts, jupiter, rpc, ours, lambda: engine.settings, lambda: engine.state, clock, engine.emit
     )

@@ -53,7 +53,7 @@ async def market_held(
         lease = await take_lease(hot, clock, ours, haste=haste)
         keeper = LeaseKeeper(lease, engine.emit, switch.stop, clock, haste=haste)
         writer = SnapshotWriter(
-            hot, state, Picture([str(owner) for owner in owners]), clock, fence=lease.fence, haste=haste
+            hot, state, Picture(assembly.address_of), clock, fence=lease.fence, haste=haste
         )
         _join(engine, switch, writer, keeper)
         try:

@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -38,6 +37,7 @@ from bmv.services.mending import completed
 from bmv.services.recollection import Recollection, recollect
 from bmv.services.rehearsal import Rehearsal
 from bmv.services.reload import Reload, SettingsFile
+from bmv.services.swarm import Swarm
 from bmv.state.folder import StateFolder
 from bmv.state.latch import LatchFile
 from bmv.state.lock import locked
@@ -210,7 +210,8 @@ class _Live:
                 if memory is not None:
                     go_on(memory, assembly, clock)
                 history = {"history": keeping.historian.run}
-                beside = {**assembly.beside, **holding.beside, **services, **history}
+                swarm = {"swarm": self._swarm(assembly, clock).run}
+                beside = {**assembly.beside, **holding.beside, **services, **history, **swarm}
                 return await self._run_engine(assembly, holding, beside, clock, journal)
 
     async def _assembled(
@@ -240,6 +241,21 @@ class _Live:
         if not isinstance(self._signer, WatchedWallets):
             self._signer.serve(assembly.market)
         return assembly
+
+    def _swarm(self, assembly: Assembly, clock: LoopClock) -> Swarm:
+        """Return who follows the keys; what they say of the wallets now is told at once."""
+        assert not isinstance(self._signer, WatchedWallets)
+        swarm = Swarm(
+            assembly.wallets,
+            assembly.market,
+            self._signer.renew,
+            assembly.joined,
+            assembly.engine.emit,
+            clock,
+            haste=self._outside.haste,
+        )
+        swarm.look()
+        return swarm
 
     async def _memory(
         self, session: aiohttp.ClientSession, clock: LoopClock, journal: Journal
@@ -286,5 +302,8 @@ class _Live:
     def _reload(self, assembly: Assembly, clock: LoopClock) -> Reload | None:
         if self._options.file is None:
             return None
-        admit = partial(check_levels, assembly.spec, len(assembly.wallets))
+
+        def admit(settings: Settings) -> None:
+            check_levels(assembly.spec, assembly.engine.state.staying, settings)
+
         return Reload(self._options.file, admit, assembly.engine.emit, clock, assembly.engine.settings)

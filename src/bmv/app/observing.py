@@ -32,7 +32,7 @@ class Observed:
 def observe(assembly: Assembly) -> Observed:
     """Begin to listen to an engine."""
     engine, lag = assembly.engine, Lag()
-    tape = LiveTape(frozenset(str(wallet.open_orders) for wallet in assembly.wallets))
+    tape = LiveTape()
     engine.record.economics.followers.append(tape.traded)
     measuring = Measuring(engine, assembly.spec, tape.noise, lag.worst)
     return Observed(Exposition(measuring.values), lag)

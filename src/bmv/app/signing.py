@@ -21,7 +21,7 @@ from bmv.keys.client import SignerClient
 from bmv.keys.grounds import Grounds
 from bmv.keys.hardening import harden
 from bmv.keys.passphrase import read_passphrase
-from bmv.keys.policy import BulkSigner, GuardedSigner, Limits, Policy
+from bmv.keys.policy import BulkSigner, GuardedSigner, Limits, Policy, Renewal
 from bmv.keys.process import SignerProcess
 from bmv.keys.signer import InProcessSigner
 from bmv.keys.store import Keystore, Role, Wallet, peek
@@ -66,6 +66,7 @@ class Keys(NamedTuple):
 
     signer: BulkSigner
     wallets: list[Wallet]
+    renewal: Renewal = lambda: None
 
 
 def in_vault(keystore: Path) -> bool:
@@ -95,8 +96,15 @@ def operators_of(wallets: Sequence[Wallet], keystore: Path) -> list[Pubkey]:
 
 
 def keys_of(store: Keystore) -> Keys:
-    """Return every key of an opened keystore."""
-    return Keys(InProcessSigner(store.keypairs(*Role)), store.wallets)
+    """Return every key of an opened keystore, and how to find those that are added to it later."""
+    known = store
+
+    def again() -> tuple[BulkSigner, list[Wallet]] | None:
+        nonlocal known
+        before, known = known, known.read_again()
+        return None if known is before else (InProcessSigner(known.keypairs(*Role)), known.wallets)
+
+    return Keys(InProcessSigner(store.keypairs(*Role)), store.wallets, again)
 
 
 def _out_of_vault(place: str, token: Secret) -> Keys:
@@ -123,7 +131,7 @@ def policy_of(wallets: list[Wallet], settings: Settings) -> Policy:
 
 def guarded(keys: Keys, settings: Settings) -> GuardedSigner:
     """Return a signer in this process, behind the policy, for every wallet."""
-    return GuardedSigner(keys.signer, policy_of(keys.wallets, settings), keys.wallets)
+    return GuardedSigner(keys.signer, policy_of(keys.wallets, settings), keys.wallets, keys.renewal)
 
 
 def run_signer(
@@ -143,9 +151,7 @@ def run_signer(
     configure(_now, quiet=False)
     for what in missing:
         get_logger("signer").warning("SIGNER_NOT_HARDENED", reason=what)
-    keys = open_keys(keystore, passphrase_fd)
-    policy = policy_of(keys.wallets, settings)
-    process = SignerProcess(keys.signer, keys.wallets, policy, LatchFile(folder).path)
+    process = SignerProcess(guarded(open_keys(keystore, passphrase_fd), settings), LatchFile(folder).path)
     made(folder.run)
 
     async def serve() -> None:

@@ -56,7 +56,7 @@ async def _withdraw(
     async with aiohttp.ClientSession() as session:
         assembly = await _assembled(settings, signer, session, clock, loop)
         engine = assembly.engine
-        picture = Picture([str(wallet.owner) for wallet in assembly.wallets])
+        picture = Picture(assembly.address_of)
         author = Author(__version__, socket.gethostname(), getpid(), clock.now(), 0)
 
         def follow(state: State) -> None:

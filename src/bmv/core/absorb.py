@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bmv.config import Settings
+from bmv.core import swarm
 from bmv.core.congestion import tell_gas, tell_queue, tell_slots
 from bmv.core.errands import booked, came_to_nothing, carried_out, is_under_way
 from bmv.core.eviction import flooded, rest_level, resting, side_is_full
@@ -34,12 +35,14 @@ from bmv.events import (
     OracleSeen,
     Prepare,
     Report,
+    Retire,
     Settle,
     SupplySeen,
     TableAction,
     Tick,
     TreasuryAction,
     TreasurySeen,
+    WalletDuty,
 )
 from bmv.model import Fill, LiveOrder, Outcome, Placement, Quote, WalletView
 from bmv.units import BaseLots, Millis, notional
@@ -71,6 +74,8 @@ def _note(state: State, event: AnyEvent) -> list[AnyAction]:
         return [Report("CONFIG_REFUSED", {"keys": event.keys, "reason": event.reason})]
     if isinstance(event, BaselineSet):
         return _begin_count(state, event)
+    if isinstance(event, WalletDuty):
+        return swarm.told(state, event)
     if isinstance(event, OracleSeen):
         state.oracle.on_price(event.at, event.sol_usd, firm=event.firm)
         state.oracle.eur_usd = event.eur_usd or state.oracle.eur_usd
@@ -136,7 +141,8 @@ def _see(state: State, event: MarketSeen, settings: Settings) -> list[AnyAction]
         reports += _vanished(state, view, event, settings)
         reports += _strange(state, view)
         reports += tell_slots(state.views.get(view.wallet), view)
-        reports += tell_gas(state.views.get(view.wallet), view, settings)
+        if not state.leaves(view.wallet):
+            reports += tell_gas(state.views.get(view.wallet), view, settings)
         state.views[view.wallet] = view
         _arrived(state, view.wallet, view.orders)
     reports += _landed(state, settings)
@@ -274,6 +280,8 @@ def _landed(state: State, settings: Settings) -> list[AnyAction]:
             continue
         del state.in_flight[ticket]
         carried_out(state, flight.action)
+        if isinstance(flight.action, Prepare) and state.phase is Phase.QUOTING:
+            state.signal = state.signal or "a wallet was opened or funded"
         places = flight.action.places if isinstance(flight.action, Execute) else ()
         for place in places:
             if place.client_id not in flight.arrived:
@@ -319,6 +327,12 @@ def _not_landed(
         if isinstance(flight.action, TreasuryAction):
             # Nobody's orders wait for it, and what fails may be a swap service's.
             came_to_nothing(state)
+            continue
+        if isinstance(flight.action, Retire):
+            # Nor for a wallet that leaves; what was in its way a moment ago may be gone now.
+            state.failed[flight.action.wallet] = Backoff.after(
+                state.failed.get(flight.action.wallet), state.now, FAILED_REST_MS
+            )
             continue
         owner = CRANK if flight.wallet is None else flight.wallet
         paused |= failures.cycle_failed(owner, flight.sent_at, state.now, settings, others=others)

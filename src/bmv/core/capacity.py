@@ -39,7 +39,7 @@ def most_levels(spec: MarketSpec, wallet_count: int, settings: Settings) -> int:
 
 def grid_levels(state: State, settings: Settings) -> int:
     """Return how many levels both sides share: GRID_LEVELS, by default as many as there is room for."""
-    most = most_levels(state.spec, state.wallet_count, settings)
+    most = most_levels(state.spec, state.staying, settings)
     return most if settings.grid_levels is None else min(settings.grid_levels, most)
 
 

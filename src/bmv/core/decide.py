@@ -27,6 +27,7 @@ from bmv.events import (
     Prepare,
     Remembered,
     RentAction,
+    Retire,
     Settle,
     TableAction,
     TreasuryAction,
@@ -67,7 +68,7 @@ def _failed(event: AnyEvent) -> bool:
 def _remember(state: State, approved: Approved) -> None:
     """Put what is about to be sent in flight."""
     for action in approved.actions:
-        if isinstance(action, Execute | Prepare | Settle):
+        if isinstance(action, Execute | Prepare | Settle | Retire):
             state.in_flight[action.ticket] = InFlight(action.ticket, action, action.wallet, state.now)
         elif isinstance(action, Crank | TableAction | RentAction | TreasuryAction):
             wallet = action.wallet if isinstance(action, Collect) else None

@@ -115,7 +115,7 @@ def _gas(state: State, settings: Settings) -> tuple[Share, ...]:
     shares: list[Share] = []
     for wallet, view in sorted(state.views.items()):
         lacking = min(floor - view.gas, left)
-        if view.gas * 2 < floor and lacking >= LEAST_SHARE:
+        if view.gas * 2 < floor and lacking >= LEAST_SHARE and not state.leaves(wallet):
             shares.append(Share(wallet, lacking, is_gas=True))
             left -= lacking
     return tuple(shares[:MOST_SHARES])

@@ -10,8 +10,9 @@ from bmv.core.drawdown import Stage
 from bmv.core.kill import begin_halt
 from bmv.core.limits import gas_reserve
 from bmv.core.state import State
+from bmv.core.swarm import LEAVES, RESTS
 from bmv.events import AnyAction, Report
-from bmv.model import Side, WalletView
+from bmv.model import Duty, Side, WalletView
 from bmv.units import Lamports, atoms_to_lots
 
 FROZEN = "its token account is frozen"
@@ -56,6 +57,9 @@ def wallets_judged(state: State, settings: Settings) -> list[AnyAction]:
 
 def _unfit(view: WalletView, state: State, settings: Settings) -> str:
     """Return why a wallet cannot quote, '' if it can."""
+    duty = state.duties.get(view.wallet, Duty.QUOTE)
+    if duty is not Duty.QUOTE:
+        return RESTS if duty is Duty.REST else LEAVES
     rest = state.guards.failures.rests.get(view.wallet)
     reserve = gas_reserve(settings)
     if state.guards.aside.get(view.wallet) == GAS:

@@ -24,6 +24,7 @@ from bmv.core.rebuilding import price_fine, rebuild_if_due
 from bmv.core.rent import rent_step
 from bmv.core.replacing import numbered
 from bmv.core.state import Phase, State
+from bmv.core.swarm import leaving
 from bmv.core.tables import served, table_step
 from bmv.core.triggers import Trigger
 from bmv.events import (
@@ -70,7 +71,7 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     told += watch_treasury(state, settings, may_act=not stands)
     if stands:
         return [*told, *_exposed(state), *rent_step(state, settings, closes=False), *_crank(state)]
-    told += opening(state, settings)
+    told += [*opening(state, settings), *leaving(state)]
     told += [*table_step(state, settings), *rent_step(state, settings)]
     # An unconfirmed jump: the old price and the target stand; limits see to it that repairs raise nothing.
     trigger = rebuild_if_due(state, settings) if _confirmed(state) else None

@@ -26,6 +26,7 @@ from bmv.core.treasury import Memory
 from bmv.core.witness import Witness
 from bmv.events import Action, Execute
 from bmv.model import (
+    Duty,
     ForeignBook,
     Leftover,
     LiveOrder,
@@ -217,7 +218,8 @@ class State:
     ``stirred``: readings have shown something new since the ladder was last looked at. ``tables`` is None
     where nobody can say which lookup tables there are. ``jobs`` are the procedures under way, by name.
     ``never_landed`` counts the bundles taken by the block engine in a row of which the chain knows nothing.
-    ``lease_until`` is None where there is no lease to hold.
+    ``lease_until`` is None where there is no lease to hold. ``duties`` holds the wallets that were told
+    anything else than to quote.
     """
 
     spec: MarketSpec
@@ -233,6 +235,7 @@ class State:
     mark: QueueMark | None = None
     book: ForeignBook = ForeignBook()
     views: dict[WalletIndex, WalletView] = field(default_factory=dict)
+    duties: dict[WalletIndex, Duty] = field(default_factory=dict)
     target: Target = field(default_factory=Target)
     in_flight: dict[int, InFlight] = field(default_factory=dict)
     next_ticket: int = 1
@@ -270,6 +273,15 @@ class State:
     def left_over_orders(self) -> list[LiveOrder]:
         """Return the orders of ours that stand in accounts the engine does not use."""
         return [order for one in self.leftovers for order in one.orders]
+
+    @property
+    def staying(self) -> int:
+        """Return how many wallets there are that do not leave."""
+        return self.wallet_count - sum(map(self.leaves, self.duties))
+
+    def leaves(self, wallet: WalletIndex) -> bool:
+        """Say whether a wallet is leaving or gone."""
+        return self.duties.get(wallet) in (Duty.LEAVE, Duty.GONE)
 
     def ready_wallets(self) -> tuple[WalletIndex, ...]:
         """Return the wallets that can hold orders: open, and not set aside."""

@@ -6,7 +6,7 @@ included; a job only says which step is under way, and until when the next one r
 
 1. While LOOKUP_TABLES is on, every wallet is to be in an active table: extend one that has room, else open
    another. A table all of whose wallets others serve is retired.
-2. While it is off, every table is retired.
+2. While it is off, or the wallet that pays for them is leaving, every table is retired.
 3. A retired table is closed once it has cooled down, and its rent returns.
 """
 
@@ -58,7 +58,7 @@ def table_step(state: State, settings: Settings) -> list[TableAction]:
 
 def _due(state: State, settings: Settings) -> TableAction | None:
     tables = state.tables or ()
-    wanted = settings.lookup_tables == "on"
+    wanted = settings.lookup_tables == "on" and not state.leaves(PAYER)
     for table in tables:
         if table.retired is not None and state.seen >= table.retired + COOL_DOWN_SLOTS:
             return CloseTable(state.take_ticket(), table.address)
@@ -66,7 +66,8 @@ def _due(state: State, settings: Settings) -> TableAction | None:
         others = {wallet for other in _active(state) if other is not table for wallet in other.wallets}
         if not wanted or others >= set(table.wallets):
             return RetireTable(state.take_ticket(), table.address)
-    missing = [wallet for wallet in sorted(state.views) if wallet not in served(state)]
+    known = served(state)
+    missing = [wallet for wallet in sorted(state.views) if wallet not in known and not state.leaves(wallet)]
     if not wanted or not missing or state.views[PAYER].gas < gas_reserve(settings) + LARGEST_RENT:
         return None
     for table in _active(state):

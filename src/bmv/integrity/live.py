@@ -13,21 +13,19 @@ WINDOW = 2_000
 
 
 class LiveTape:
-    """Keep the newest trades between others, at most ``WINDOW``; ``own`` accounts never count.
+    """Keep the newest trades between others, at most ``WINDOW``; ours never count.
 
     Only trades that name both sides can be judged. Nothing that is found here reaches the strategy.
     """
 
-    def __init__(self, own: frozenset[str]) -> None:
-        self._own = own
+    def __init__(self) -> None:
         self._trades: deque[Trade] = deque(maxlen=WINDOW)
         self._counted = self._judged = 0
         self._noise: float | None = None
 
     def traded(self, trade: Trade) -> None:
         """Take a trade of the market."""
-        ours = trade.own or self._own & {trade.maker, trade.taker}
-        if trade.maker and trade.taker and not ours:
+        if trade.maker and trade.taker and not trade.own:
             self._trades.append(trade)
             self._counted += 1
 

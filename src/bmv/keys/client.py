@@ -14,7 +14,7 @@ from solders.pubkey import Pubkey
 
 from bmv.errors import Garbled, OutsideError, Unreachable
 from bmv.keys.policy import Unlawful
-from bmv.keys.store import Role, Wallet
+from bmv.keys.store import LOOKED_AFTER, Role, Wallet
 from bmv.keys.wire import (
     LENGTH,
     Answer,
@@ -23,6 +23,7 @@ from bmv.keys.wire import (
     Quit,
     Refusal,
     Release,
+    Renew,
     Request,
     Serve,
     Sign,
@@ -58,11 +59,15 @@ class SignerClient:
 
     def wallets(self) -> list[Wallet]:
         """Return the wallets it signs for, in order."""
-        return [Wallet(Pubkey(one.pubkey), one.role) for one in self.state().wallets]
+        return _wallets(self.state())
+
+    def renew(self) -> list[Wallet]:
+        """Have it take over what has changed in the keystore; return the wallets it signs for by then."""
+        return _wallets(self._state(Renew()))
 
     def pubkeys(self) -> list[Pubkey]:
-        """Return the operator wallets, in order."""
-        return [wallet.pubkey for wallet in self.wallets() if wallet.role is Role.OPERATOR]
+        """Return the wallets an engine looks after, in order."""
+        return [wallet.pubkey for wallet in self.wallets() if wallet.role in LOOKED_AFTER]
 
     def treasury(self) -> Pubkey | None:
         """Return the treasury's wallet, where it signs for one."""
@@ -150,6 +155,10 @@ class SignerClient:
 
     def __repr__(self) -> str:
         return f"SignerClient({self._path})"
+
+
+def _wallets(state: State) -> list[Wallet]:
+    return [Wallet(Pubkey(one.pubkey), one.role) for one in state.wallets]
 
 
 def _no_answer(error: OSError) -> Unreachable:

@@ -21,15 +21,26 @@ class Grounds:
     def __init__(
         self, wallets: Iterable[Pubkey], tip_accounts: Iterable[Pubkey], treasury: Pubkey | None = None
     ) -> None:
-        self._owners = list(wallets)
-        self.wallets = frozenset(map(bytes, self._owners))
         self.tip_accounts = frozenset(map(bytes, tip_accounts))
-        self.treasury = None if treasury is None else bytes(treasury)
         self.market: MarketKeys | None = None
         self.market_bytes: dict[str, bytes] = {}
-        self.token_accounts: dict[bytes, tuple[bytes, bytes]] = {}
         self._mints: set[Pubkey] = set()
+        self.know(wallets, treasury)
         self.add_mints([WRAPPED_SOL])
+
+    def know(self, wallets: Iterable[Pubkey], treasury: Pubkey | None) -> None:
+        """Know these wallets and no others from now on."""
+        self._owners = list(wallets)
+        self.wallets = frozenset(map(bytes, self._owners))
+        self.treasury = None if treasury is None else bytes(treasury)
+        self.token_accounts: dict[bytes, tuple[bytes, bytes]] = {}
+        for mint in self._mints:
+            self._open(mint)
+
+    def _open(self, mint: Pubkey) -> None:
+        for owner in self._owners:
+            account = associated_token_address(owner, mint)
+            self.token_accounts[bytes(account)] = (bytes(owner), bytes(mint))
 
     def add_mints(self, mints: Iterable[Pubkey]) -> None:
         """Know our token accounts of these mints too; each is kept as (owner, mint)."""
@@ -37,9 +48,7 @@ class Grounds:
         if len(self._mints) + len(fresh) > MAX_MINTS:
             raise UnsafeState(f"more than {MAX_MINTS} mints are not for one signer")
         for mint in fresh:
-            for owner in self._owners:
-                account = associated_token_address(owner, mint)
-                self.token_accounts[bytes(account)] = (bytes(owner), bytes(mint))
+            self._open(mint)
         self._mints |= fresh
 
     def set_market(self, market: MarketKeys) -> None:

@@ -19,7 +19,7 @@ from bmv.errors import BadBytes, Refused
 from bmv.keys.decoded import decode_message
 from bmv.keys.grounds import Grounds
 from bmv.keys.lawful import Effect, NotLawful, read_effect
-from bmv.keys.store import Role, Wallet
+from bmv.keys.store import LOOKED_AFTER, Role, Wallet
 from bmv.units import LAMPORTS_PER_SOL, Lamports
 from bmv.venue.openbook_v1.instructions import MarketKeys
 
@@ -142,17 +142,36 @@ class Policy:
         return spent
 
 
+Renewal = Callable[[], tuple[BulkSigner, Sequence[Wallet]] | None]
+"""Reads the keys anew: who signs with them and whose they are; None where nothing has changed."""
+
+
 class GuardedSigner:
-    """Sign with ``signer`` what ``policy`` allows, in this process."""
+    """Sign with ``signer`` what ``policy`` allows, here; ``renewal`` finds keys that came later."""
 
     elsewhere = False
 
-    def __init__(self, signer: BulkSigner, policy: Policy, wallets: Sequence[Wallet] = ()) -> None:
-        self._signer, self.policy, self._wallets = signer, policy, wallets
+    def __init__(
+        self,
+        signer: BulkSigner,
+        policy: Policy,
+        wallets: Sequence[Wallet] = (),
+        renewal: Renewal = lambda: None,
+    ) -> None:
+        self._signer, self.policy, self._wallets, self._renewal = signer, policy, wallets, renewal
+
+    def renew(self) -> list[Wallet]:
+        """Take over what has changed where the keys are kept; return all wallets. Raises as reading does."""
+        found = self._renewal()
+        if found is not None:
+            self._signer, self._wallets = found
+            treasury = next((one.pubkey for one in self._wallets if one.role is Role.TREASURY), None)
+            self.policy.grounds.know([one.pubkey for one in self._wallets], treasury)
+        return self.wallets()
 
     def pubkeys(self) -> list[Pubkey]:
-        """Return the wallets that trade, in order."""
-        return [wallet.pubkey for wallet in self._wallets if wallet.role is Role.OPERATOR]
+        """Return the wallets an engine looks after, in order."""
+        return [wallet.pubkey for wallet in self._wallets if wallet.role in LOOKED_AFTER]
 
     def wallets(self) -> list[Wallet]:
         """Return all wallets it signs for, in order."""

@@ -17,8 +17,7 @@ from pathlib import Path
 from solders.pubkey import Pubkey
 
 from bmv.errors import BadInput, BmvError, Garbled, UnsafeState
-from bmv.keys.policy import BulkSigner, Policy, Unlawful
-from bmv.keys.store import Wallet
+from bmv.keys.policy import GuardedSigner, Unlawful
 from bmv.keys.wire import (
     LENGTH,
     PROTOCOL,
@@ -29,6 +28,7 @@ from bmv.keys.wire import (
     Quit,
     Refusal,
     Release,
+    Renew,
     Request,
     Serve,
     Sign,
@@ -47,10 +47,8 @@ _PEER = struct.Struct("3i")
 class SignerProcess:
     """Answer on a UNIX socket until asked to end; ``halt_file`` closes the latch by being there."""
 
-    def __init__(
-        self, signer: BulkSigner, wallets: list[Wallet], policy: Policy, halt_file: Path | None = None
-    ) -> None:
-        self._signer, self._wallets, self._policy, self._halt_file = signer, wallets, policy, halt_file
+    def __init__(self, signer: GuardedSigner, halt_file: Path | None = None) -> None:
+        self._signer, self._policy, self._halt_file = signer, signer.policy, halt_file
         self._log = get_logger("signer")
         self._signed = self._refused = 0
         self._latched = ""
@@ -61,7 +59,7 @@ class SignerProcess:
         """Listen at ``path`` until somebody asks to quit; raise UnsafeState where another signer listens."""
         listening = _listen(path)
         server = await asyncio.start_unix_server(self._welcome, sock=listening)
-        self._log.info("SIGNER_UP", wallets=len(self._wallets), pid=os.getpid())
+        self._log.info("SIGNER_UP", wallets=len(self._signer.wallets()), pid=os.getpid())
         ready()
         try:
             await self._ending.wait()
@@ -135,6 +133,10 @@ class SignerProcess:
                 self._latched = request.reason or "asked to"
             case Release():
                 self._latched = ""
+            case Renew():
+                before = len(self._signer.wallets())
+                if (now := len(self._signer.renew())) != before:
+                    self._log.info("SIGNER_RENEWED", wallets=now)
             case Quit():
                 self._ending.set()
         self._look_at_latch()
@@ -143,14 +145,13 @@ class SignerProcess:
     def _sign(self, request: Sign) -> Signed:
         if any(index >= len(request.messages) or len(key) != 32 for index, key in request.jobs):
             raise Garbled("signer's caller", "a job without its message")
-        self._policy.approve(request.messages)
         jobs = [(Pubkey(key), request.messages[index]) for index, key in request.jobs]
         signatures = self._signer.sign_all(jobs)
         self._signed += len(request.messages)
         return Signed(tuple(signatures))
 
     def _state(self) -> State:
-        members = tuple(Member(bytes(one.pubkey), one.role) for one in self._wallets)
+        members = tuple(Member(bytes(one.pubkey), one.role) for one in self._signer.wallets())
         return State(members, self._policy.is_halted, self._signed, self._refused, os.getpid())
 
 

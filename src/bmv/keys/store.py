@@ -34,13 +34,20 @@ _COUNTS = struct.Struct("<QI")
 
 
 class Role(StrEnum):
-    """What a wallet is for; a retired one only keeps its key."""
+    """What a wallet is for; a retired one only keeps its key.
+
+    One set aside keeps its funds and quotes nothing; one that is leaving is being emptied, to be retired.
+    """
 
     OPERATOR = "operator"
     TREASURY = "treasury"
     RETIRED = "retired"
+    ASIDE = "aside"
+    LEAVING = "leaving"
 
 
+LOOKED_AFTER = (Role.OPERATOR, Role.ASIDE, Role.LEAVING)
+"""The wallets an engine looks after, quoting or not."""
 _ROLE_BYTE = {role: bytes([number]) for number, role in enumerate(Role)}
 
 
@@ -169,6 +176,21 @@ class Keystore:
         for entry in document.wallets:
             store._keypair(entry)
         return store
+
+    def read_again(self) -> "Keystore":
+        """Return the keystore as the file has it by now, opened with the same key; itself where unchanged.
+
+        Raises UnsafeState where that needs another passphrase; Tampered, TooOpen, BadInput as ``open`` does.
+        """
+        content = read_private(FIELD, self._path)
+        if content == self._content:
+            return self
+        document = _document(self._path, content)
+        if document.kdf != self._document.kdf:
+            raise UnsafeState(f"{self._path}: sealed with another passphrase since it was opened")
+        if document.revision < self._document.revision:
+            raise Tampered(self._path, "it was put back as it was earlier")
+        return Keystore.unsealed(self._path, self._sealer, document, content)
 
     @property
     def path(self) -> Path:

@@ -14,7 +14,7 @@ from bmv.errors import Garbled
 from bmv.keys.store import Role
 from bmv.venue.openbook_v1.instructions import MarketKeys
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_FRAME = 8 * 1024 * 1024
 LENGTH = struct.Struct("<I")
 
@@ -49,11 +49,15 @@ class Release(msgspec.Struct, tag="release", frozen=True):
     """Sign everything lawful again."""
 
 
+class Renew(msgspec.Struct, tag="renew", frozen=True):
+    """Take over what has changed in the keystore since it was opened."""
+
+
 class Quit(msgspec.Struct, tag="quit", frozen=True):
     """Forget the keys and end."""
 
 
-Request = Hello | Serve | Sign | Latch | Release | Quit
+Request = Hello | Serve | Sign | Latch | Release | Renew | Quit
 
 
 class Member(msgspec.Struct, frozen=True):

@@ -21,6 +21,11 @@ class WalletAccounts:
     base: Pubkey
     quote: Pubkey
 
+    @property
+    def all(self) -> tuple[Pubkey, ...]:
+        """Return all four."""
+        return self.owner, self.open_orders, self.base, self.quote
+
     @classmethod
     def of(cls, owner: Pubkey, market: MarketKeys) -> "WalletAccounts":
         """Derive a wallet's accounts; OpenOrders follows the seed convention, so it is found again."""

@@ -20,6 +20,7 @@ from bmv.events import (
     MarketSeen,
     OracleSeen,
     Report,
+    WalletDuty,
 )
 from bmv.model import Fill, LiveOrder, Side, WalletIndex, WalletView
 from bmv.services.outcomes import Sent
@@ -45,7 +46,7 @@ MOST_LEVELS = 20_000
 class Chronicle:
     """Tell what each decision adds to the history.
 
-    ``wallets`` are the operator wallets' addresses in their order, ``run`` is when this run began;
+    ``wallets`` are the operator wallets' addresses in their order at first, ``run`` is when this run began;
     ``standing`` and ``filled`` (lots by order id) are what the history knew before it.
     """
 
@@ -56,7 +57,7 @@ class Chronicle:
         standing: Iterable[OrderRow] = (),
         filled: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
-        self._wallets, self._run = tuple(wallets), int(run)
+        self._wallets, self._run = list(wallets), int(run)
         self._standing = {order.order_id: order for order in standing}
         self._filled = Counter(filled)
         self._cancelled: set[int] = set()
@@ -68,6 +69,8 @@ class Chronicle:
     def told(self, event: AnyEvent, actions: Iterable[AnyAction], state: State) -> Batch:
         """Return the rows of one decision; ``state`` is the belief after it."""
         batch = Batch()
+        if isinstance(event, WalletDuty) and event.wallet == len(self._wallets):
+            self._wallets.append(event.owner)
         if isinstance(event, MarketSeen | EventsFound):
             batch.trades.extend(event.trades)
             for fill in event.fills:

@@ -21,7 +21,7 @@ from bmv.chain.rpc import Rpc
 from bmv.chain.transaction import MessageSigner, Tip
 from bmv.config import Settings
 from bmv.core.limits import Approved
-from bmv.errors import OutsideError, RateLimited, Refused, Stale
+from bmv.errors import OutsideError, RateLimited, Refused, Stale, UnsafeState
 from bmv.events import (
     AnyAction,
     BundleResolved,
@@ -34,6 +34,7 @@ from bmv.events import (
     Prepare,
     Reclaim,
     RentAction,
+    Retire,
     Settle,
     TableAction,
     TreasuryAction,
@@ -53,6 +54,7 @@ from bmv.services.building import (
     prepare_steps,
     settle_steps,
 )
+from bmv.services.moving import read_holdings, retire_steps
 from bmv.services.outcomes import Outcomes, Sent
 from bmv.services.packing import BundleDraft, Group, Packing, pack_transactions
 from bmv.services.paying import collect_steps, fund_steps
@@ -61,13 +63,15 @@ from bmv.services.signing import PlanSigner
 from bmv.services.stamps import BLOCKHASH_STALE_MS, Stamps
 from bmv.services.treasury import Treasury
 from bmv.units import BlockHeight, Lamports
+from bmv.venue.jupiter import USDC
 from bmv.venue.openbook_v1.instructions import MarketKeys
 from bmv.venue.openbook_v1.layouts import OPEN_ORDERS_SIZE
 from bmv.venue.openbook_v1.queues import QueueEvent
+from bmv.venue.token import WRAPPED_SOL
 
 RECENT_BUNDLES = 256
 TURNS = 1_000
-SPELLED_OUT = Prepare | Settle | Reclaim | CloseAccounts | Fund | Collect
+SPELLED_OUT = Prepare | Settle | Reclaim | CloseAccounts | Retire | Fund | Collect
 """Those that name where money goes; no lookup table is used for them."""
 
 
@@ -254,18 +258,30 @@ class Dispatcher:
             return self._reader.tables.steps(action)
         if isinstance(action, RentAction):
             return self._reader.leftovers.steps(action)
-        if isinstance(action, Fund | Collect):
-            return self._paying(action)
+        if isinstance(action, Fund | Collect | Retire):
+            return await self._paying(action)
         payer = self._wallets[self._reader.richest_in_gas()].owner
         return crank_steps(self._front(), payer, self._market)
 
-    def _paying(self, action: Fund | Collect) -> list[Step]:
+    async def _paying(self, action: Fund | Collect | Retire) -> list[Step]:
         if self._treasury is None:
             return []
         accounts = self._treasury.accounts
+        if isinstance(action, Retire):
+            return await self._retiring(action, accounts.owner)
         if isinstance(action, Fund):
             return fund_steps(action, accounts, self._wallets)
         return collect_steps(action, accounts, self._wallets[action.wallet], self._market)
+
+    async def _retiring(self, action: Retire, treasury: Pubkey) -> list[Step]:
+        """Return what empties the wallet of all it holds by now; nothing while orders of it stand."""
+        mints = dict.fromkeys((self._market.base_mint, self._market.quote_mint, WRAPPED_SOL, USDC))
+        owner, heir = (self._wallets[each].owner for each in (action.wallet, action.heir))
+        (found,) = await read_holdings(self._rpc, [owner], self._market, list(mints))
+        try:
+            return retire_steps(found, treasury, heir, self._market)
+        except UnsafeState:
+            return []
 
     async def _prepare(self, action: Prepare) -> list[Step]:
         wallet = self._wallets[action.wallet]

@@ -7,7 +7,7 @@ slow costs the world its view and the engine nothing; the file is written all th
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable
 from os import getpid
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from bmv.core.rent import unsettled
 from bmv.core.state import InFlight, Phase, State
 from bmv.errors import OutsideError
 from bmv.events import Execute
-from bmv.model import WalletView
+from bmv.model import WalletIndex, WalletView
 from bmv.observe.log import get_logger
 from bmv.observe.metrics import Values
 from bmv.ports import Clock
@@ -44,11 +44,11 @@ BEAT_S = 1.0
 class Picture:
     """Turn belief into snapshots; what has not changed since the last one is taken from it.
 
-    ``addresses`` are those of the wallets, in their order.
+    ``address_of`` says the address of a wallet; more of them may come.
     """
 
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = addresses
+    def __init__(self, address_of: Callable[[WalletIndex], str]) -> None:
+        self._address_of = address_of
         self._purses: dict[int, tuple[WalletView, str, Purse]] = {}
         self._ladder: tuple[object, tuple[Wanted, ...]] = (None, ())
 
@@ -78,7 +78,7 @@ class Picture:
             return known[2]
         purse = Purse(
             wallet=view.wallet,
-            address=self._addresses[view.wallet],
+            address=self._address_of(view.wallet),
             gas=view.gas,
             quote_held=view.quote_held,
             quote_free=view.quote_free,

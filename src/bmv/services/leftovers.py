@@ -141,8 +141,6 @@ class LeftoverSearch:
     ) -> None:
         self._rpc, self._market, self._wallets = rpc, market, wallets
         self._book, self._settings, self._changed = book, settings, changed
-        used = [key for wallet in wallets for key in (wallet.open_orders, wallet.base, wallet.quote)]
-        self._used = {*used, *(associated_token_address(wallet.owner, USDC) for wallet in wallets)}
         self._log = get_logger("leftovers")
 
     async def run(self) -> None:
@@ -157,7 +155,7 @@ class LeftoverSearch:
     async def search(self) -> dict[Pubkey, WalletIndex]:
         """Return the left-over accounts there are, and whose; fewer where a node lists none."""
         found: dict[Pubkey, WalletIndex] = {}
-        for index, wallet in enumerate(self._wallets):
+        for index, wallet in enumerate(tuple(self._wallets)):
             try:
                 listed = await self._listed(wallet.owner)
             except OutsideError as error:
@@ -165,7 +163,8 @@ class LeftoverSearch:
                 if isinstance(error, Refused):
                     break
                 continue
-            found |= {key: index for key in listed if key not in self._used}
+            used = wallet.open_orders, wallet.base, wallet.quote, associated_token_address(wallet.owner, USDC)
+            found |= {key: index for key in listed if key not in used}
         return found
 
     async def _listed(self, owner: Pubkey) -> list[Pubkey]:

@@ -59,12 +59,16 @@ class NotMoved(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What one wallet has: plain lamports, atoms by mint (None: no such account), its OpenOrders account."""
+    """What one wallet has: plain lamports, atoms by mint (None: no such account), its OpenOrders account.
+
+    ``inside`` are the lamports of all these accounts: rent, and wrapped SOL.
+    """
 
     owner: Pubkey
     lamports: Lamports
     tokens: Mapping[Pubkey, int | None]
     open_orders: OpenOrdersAccount | None
+    inside: Lamports = Lamports(0)
 
     @property
     def is_empty(self) -> bool:
@@ -109,15 +113,23 @@ def _holdings(owner: Pubkey, mints: Sequence[Pubkey], images: Sequence[AccountIm
             for mint, image in zip(mints, tokens, strict=True)
         },
         decode_open_orders(account.data) if account else None,
+        sum((image.lamports for image in (account, *tokens) if image), Lamports(0)),
     )
 
 
-def gather_steps(found: Holdings, receiver: Pubkey, market: MarketKeys) -> list[Step]:
+def gather_steps(
+    found: Holdings,
+    receiver: Pubkey,
+    market: MarketKeys,
+    payer: Pubkey | None = None,
+    heir: Pubkey | None = None,
+) -> list[Step]:
     """Return the steps that settle, hand tokens to ``receiver`` and close every account of the owner.
 
-    Raises UnsafeState while orders of the owner stand.
+    The market's token goes to ``heir`` instead, where there is one; ``payer`` pays, else the owner. Raises
+    UnsafeState while orders of the owner stand.
     """
-    owner, account = found.owner, found.open_orders
+    owner, account, payer = found.owner, found.open_orders, payer or found.owner
     if found.is_quoting:
         raise UnsafeState(f"{owner}: its orders stand, or fills wait for a crank; halt first")
     held = dict(found.tokens)
@@ -129,29 +141,47 @@ def gather_steps(found: Holdings, receiver: Pubkey, market: MarketKeys) -> list[
                 (market.base_mint, account.base_free),
                 (market.quote_mint, account.quote_free),
             ):
-                steps.append(_open(owner, owner, mint))
+                steps.append(_open(payer, owner, mint))
                 held[mint] = (held[mint] or 0) + free
             settle = openbook.settle_funds(
                 market, wallet.open_orders, owner, wallet.base, wallet.quote, wallet.quote
             )
-            steps.append(Step(owner, settle, compute.SETTLE))
+            steps.append(Step(payer, settle, compute.SETTLE))
         close = openbook.close_open_orders(market, wallet.open_orders, owner, owner)
-        steps.append(Step(owner, close, compute.CLOSE_OPEN_ORDERS))
+        steps.append(Step(payer, close, compute.CLOSE_OPEN_ORDERS))
     for mint, amount in held.items():
-        steps += _hand_over(owner, receiver, mint, amount)
+        to = heir if heir is not None and mint == market.base_mint else receiver
+        steps += _hand_over(owner, to, mint, amount, payer)
     return steps
 
 
-def _hand_over(owner: Pubkey, receiver: Pubkey, mint: Pubkey, amount: int | None) -> Iterator[Step]:
+def retire_steps(found: Holdings, treasury: Pubkey, heir: Pubkey, market: MarketKeys) -> list[Step]:
+    """Return the steps that empty a wallet whole, which the treasury pays, so that its last lamport can go.
+
+    Tokens of the market go to ``heir``, all else to the treasury. Raises what ``gather_steps`` raises.
+    """
+    account = found.open_orders
+    total = found.lamports + found.inside
+    if account is not None and market.quote_mint == WRAPPED_SOL:
+        total += Lamports(account.quote_free + account.referrer_rebates)
+    steps = gather_steps(found, treasury, market, treasury, heir)
+    if total > Lamports(0):
+        steps.append(Step(treasury, transfer(found.owner, treasury, total), compute.TRANSFER))
+    return steps
+
+
+def _hand_over(
+    owner: Pubkey, receiver: Pubkey, mint: Pubkey, amount: int | None, payer: Pubkey
+) -> Iterator[Step]:
     """Yield the steps that give a token account's content away and close it; wrapped SOL becomes plain."""
     if amount is None:
         return
     account = associated_token_address(owner, mint)
     if amount and mint != WRAPPED_SOL:
-        yield _open(owner, receiver, mint)
+        yield _open(payer, receiver, mint)
         target = associated_token_address(receiver, mint)
-        yield Step(owner, token_transfer(account, target, owner, amount), compute.TOKEN_TRANSFER)
-    yield Step(owner, close_account(account, owner, owner), compute.CLOSE_TOKEN_ACCOUNT)
+        yield Step(payer, token_transfer(account, target, owner, amount), compute.TOKEN_TRANSFER)
+    yield Step(payer, close_account(account, owner, owner), compute.CLOSE_TOKEN_ACCOUNT)
 
 
 def fund_steps(

@@ -17,6 +17,7 @@ from bmv.services.chronicle import told_of
 from bmv.units import Millis
 
 EVENT, ACTION = b'{"event":', b'{"action":'
+_DUTY = b'{"event":{"type":"WalletDuty"'
 _REPORT = b'{"action":{"type":"Report"'
 _MOVES = tuple(b'{"action":{"type":"%s"' % kind for kind in (b"Fund", b"Collect"))
 TOLD = (_REPORT, *_MOVES)
@@ -29,6 +30,11 @@ _action = msgspec.json.Decoder(AnyAction).decode
 class _Head(msgspec.Struct, frozen=True):
     at: Millis
     owners: tuple[str, ...] = ()
+
+
+class _Duty(msgspec.Struct, frozen=True):
+    wallet: int
+    owner: str
 
 
 class Page(NamedTuple):
@@ -70,6 +76,10 @@ class Cursor:
         """Take the next record."""
         if payload.startswith(EVENT):
             self._event = payload[len(EVENT) : -1]
+            if payload.startswith(_DUTY):
+                duty = msgspec.json.decode(self._event, type=_Duty)
+                # A wallet that joined while the run went on.
+                self.owners += (duty.owner,) if duty.wallet == len(self.owners) else ()
         elif payload.startswith(_REPORT):
             self.told += 1
         elif payload.startswith(_MOVES):

@@ -74,8 +74,10 @@ class Reader:
         treasury: TreasuryAccounts | None = None,
     ) -> None:
         self._spec = spec
-        self._wallets = wallets
-        self._owners = {bytes(wallet.open_orders): index for index, wallet in enumerate(wallets)}
+        self._market_keys, self._locked, self._treasury = market, locked, treasury
+        self._wallets: list[WalletAccounts] = []
+        self._joining = list(wallets)
+        self._owners: dict[bytes, WalletIndex] = {}
         self._settings = settings
         self._told: QueueMark | None = None
         self._views: dict[WalletIndex, WalletView] = {}
@@ -89,21 +91,38 @@ class Reader:
         self.leftovers = leftovers or LeftoverBook(market, wallets)
         self.matches = Matches(spec, self._owners, self.leftovers.owns)
         self._varying: tuple[list[Pubkey], list[Pubkey]] = [], []
-        self._keys: list[Pubkey] = [market.bids, market.asks, market.event_queue, market.market, CLOCK]
-        self._keys += [wallet.open_orders for wallet in wallets]
-        for wallet in wallets:
-            self._keys += [wallet.owner, wallet.base, wallet.quote]
-        self._supply_at = len(self._keys)
-        self._keys += [market.base_mint, *locked]
-        self._treasury_at = len(self._keys)
-        if treasury is not None:
-            self._keys += [treasury.owner, treasury.usdc, treasury.wrapped]
+        self._keys: list[Pubkey] = []
+        self._supply_at = self._treasury_at = 0
+        self._admit()
+
+    def join(self, wallet: WalletAccounts) -> None:
+        """Read one more wallet, from the next reading on; it gets the next number."""
+        self._joining.append(wallet)
 
     @property
     def keys(self) -> list[Pubkey]:
         """Return what to fetch now, for the next ``read``; lookup tables and left-over accounts come last."""
+        self._admit()
         self._varying = list(self.tables.keys), self.leftovers.keys
         return [*self._keys, *self._varying[0], *self._varying[1]]
+
+    def _admit(self) -> None:
+        """Number the wallets that joined, and lay out what to fetch; never between ``keys`` and ``read``."""
+        if not self._joining:
+            return
+        self._wallets += self._joining
+        self._joining = []
+        self._owners.update((bytes(one.open_orders), index) for index, one in enumerate(self._wallets))
+        market = self._market_keys
+        self._keys = [market.bids, market.asks, market.event_queue, market.market, CLOCK]
+        self._keys += [wallet.open_orders for wallet in self._wallets]
+        for wallet in self._wallets:
+            self._keys += [wallet.owner, wallet.base, wallet.quote]
+        self._supply_at = len(self._keys)
+        self._keys += [market.base_mint, *self._locked]
+        self._treasury_at = len(self._keys)
+        if self._treasury is not None:
+            self._keys += [self._treasury.owner, self._treasury.usdc, self._treasury.wrapped]
 
     def read(self, at: Millis, reading: AccountsAt) -> MarketSeen:
         """Return what changed since the last reading; raise BadBytes if any account does not decode.

@@ -26,6 +26,7 @@ from bmv.events import (
     MarketSeen,
     OnChain,
     Remembered,
+    WalletDuty,
 )
 from bmv.model import BundleCost, Fill, MarketSpec, Outcome, Trade
 from bmv.observe.segments import RUN_PREFIX, Record, records
@@ -34,7 +35,9 @@ from bmv.services.outcomes import MAX_RESENDS, Sent
 from bmv.services.pages import Cursor, Page
 from bmv.units import BlockHeight, Lamports, MicroUsd, Millis, Slot
 
-_WORTH_A_LOOK = (b'"type":"MarketSeen"', b'"type":"EventsFound"', b'"type":"BundleResolved"')
+_WORTH_A_LOOK = tuple(
+    b'"type":"%s"' % kind for kind in (b"MarketSeen", b"EventsFound", b"BundleResolved", b"WalletDuty")
+)
 _EVENT, _ACTION, _BUNDLE, _BELIEF = b'{"event":', b'{"action":', b'{"bundle":', b'{"belief":'
 _event = msgspec.json.Decoder(AnyEvent).decode
 _action = msgspec.json.Decoder(AnyAction).decode
@@ -147,6 +150,8 @@ class Recollection:
             self.newest = max(self.newest, event.slot)
             self.trades.extend(event.trades)
             self._traded(event.trades, event.fills)
+        elif isinstance(event, WalletDuty) and event.wallet == len(self.owners):
+            self.owners += (event.owner,)
         elif isinstance(event, EventsFound):
             del self.gaps[:1]
             self._traded(event.trades, event.fills)

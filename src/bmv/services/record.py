@@ -111,6 +111,7 @@ class Record:
         if isinstance(event, BundleResolved):
             self._resolved(event)
         elif isinstance(event, MarketSeen):
+            self._joined(event)
             self._open_books(state, event)
             self._reclaimed(event, state)
             self._market(event.at, event.trades, event.fills)
@@ -201,6 +202,19 @@ class Record:
         """Write what a bundle cost, unless the balances the books were opened with knew it already."""
         if event.slot > self._start_slot:
             ledger.record_bundle(event.at, event.bundle_id, event.cost)
+
+    def _joined(self, event: MarketSeen) -> None:
+        """Take what a wallet brings that came later for what there was at the start: it is no profit."""
+        if self._start is None:
+            return
+        known = len(self._start)
+        for view in event.wallets:
+            if view.wallet < known:
+                continue
+            self._start.append(view)
+            if self.ledger is not None and self.equity_start is not None:
+                self.ledger.base += _lots(view, self._spec)
+                self.equity_start += equity([view], self.ledger.mark, self._spec)
 
     def _open_books(self, state: State, event: MarketSeen) -> None:
         """Start the ledger with what the wallets held at first sight, valued at the first price known."""

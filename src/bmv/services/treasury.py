@@ -11,6 +11,7 @@ Rules of this file
 
 import asyncio
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from solders.pubkey import Pubkey
@@ -73,7 +74,7 @@ class Treasury:
         accounts: TreasuryAccounts,
         jupiter: Jupiter,
         rpc: Rpc,
-        ours: frozenset[Pubkey],
+        ours: AbstractSet[Pubkey],
         settings: Callable[[], Settings],
         state: Callable[[], State],
         clock: Clock,
@@ -154,7 +155,7 @@ class Treasury:
         build = await self._jupiter.build(order, self._most)
         tables = await self._tables(build)
         height, now = await self._rpc.block_height("confirmed"), self._clock.now()
-        known = Surroundings(tables, height, int(now) // 1000, self._ours)
+        known = Surroundings(tables, height, int(now) // 1000, frozenset(self._ours))
         offer = Offer(build.spends, build.brings, build.at_least)
         # First what it is, then whether it is dear.
         reason = unlawful(build, order, known) or refusal(
