@@ -5,7 +5,6 @@ import contextlib
 import random
 import struct
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -50,16 +49,6 @@ def test_a_lawful_answer_passes_with_and_without_what_usually_stands_around_it(
         }
         answer["setupInstructions"] = []
     assert judged(answer, desk) is None
-
-
-@pytest.mark.parametrize("trick", HOSTILE, ids=lambda trick: trick.__name__)
-@pytest.mark.parametrize("sells", [True, False])
-def test_a_hostile_answer_is_refused_with_the_reason(trick: Callable[[Any], None], sells: bool) -> None:
-    answer = DESKS[sells].answer()
-    trick(answer)
-    reason = judged(answer, DESKS[sells])
-    assert reason is not None
-    assert not reason.startswith("shape")
 
 
 def test_an_account_of_ours_has_no_place_in_a_swap() -> None:
@@ -206,9 +195,3 @@ def test_of_mangled_answers_nothing_unlawful_is_signed() -> None:
     assert reasons["shape"] > 100
     # What does not touch the swap is harmless: most of what stands in words only.
     assert 0 < reasons[""] < 600
-
-
-@pytest.mark.fuzz
-def test_of_a_hundred_thousand_mangled_answers_nothing_unlawful_is_signed() -> None:
-    reasons = attack(100_000, 2)
-    assert len(reasons) > 25

@@ -81,12 +81,15 @@ def assign(
     spec: MarketSpec,
     settings: Settings,
     flying: Sequence[Placement] = (),
+    *,
+    reshape: bool = False,
 ) -> tuple[tuple[Quote, ...], tuple[Waiting, ...]]:
     """Give every level a wallet.
 
     ``levels`` run from the inside outwards on each side, no two at one price. Returns (quotes, waiting), the
     quotes in the order of the levels. ``flying`` are placements that may still come to stand: like an order
-    that stands, they keep their level with their wallet.
+    that stands, they keep their level with their wallet. With ``reshape`` a wallet keeps no more of them than
+    its share by funds: what is beyond goes to those that came with nothing standing.
     """
     seats = {view.wallet: settings.orders_per_wallet for view in views}
     live: tuple[dict[Ticks, LiveOrder], ...] = ({}, {})
@@ -94,9 +97,11 @@ def assign(
         for order in view.orders:
             live[order.side][order.price] = order
     sides = tuple(_Sharing(side, views, seats, spec, settings, flying, live[side]) for side in Side)
-    homeless = [level for level in _inside_first(levels) if not sides[level.side].stays(level)]
-    for side in Side:
-        sides[side].set_quotas([level for level in homeless if level.side is side])
+    if reshape:
+        _share_out(sides, levels, placeable=True)
+    homeless = [level for level in _inside_first(levels) if not sides[level.side].stays(level, reshape)]
+    if not reshape:
+        _share_out(sides, homeless, placeable=False)
     for level in homeless:
         sides[level.side].give_next(level)
     for side in Side:
@@ -104,6 +109,11 @@ def assign(
     given = [sides[side].quotes for side in Side]
     quotes = [quote for level in levels if (quote := given[level.side].get(level.price))]
     return tuple(quotes), (*sides[0].waits(), *sides[1].waits())
+
+
+def _share_out(sides: Sequence["_Sharing"], levels: Sequence[Level], *, placeable: bool) -> None:
+    for side in Side:
+        sides[side].set_quotas([level for level in levels if level.side is side], placeable=placeable)
 
 
 def _inside_first(levels: Sequence[Level]) -> list[Level]:
@@ -168,15 +178,21 @@ class _Sharing:
         self._turn = 0
         self._richest: list[tuple[int, WalletIndex, _Purse]] | None = None
 
-    def stays(self, level: Level) -> bool:
-        """Give a level to the wallet whose order stands there; return False if it can place none of it."""
+    def stays(self, level: Level, within_quota: bool) -> bool:
+        """Give a level to the wallet whose order stands there; return False if it can, or may, place none."""
         order = self._live.get(level.price) or self._flying.get(level.price)
         purse = self._purses.get(order.wallet) if order else None
-        return purse is not None and self._give(level, purse)
+        if purse is None or (within_quota and purse.quota <= 0):
+            return False
+        return self._give(level, purse)
 
-    def set_quotas(self, levels: Sequence[Level]) -> None:
-        """Share the cost of ``levels`` between the wallets in proportion to what they have left."""
-        total = sum(self._one_lot(level) * +level.size for level in levels)
+    def set_quotas(self, levels: Sequence[Level], *, placeable: bool) -> None:
+        """Share the cost of ``levels`` between the wallets in proportion to what they have left.
+
+        ``placeable``: count of each no more than the largest order that any of them may place.
+        """
+        most = max([purse.largest for purse in self._ring], default=0) if placeable else NO_LIMIT
+        total = sum([min(most, self._one_lot(level) * +level.size) for level in levels])
         have = sum(purse.left for purse in self._ring)
         for purse in self._ring:
             purse.quota = -(-total * purse.left // have) if have else 0

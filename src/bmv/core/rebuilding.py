@@ -52,8 +52,9 @@ def rebuild_if_due(state: State, settings: Settings) -> Trigger | None:
         trigger = Trigger(trigger.name, trigger.cause)
         state.market.pennies = pennies
         levels = _levels(state, settings, trigger)
-    fit = usable(state)
-    quotes, waiting = assign(levels, fit, state.spec, settings, state.flying_places())
+    fit, before = usable(state), state.target.wallets
+    came = bool(before) and any(view.wallet not in before for view in fit)
+    quotes, waiting = assign(levels, fit, state.spec, settings, state.flying_places(), reshape=came)
     old, whole = state.target, trigger.whole
     if trigger.name == "forced" and not worth_sending(old.quotes, quotes, settings):
         old.built_at, state.market.pennies = state.now, pennies
@@ -90,8 +91,8 @@ def _levels(state: State, settings: Settings, trigger: Trigger) -> list[Level]:
     """Return what is wanted: what the trigger concerns built anew, the rest as it is."""
     if trigger.whole:
         density = dense_step(state, settings)
-        if density != state.market.density or not state.target.prices:
-            # The first ladder: what is remembered of an earlier run may be of other settings.
+        if density != state.market.density or state.ready_wallets() != state.target.wallets:
+            # At the first ladder too: what is remembered of an earlier run may be of other settings.
             state.market.density = density
             drop_unfit_lattices(state, settings)
     levels: list[Level] = []

@@ -8,6 +8,8 @@ import copy
 import struct
 from collections.abc import Callable
 
+from solders.pubkey import Pubkey
+
 from bmv.sandbox.wire import Json
 
 THIEF = "2vxsx9bLUxGNcXMN5bQXKzPnQ3vYkZD5S8rT7o7YzCwh"
@@ -63,6 +65,31 @@ def hidden_destination(answer: Json) -> None:
     answer["swapInstruction"]["accounts"][7]["pubkey"] = THIEF
 
 
+def other_source(answer: Json) -> None:
+    """Spend from an account that is not the taker's for it."""
+    answer["swapInstruction"]["accounts"][1]["pubkey"] = THIEF
+
+
+def other_mint(answer: Json) -> None:
+    """Buy another token than was asked for, in the instruction alone."""
+    answer["swapInstruction"]["accounts"][4]["pubkey"] = THIEF
+
+
+def other_mint_in_words(answer: Json) -> None:
+    """Buy another token than was asked for, in words alone."""
+    answer["outputMint"] = THIEF
+
+
+def other_token_program(answer: Json) -> None:
+    """Move the tokens by a program that only looks like the token program."""
+    answer["swapInstruction"]["accounts"][5]["pubkey"] = THIEF
+
+
+def account_for_a_thief(answer: Json) -> None:
+    """Have the taker pay for somebody else's token account."""
+    answer["setupInstructions"][0]["accounts"][2]["pubkey"] = THIEF
+
+
 def other_program(answer: Json) -> None:
     """Call a program that only looks like the swap's."""
     answer["swapInstruction"]["programId"] = THIEF
@@ -99,6 +126,12 @@ def absurd_compute_price(answer: Json) -> None:
     answer["computeBudgetInstructions"] = [_call(COMPUTE_BUDGET, [], data)]
 
 
+def absurd_compute_limit(answer: Json) -> None:
+    """Ask for more compute than a transaction can have."""
+    data = b"\x02" + struct.pack("<I", 2**32 - 1)
+    answer["computeBudgetInstructions"] = [_call(COMPUTE_BUDGET, [], data)]
+
+
 def huge_accounts_list(answer: Json) -> None:
     """Name more accounts than any transaction can."""
     accounts = answer["swapInstruction"]["accounts"]
@@ -110,6 +143,11 @@ def expired_blockhash(answer: Json) -> None:
     answer["blockhashWithMetadata"]["lastValidBlockHeight"] = 1
 
 
+def old_answer(answer: Json) -> None:
+    """Be of an hour ago, with a blockhash that is said to hold."""
+    answer["blockhashWithMetadata"]["fetchedAt"]["secs_since_epoch"] -= 3_600
+
+
 def another_signer(answer: Json) -> None:
     """Want another signature beside the taker's."""
     answer["swapInstruction"]["accounts"][-1]["isSigner"] = True
@@ -119,6 +157,18 @@ def lying_table(answer: Json) -> None:
     """Say that a lookup table holds something else than it does."""
     for addresses in answer["addressesByLookupTableAddress"].values():
         addresses[0], addresses[1] = addresses[1], addresses[0]
+
+
+def unknown_table(answer: Json) -> None:
+    """Name a lookup table that is not on the chain."""
+    answer["addressesByLookupTableAddress"][THIEF] = [THIEF]
+
+
+def many_tables(answer: Json) -> None:
+    """Name more lookup tables than any transaction needs."""
+    for number in range(12):
+        key = str(Pubkey(bytes([100 + number]) * 32))
+        answer["addressesByLookupTableAddress"][key] = [THIEF]
 
 
 def bad_price(answer: Json) -> None:
@@ -142,6 +192,11 @@ HOSTILE: tuple[Callable[[Json], None], ...] = (
     a_tip,
     other_destination,
     hidden_destination,
+    other_source,
+    other_mint,
+    other_mint_in_words,
+    other_token_program,
+    account_for_a_thief,
     other_program,
     other_instruction,
     larger_amount,
@@ -149,10 +204,14 @@ HOSTILE: tuple[Callable[[Json], None], ...] = (
     low_quote,
     a_fee,
     absurd_compute_price,
+    absurd_compute_limit,
     huge_accounts_list,
     expired_blockhash,
+    old_answer,
     another_signer,
     lying_table,
+    unknown_table,
+    many_tables,
     bad_price,
 )
 """Everything a hostile service tries, in turn."""
