@@ -65,6 +65,7 @@ def refused(told: tuple[int, str, str], *words: str) -> None:
         ("--port", "http", "from 0 to 65535"),
         ("--time-scale", "0", "a number above 0"),
         ("--time-scale", "2", "only together with --prices"),
+        ("--sol-usd-from", "2022-11-01", "only together with --sol-usd"),
         ("--time-scale", "quick", "a number above 0"),
         ("--faults", "nowhere.toml", "none, standard, or a readable"),
         ("--prices", "nowhere.csv", "a readable CSV file"),

@@ -128,3 +128,13 @@ def test_the_recorded_cross_rate_of_a_real_token_loads() -> None:
     path = load_prices(file)
     assert (len(path.times) + path.skipped, path.bar_ms) == (20_935, HOUR)
     path.require(30 * 24 * HOUR)
+
+
+def test_a_path_may_begin_later_with_the_row_that_holds_there(tmp_path: Path) -> None:
+    path = load_prices(written(tmp_path, "ts,close\n0,1\n3600,2\n7200,3\n"))
+    later = path.since(HOUR + 1)
+    assert (later.times, later.prices) == ((HOUR, 2 * HOUR), (Decimal(2), Decimal(3)))
+    assert later.price_at(2 * HOUR) == 3
+    for outside in (-1, 3 * HOUR):
+        with pytest.raises(BadInput, match="a moment from 1970-01-01"):
+            path.since(outside)

@@ -51,7 +51,11 @@ def demo(
         ),
     ] = None,
     prices: Annotated[Path | None, typer.Option(help="Reference path: FILE.parquet or FILE.csv.")] = None,
-    time_scale: Annotated[str, typer.Option(help="Play --prices this many times as fast.")] = "1",
+    sol_usd: Annotated[Path | None, typer.Option(help="Dollars per SOL: FILE.parquet or FILE.csv.")] = None,
+    sol_usd_from: Annotated[str | None, typer.Option(help="Where in --sol-usd to begin: 2022-11-01.")] = None,
+    time_scale: Annotated[
+        str, typer.Option(help="Play --prices and --sol-usd this many times as fast.")
+    ] = "1",
     faults: Annotated[str, typer.Option(help="none, standard, or a TOML or JSON file of rates.")] = "none",
     sole_maker: Annotated[bool, typer.Option("--sole-maker", help="Nobody else makes.")] = False,
     config: Annotated[Path | None, typer.Option(help="Settings, TOML.")] = None,
@@ -77,7 +81,17 @@ def demo(
             "--speed", speed, "a number while the page is shown (max needs --headless)", options.SOURCE
         )
     run_s = options.seconds("--for", length)
-    world = options.world(seed, prices, time_scale, faults, run_s, wallets=wallets, sole_maker=sole_maker)
+    world = options.world(
+        seed,
+        prices,
+        time_scale,
+        faults,
+        run_s,
+        wallets=wallets,
+        sole_maker=sole_maker,
+        sol_usd=sol_usd,
+        sol_usd_from=sol_usd_from,
+    )
     if not headless:
         world = replace(world, crowd=replace(world.crowd, arrivals_per_day=LIVELY_ARRIVALS_PER_DAY))
     settings, file = options.configured(config, lambda found: with_levels(found, levels, wallets))

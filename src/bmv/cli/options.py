@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from bmv.config import Configuration, Settings, parse_duration, read
 from bmv.errors import BadInput
 from bmv.sandbox.faults import Faults
 from bmv.sandbox.people.crowd import CrowdOptions
-from bmv.sandbox.prices import load_prices
+from bmv.sandbox.prices import PricePath, load_prices
 from bmv.services.reload import SettingsFile
 
 SOURCE = "command line"
@@ -151,28 +152,53 @@ def world(
     *,
     wallets: int,
     sole_maker: bool = False,
+    sol_usd: Path | None = None,
+    sol_usd_from: str | None = None,
 ) -> WorldOptions:
     """Return the world that the options shared by ``demo`` and ``sandbox`` describe; refuse bad ones now."""
     scale = positive("--time-scale", time_scale, "a number above 0 and up to 100000", most=Decimal(100_000))
-    if prices is None and scale != 1:
-        raise BadInput("--time-scale", time_scale, "only together with --prices", SOURCE)
+    if prices is None and sol_usd is None and scale != 1:
+        raise BadInput("--time-scale", time_scale, "only together with --prices or --sol-usd", SOURCE)
+    if sol_usd is None and sol_usd_from is not None:
+        raise BadInput("--sol-usd-from", sol_usd_from, "only together with --sol-usd", SOURCE)
     run_ms = None if run_s is None else int(run_s * 1000)
-    path = None if prices is None else load_prices(prices)
-    if path is not None and run_ms is not None:
-        path.require(int(run_ms * scale))
-    if path is not None and path.skipped:
-        print(f"{prices}: {path.skipped} rows without a price above 0 skipped", file=sys.stderr)
+    long_enough = None if run_ms is None else int(run_ms * scale)
+    path, dollars = _played(prices, None, long_enough), _played(sol_usd, sol_usd_from, long_enough)
     Faults.load(faults, seed)
     crowd = CrowdOptions().without_makers() if sole_maker else CrowdOptions()
     return WorldOptions(
         seed=seed,
         wallets=wallets,
         path=path,
+        sol_usd=dollars,
         time_scale=scale,
         run_ms=run_ms,
         faults=faults,
         crowd=crowd,
     )
+
+
+def _played(file: Path | None, start: str | None, length_ms: int | None) -> PricePath | None:
+    """Return a recorded path from ``start`` on; raise BadInput where it is not ``length_ms`` long."""
+    if file is None:
+        return None
+    path = load_prices(file)
+    if path.skipped:
+        print(f"{file}: {path.skipped} rows without a price above 0 skipped", file=sys.stderr)
+    if start is not None:
+        path = path.since(_moment("--sol-usd-from", start))
+    if length_ms is not None:
+        path.require(length_ms)
+    return path
+
+
+def _moment(option: str, text: str) -> int:
+    """Return an ISO 8601 date or time, UTC where it names no zone, in milliseconds since 1970."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadInput(option, text, "a date or time, such as 2022-11-01", SOURCE) from error
+    return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def configured(

@@ -1,8 +1,8 @@
-"""Recorded prices from a file: what ``--prices`` reads.
+"""Recorded prices from a file: what ``--prices`` and ``--sol-usd`` read.
 
 Rules of this file
-- Columns ``ts`` (the bar's OPEN time) and ``cross_close`` or ``close`` (SOL per token; ``cross_close`` is
-  taken where both exist); other columns are ignored.
+- Columns ``ts`` (the bar's OPEN time) and ``cross_close`` or ``close`` (SOL per token, or dollars per SOL;
+  ``cross_close`` is taken where both exist); other columns are ignored.
 - ``ts``: a date-time (no zone means UTC), ISO 8601 text, or seconds, milliseconds or microseconds since
   1970; strictly ascending.
 - A row whose price is null (empty, ``null``, NaN) or <= 0 is skipped and counted; anything else that is not a
@@ -15,7 +15,7 @@ import csv
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
@@ -47,6 +47,14 @@ class PricePath:
     def price_at(self, ms: int) -> Decimal:
         """Return the price of the last row at or before ``ms`` (the first row's before it)."""
         return self.prices[max(0, bisect_right(self.times, ms) - 1)]
+
+    def since(self, ms: int) -> "PricePath":
+        """Return the path from the row that holds at ``ms`` on; raise BadInput where it is over by then."""
+        if not self.times[0] <= ms < self.end_ms:
+            held = f"a moment from {_iso(self.times[0])} to {_iso(self.end_ms)}"
+            raise BadInput("start", _iso(ms), held, self.source)
+        at = bisect_right(self.times, ms) - 1
+        return replace(self, times=self.times[at:], prices=self.prices[at:])
 
     def require(self, run_ms: int) -> None:
         """Raise BadInput, naming the last row, where the path is shorter than ``run_ms`` of recorded time."""
