@@ -57,7 +57,7 @@ def stores(assembly: Assembly) -> list[Callable[[Values], None]]:
         history = History.at(nowhere, assembly.spec, "nowhere", clock)
         historian = Historian(history, Spool(state.spool), clock, Settings, assembly.engine.record)
         hot = HotState(nowhere, assembly.spec.address, clock)
-        writer = SnapshotWriter(hot, state, Picture([]), clock, fence=1)
+        writer = SnapshotWriter(hot, state, Picture([].__getitem__), clock, fence=1)
     return [historian.measure, writer.measure]
 
 

@@ -21,9 +21,9 @@ from solders.transaction import VersionedTransaction
 from bmv.app.signing import policy_of
 from bmv.chain.jito import MIN_TIP, TIP_ACCOUNTS
 from bmv.chain.jupiter import parse_build
-from bmv.chain.message import AddressTable
+from bmv.chain.message import AddressTable, TemplateCache
 from bmv.chain.rpc import Blockhash
-from bmv.chain.transaction import Room, Tip
+from bmv.chain.transaction import Room, Tip, sign_all
 from bmv.config import Settings
 from bmv.keys.policy import GuardedSigner, Limits, Policy, Unlawful
 from bmv.keys.signer import InProcessSigner
@@ -31,8 +31,8 @@ from bmv.keys.store import Role, Wallet
 from bmv.sandbox.jupiter_hostile import HOSTILE, THIEF
 from bmv.services.packing import Group, Packing
 from bmv.services.paying import swap_steps
-from bmv.services.signing import sign_bundle
-from bmv.units import BlockHeight, Lamports, Millis, Slot
+from bmv.services.signing import messages_of
+from bmv.units import BlockHeight, Lamports, Slot
 from bmv.venue.jupiter import USDC, unlawful
 from bmv.venue.token import WRAPPED_SOL, associated_token_address
 from tests.sandbox.swap_desk import OURS, TAKER, Desk
@@ -122,7 +122,7 @@ def carried_out(answer: Any, desk: Desk, guard: GuardedSigner) -> Outcome:
     (bundle,) = packing.ended()
     blockhash = Blockhash(str(Pubkey(bytes(range(32)))), BlockHeight(10**9), Slot(1))
     try:
-        return Outcome("", sign_bundle(bundle, TIP, blockhash, guard, Millis(0)).raws)
+        return Outcome("", list(sign_all(messages_of(bundle, TIP, blockhash, TemplateCache()), guard)))
     except Unlawful as error:
         return Outcome(f"signer: {error.rule}", [])
 

@@ -214,7 +214,7 @@ class Record:
             self._start.append(view)
             if self.ledger is not None and self.equity_start is not None:
                 self.ledger.base += _lots(view, self._spec)
-                self.equity_start += equity([view], self.ledger.mark, self._spec)
+                self.equity_start += self.equity([view]) - self.equity([])
 
     def _open_books(self, state: State, event: MarketSeen) -> None:
         """Start the ledger with what the wallets held at first sight, valued at the first price known."""
