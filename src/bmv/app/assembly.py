@@ -80,8 +80,13 @@ class Assembly:
     oracle: OracleWatch
     search: LeftoverSearch
     treasury: Treasury | None
-    joined: Callable[[WalletAccounts], None]
-    """To be told of a wallet that is about to be added."""
+    ours: set[Pubkey]
+    reader: Reader
+
+    def joined(self, wallet: WalletAccounts) -> None:
+        """Take note of a wallet that is about to be added to the list."""
+        self.ours.update(wallet.all)
+        self.reader.join(wallet)
 
     def address_of(self, wallet: WalletIndex) -> str:
         """Return a wallet's address."""
@@ -141,11 +146,6 @@ async def assemble(
     reader = Reader(spec, market, wallets, lambda: engine.settings, locked, tables, leftovers, purse)
     feed = Feed(rpc, _stream(outside, session, market, seed), reader, clock, engine.emit, record)
     ours = {key for one in wallets for key in one.all}
-
-    def joined(wallet: WalletAccounts) -> None:
-        ours.update(wallet.all)
-        reader.join(wallet)
-
     desk = _treasury(purse, outside, session, rpc, engine, ours, clock, seed, errors)
     dispatcher = Dispatcher(
         rpc=rpc,
@@ -166,7 +166,7 @@ async def assemble(
     oracle = _oracle(outside, session, rpc, engine, clock, errors)
     refresh = partial(feed.refresh, Slot(0))
     search = LeftoverSearch(rpc, market, wallets, leftovers, lambda: engine.settings, refresh)
-    return Assembly(engine, feed, dispatcher, spec, market, wallets, oracle, search, desk, joined)
+    return Assembly(engine, feed, dispatcher, spec, market, wallets, oracle, search, desk, ours, reader)
 
 
 def _stream(outside: Outside, session: aiohttp.ClientSession, market: MarketKeys, seed: int) -> AccountStream:

@@ -37,10 +37,7 @@ def demo(
     headless: Annotated[bool, typer.Option(help="No page: run and print the report.")] = False,
     length: Annotated[str | None, typer.Option("--for", help="Simulated time to run: 30s, 24h, 30d.")] = None,
     speed: Annotated[str, typer.Option(help="Simulated seconds per real second, or max.")] = "1",
-    seed: Annotated[
-        int,
-        typer.Option(help="Everything random follows from it.", parser=whole("--seed", 0), metavar=WHOLE),
-    ] = 1,
+    seed: options.Seed = 1,
     wallets: Annotated[
         int, typer.Option(help="Operator wallets.", parser=whole("--wallets", 1, 100), metavar=WHOLE)
     ] = 4,
@@ -51,11 +48,9 @@ def demo(
         ),
     ] = None,
     prices: Annotated[Path | None, typer.Option(help="Reference path: FILE.parquet or FILE.csv.")] = None,
-    sol_usd: Annotated[Path | None, typer.Option(help="Dollars per SOL: FILE.parquet or FILE.csv.")] = None,
-    sol_usd_from: Annotated[str | None, typer.Option(help="Where in --sol-usd to begin: 2022-11-01.")] = None,
-    time_scale: Annotated[
-        str, typer.Option(help="Play --prices and --sol-usd this many times as fast.")
-    ] = "1",
+    sol_usd: options.SolUsd = None,
+    sol_usd_from: options.SolUsdFrom = None,
+    time_scale: Annotated[str, typer.Option(help="Play recorded paths this many times as fast.")] = "1",
     faults: Annotated[str, typer.Option(help="none, standard, or a TOML or JSON file of rates.")] = "none",
     sole_maker: Annotated[bool, typer.Option("--sole-maker", help="Nobody else makes.")] = False,
     config: Annotated[Path | None, typer.Option(help="Settings, TOML.")] = None,
@@ -77,20 +72,12 @@ def demo(
     """Run a simulated world and the real engine in it; Ctrl-C cancels everything and ends."""
     pace = options.speed(speed)
     if pace is None and not headless:
-        raise BadInput(
-            "--speed", speed, "a number while the page is shown (max needs --headless)", options.SOURCE
-        )
+        allowed = "a number while the page is shown (max needs --headless)"
+        raise BadInput("--speed", speed, allowed, options.SOURCE)
     run_s = options.seconds("--for", length)
+    dollars = sol_usd, sol_usd_from
     world = options.world(
-        seed,
-        prices,
-        time_scale,
-        faults,
-        run_s,
-        wallets=wallets,
-        sole_maker=sole_maker,
-        sol_usd=sol_usd,
-        sol_usd_from=sol_usd_from,
+        seed, prices, time_scale, faults, run_s, wallets=wallets, sole_maker=sole_maker, dollars=dollars
     )
     if not headless:
         world = replace(world, crowd=replace(world.crowd, arrivals_per_day=LIVELY_ARRIVALS_PER_DAY))

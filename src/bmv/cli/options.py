@@ -22,6 +22,8 @@ from bmv.services.reload import SettingsFile
 SOURCE = "command line"
 WHOLE = "INTEGER"
 MAX_PORT = 65_535
+SolUsd = Annotated[Path | None, typer.Option(help="Dollars per SOL: FILE.parquet or FILE.csv.")]
+SolUsdFrom = Annotated[str | None, typer.Option(help="Where in --sol-usd to begin: 2022-11-01.")]
 JsonFirst = Annotated[
     bool, typer.Option("--json/--no-json", help="Print JSON, or a line for each value in it.")
 ]
@@ -62,6 +64,11 @@ def speed(text: str) -> float | None:
     if text == "max":
         return None
     return float(positive("--speed", text, "a number above 0 and up to 1000, or max", most=Decimal(1000)))
+
+
+Seed = Annotated[
+    int, typer.Option(help="Everything random follows from it.", parser=whole("--seed", 0), metavar=WHOLE)
+]
 
 
 def positive(option: str, text: str, allowed: str, *, most: Decimal) -> Decimal:
@@ -152,10 +159,13 @@ def world(
     *,
     wallets: int,
     sole_maker: bool = False,
-    sol_usd: Path | None = None,
-    sol_usd_from: str | None = None,
+    dollars: tuple[Path | None, str | None] = (None, None),
 ) -> WorldOptions:
-    """Return the world that the options shared by ``demo`` and ``sandbox`` describe; refuse bad ones now."""
+    """Return the world that the options shared by ``demo`` and ``sandbox`` describe; refuse bad ones now.
+
+    ``dollars``: the file of dollars per SOL, and where in it to begin.
+    """
+    sol_usd, sol_usd_from = dollars
     scale = positive("--time-scale", time_scale, "a number above 0 and up to 100000", most=Decimal(100_000))
     if prices is None and sol_usd is None and scale != 1:
         raise BadInput("--time-scale", time_scale, "only together with --prices or --sol-usd", SOURCE)
@@ -163,14 +173,14 @@ def world(
         raise BadInput("--sol-usd-from", sol_usd_from, "only together with --sol-usd", SOURCE)
     run_ms = None if run_s is None else int(run_s * 1000)
     long_enough = None if run_ms is None else int(run_ms * scale)
-    path, dollars = _played(prices, None, long_enough), _played(sol_usd, sol_usd_from, long_enough)
+    path, dollar_path = _played(prices, None, long_enough), _played(sol_usd, sol_usd_from, long_enough)
     Faults.load(faults, seed)
     crowd = CrowdOptions().without_makers() if sole_maker else CrowdOptions()
     return WorldOptions(
         seed=seed,
         wallets=wallets,
         path=path,
-        sol_usd=dollars,
+        sol_usd=dollar_path,
         time_scale=scale,
         run_ms=run_ms,
         faults=faults,

@@ -39,14 +39,11 @@ def sandbox(
             metavar=WHOLE,
         ),
     ] = 0,
-    seed: Annotated[
-        int,
-        typer.Option(help="Everything random follows from it.", parser=whole("--seed", 0), metavar=WHOLE),
-    ] = 1,
+    seed: options.Seed = 1,
     speed: Annotated[str, typer.Option(help="Simulated seconds per real second.")] = "1",
     prices: Annotated[Path | None, typer.Option(help="Reference path: FILE.parquet or FILE.csv.")] = None,
-    sol_usd: Annotated[Path | None, typer.Option(help="Dollars per SOL: FILE.parquet or FILE.csv.")] = None,
-    sol_usd_from: Annotated[str | None, typer.Option(help="Where in --sol-usd to begin: 2022-11-01.")] = None,
+    sol_usd: options.SolUsd = None,
+    sol_usd_from: options.SolUsdFrom = None,
     faults: Annotated[str, typer.Option(help="none, standard, or a TOML or JSON file of rates.")] = "none",
     sole_maker: Annotated[bool, typer.Option("--sole-maker", help="Nobody else makes.")] = False,
     takers: Annotated[
@@ -71,17 +68,8 @@ def sandbox(
     pace = options.speed(speed)
     if pace is None:
         raise BadInput("--speed", speed, "a number: other processes live in real time", options.SOURCE)
-    world = options.world(
-        seed,
-        prices,
-        "1",
-        faults,
-        None,
-        wallets=4,
-        sole_maker=sole_maker,
-        sol_usd=sol_usd,
-        sol_usd_from=sol_usd_from,
-    )
+    dollars = sol_usd, sol_usd_from
+    world = options.world(seed, prices, "1", faults, None, wallets=4, sole_maker=sole_maker, dollars=dollars)
     if takers is not None:
         world = replace(world, crowd=replace(world.crowd, arrivals_per_day=takers))
     guests = dict.fromkeys(guest for text in fund or () for guest in _wallets(text))
