@@ -14,7 +14,7 @@ PCT in a name is a percentage; a file may also write it with `%`, in quotes (`"M
 Durations: `30s`, `15min`, `6h`, `30d`. Environment variables (`BMV_MIN_SPREAD_PCT=0.4`) are read at the start
 and win over the file. Hot keys may change while the engine runs; cold ones need a restart. `bmv config check
 FILE` shows what a file comes to.
-The `SIGNER_` caps are cold on purpose: the signer keeps those it was started with, so that an engine which was
+The `SIGNER_` caps are cold on purpose: the signer keeps those it was started with, so that an engine that was
 taken over cannot raise them.
 """
 
