@@ -15,6 +15,7 @@ from bmv.belief import Belief, QueueMark
 from bmv.errors import Unreachable
 from bmv.model import DEPTH_BANDS, MarketSpec, Side, Trade
 from bmv.secret import Secret
+from bmv.state import history as history_module
 from bmv.state.database import BadRows
 from bmv.state.history import KEPT_BEYOND_MS, History
 from bmv.state.rows import (
@@ -132,7 +133,10 @@ def test_two_markets_and_two_worlds_of_one_market_do_not_mix(database_url: Secre
         assert opening.sums() == (10 * (index + 1), 10, 0)
 
 
-def test_what_is_too_old_for_any_window_goes_and_does_not_come_back_twice(database_url: Secret) -> None:
+def test_what_is_too_old_for_any_window_goes_and_does_not_come_back_twice(
+    database_url: Secret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_module, "STEP", 7)
     trades = some_trades(random.Random(6), 500, days=20)
     window = 10 * DAY
     horizon = (NOW - window - KEPT_BEYOND_MS) // HOUR_MS * HOUR_MS

@@ -88,6 +88,42 @@ def test_to_migrate_twice_is_to_migrate_once_even_at_the_same_time(database_url:
     on(database_url, told)
 
 
+def test_a_migration_takes_the_time_it_needs_whatever_the_limit_of_other_calls(database_url: Secret) -> None:
+    async def told(other: asyncpg.Connection) -> None:
+        hurried = await asyncpg.connect(database_url.reveal(), command_timeout=0.2)
+        await migrate(hurried, KNOWN[0])
+        async with other.transaction():
+            await other.execute("LOCK TABLE bmv.trade")
+            migrating = asyncio.create_task(migrate(hurried))
+            await asyncio.sleep(0.5)
+            assert not migrating.done()
+        assert await migrating == (KNOWN[0], NEWEST)
+        await hurried.close()
+
+    on(database_url, told)
+
+
+def test_a_migration_that_is_cut_off_leaves_what_was_there_and_the_next_one_completes(
+    database_url: Secret,
+) -> None:
+    async def told(other: asyncpg.Connection) -> None:
+        first = await asyncpg.connect(database_url.reveal())
+        await migrate(first, KNOWN[0])
+        async with other.transaction():
+            await other.execute("LOCK TABLE bmv.trade")
+            migrating = asyncio.create_task(migrate(first))
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = $1"
+            while not await other.fetchval(waiting, first.get_server_pid()):
+                await asyncio.sleep(0.01)
+            await other.execute(f"SELECT pg_terminate_backend({first.get_server_pid()})")
+            with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+                await migrating
+        assert await version_of(other) == KNOWN[0]
+        assert await migrate(other) == (KNOWN[0], NEWEST)
+
+    on(database_url, told)
+
+
 def test_a_newer_schema_is_refused_and_left_alone(database_url: Secret) -> None:
     async def told(connection: asyncpg.Connection) -> None:
         await migrate(connection)

@@ -27,6 +27,8 @@ from bmv.units import Millis
 
 _SIDES = tuple(Side)
 DAY_MS = 24 * HOUR_MS
+STEP = 20_000
+"""How many rows are deleted at a time."""
 KEPT_BEYOND_MS = 2 * 24 * HOUR_MS
 """Raw trades are kept this much longer than the window, as the window's edge is summed from them."""
 
@@ -121,14 +123,13 @@ class History:
         horizon -= horizon % HOUR_MS
         async with self._database.connection() as connection:
             market = await self._known_market(connection)
-            async with connection.transaction():
-                await connection.execute(
-                    "UPDATE market SET kept_from = greatest(kept_from, $2) WHERE id = $1", market, horizon
-                )
-                for table, time in (("event", "at"), ("bundle", "ended_at"), ("trade", "at")):
-                    query = f"DELETE FROM {table} WHERE market = $1 AND {time} < $2"
-                    done = await connection.execute(query, market, horizon)
-        return int(done.split()[-1])
+            # From here on no older trade is taken, so that none comes back to be summed up twice.
+            await connection.execute(
+                "UPDATE market SET kept_from = greatest(kept_from, $2) WHERE id = $1", market, horizon
+            )
+            for table, time in (("event", "at"), ("bundle", "ended_at"), ("trade", "at")):
+                gone = await _deleted(connection, table, time, market, horizon)
+        return gone
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[tuple[Connection, int]]:
@@ -165,6 +166,17 @@ async def _write(connection: Connection, market: int, batch: Batch) -> None:
             await connection.execute(statement.sql, market, *statement.arguments(rows))
     if batch.belief is not None:
         await connection.execute(statements.BELIEF, market, msgspec.json.encode(batch.belief).decode())
+
+
+async def _deleted(connection: Connection, table: str, time: str, market: int, before: int) -> int:
+    """Delete a market's old rows in steps, none of which takes long; return how many."""
+    old = f"SELECT ctid FROM {table} WHERE market = $1 AND {time} < $2 LIMIT {STEP}"
+    query = f"DELETE FROM {table} WHERE ctid = ANY(ARRAY({old}))"
+    gone, done = 0, STEP
+    while done == STEP:
+        done = int((await connection.execute(query, market, before)).split()[-1])
+        gone += done
+    return gone
 
 
 async def _opening(connection: Connection, market: int, now: int, window: int, recent: int) -> Opening:

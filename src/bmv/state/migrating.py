@@ -17,6 +17,8 @@ NEWEST = "r0006"
 KNOWN = ("r0001", "r0002", "r0003", "r0004", "r0005", NEWEST)
 LOCK = 0x626D76
 """Number of the advisory lock under which one process migrates."""
+PATIENCE_S = 3_600.0
+"""How long that may take, here or in another process: what a large history needs is no outage."""
 
 
 async def version_of(connection: Connection) -> str | None:
@@ -40,13 +42,13 @@ async def version_of(connection: Connection) -> str | None:
 async def migrate(connection: Connection, target: str = NEWEST) -> tuple[str | None, str]:
     """Bring the schema up to ``target``; return the version before and after. All or nothing."""
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK, timeout=PATIENCE_S)
         before = await version_of(connection)
         if before is not None and KNOWN.index(before) >= KNOWN.index(target):
             return before, before
         await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
         await connection.execute(f"SET LOCAL search_path = {SCHEMA}")
-        await connection.execute(upgrade_sql(before, target))
+        await connection.execute(upgrade_sql(before, target), timeout=PATIENCE_S)
     get_logger("history").info("HISTORY_MIGRATED", before=before or "nothing", after=target)
     return before, target
 
