@@ -38,7 +38,13 @@ class Rebuilds(Keys):
     size_tolerance: Percent = key("SIZE_TOLERANCE_PCT", 2_500, 0, 10_000)
     """An order whose size is within this of the wanted one stays."""
     grow_after_syncs: Whole = key("GROW_AFTER_SYNCS", 12, 0, 1_000)
-    """While the price moves, standing orders are made larger after so many times FORCED_SYNC; 0: always."""
+    """While the price moves, nothing is made larger for so many times FORCED_SYNC; 0: sizes are not bound."""
+    size_band: Percent = key("SIZE_BAND_PCT", 10_000, 0, 100_000)
+    """A standing order keeps its size while its level asks for no more and no less than this beside it."""
+    size_margin: Percent = key("SIZE_MARGIN_PCT", 6_000, 0, 10_000)
+    """What must become smaller while the price moves is made this much smaller than its level asks for."""
+    size_slack: Percent = key("SIZE_SLACK_PCT", 2_000, 0, 10_000)
+    """Of what a side asks for so much may be missing before standing orders are made larger in calm."""
 
 
 class Execution(Keys):

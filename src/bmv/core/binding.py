@@ -1,14 +1,18 @@
-"""Sizes are bound to what stands while the market moves (SPEC 3.4: weights are bound to lattice points).
+"""Sizes are bound to what stands, so that a market that moves does not write them anew (SPEC 3.4).
 
 Rules of this file
-- An order that stands is not made larger; what its level would get waits.
-- One that is larger than SIZE_TOLERANCE allows is made REANCHOR smaller than its level asks for: a trend
-  shall not write it anew at each step.
+- An order that stands keeps its size while that is within SIZE_BAND of what its level asks for, larger or
+  smaller. While the market moves nothing is made larger at all; what its level would get waits.
+- A side never stands for more than its levels ask for. What is too much is taken where an order moves most
+  money, from the outside inwards, and SIZE_MARGIN more of it than needed: a trend shall not write it again at
+  each step.
+- In calm, where more than SIZE_SLACK of what a side asks for is not in the book, the orders that lack most
+  are made as large as their levels ask for, until half of that is there.
 - The first order is not bound: it gets its level's size.
-- No size exceeds what the ladder says, so budget and caps hold; standing, waiting and rest still add up.
+- Standing, waiting and rest still add up to the budget.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -16,32 +20,79 @@ from bmv.config import Settings
 from bmv.core.allocation import spent
 from bmv.core.decay import BPS
 from bmv.core.ladder import SideLadder
-from bmv.core.plan import close_enough
-from bmv.model import TOUCH, Clip, Level, MarketSpec
+from bmv.model import TOUCH, Clip, Level, MarketSpec, Side
 from bmv.units import BaseLots, Ticks
-
-_BOUND = Clip.BOUND
 
 
 def bound(
-    ladder: SideLadder, standing: Mapping[Ticks, BaseLots], spec: MarketSpec, settings: Settings
+    ladder: SideLadder,
+    standing: Mapping[Ticks, BaseLots],
+    spec: MarketSpec,
+    settings: Settings,
+    *,
+    calm: bool,
 ) -> SideLadder:
-    """Return the ladder with the sizes that its levels have while the market moves; ``standing`` by price."""
+    """Return the ladder with the sizes that its levels have beside what stands; ``standing`` by price."""
     if not ladder.levels:
         return ladder
-    levels = tuple([_beside(level, standing.get(level.price), settings) for level in ladder.levels])
-    used = spent(levels[0].side, levels, spec)
+    side, asked = ladder.levels[0].side, ladder.levels
+    sizes, least = _kept(asked, standing, settings, calm=calm)
+    worth = [int(level.price) * spec.quote_lot_size if side is Side.BID else 1 for level in asked]
+    left = ladder.standing - sum(size * each for size, each in zip(sizes, worth, strict=True))
+    if left < 0:
+        _shrink(sizes, least, worth, left)
+    elif calm:
+        slack = ladder.standing * int(settings.size_slack) // BPS
+        _grow(sizes, [int(level.size) for level in asked], worth, left, slack)
+    levels = tuple([_resized(level, size) for level, size in zip(asked, sizes, strict=True)])
+    used = spent(side, levels, spec)
     waiting = ladder.waiting + ladder.standing - used
     return msgspec.structs.replace(ladder, levels=levels, standing=used, waiting=waiting)
 
 
-def _beside(level: Level, there: BaseLots | None, settings: Settings) -> Level:
-    """Return a level beside the order that stands at its price."""
-    if there is None or level.point == TOUCH or there == level.size:
+def _kept(
+    asked: Sequence[Level], standing: Mapping[Ticks, BaseLots], settings: Settings, *, calm: bool
+) -> tuple[list[int], list[int]]:
+    """Return the sizes beside what stands, and what each may be made where they come to too much."""
+    band, margin = BPS + int(settings.size_band), BPS + int(settings.size_margin)
+    sizes, least = [], []
+    for level in asked:
+        want, have = int(level.size), int(standing.get(level.price, 0))
+        less = want if calm or level.point == TOUCH else max(1, want * BPS // margin)
+        if not have or level.point == TOUCH or (calm and have * band < want * BPS):
+            size = want
+        else:
+            size = have if have * BPS <= want * band else less
+        sizes.append(size)
+        least.append(less if size > want or not have else min(size, want))
+    return sizes, least
+
+
+def _shrink(sizes: list[int], least: Sequence[int], worth: Sequence[int], left: int) -> None:
+    """Make sizes smaller from the outside inwards until ``left`` is no longer negative."""
+    for index in reversed(range(len(sizes))):
+        if left >= 0:
+            return
+        left += (sizes[index] - least[index]) * worth[index]
+        sizes[index] = least[index]
+
+
+def _grow(sizes: list[int], asked: Sequence[int], worth: Sequence[int], left: int, slack: int) -> None:
+    """Where more than ``slack`` is ``left``, fill up what lacks most until no more than half of it is."""
+    if left <= slack:
+        return
+    lacks = [(want - size) * each for want, size, each in zip(asked, sizes, worth, strict=True)]
+    for index in sorted(range(len(sizes)), key=lambda index: -lacks[index]):
+        if 2 * left <= slack or lacks[index] <= 0:
+            return
+        if lacks[index] <= left:
+            sizes[index] = asked[index]
+            left -= lacks[index]
+
+
+def _resized(level: Level, size: int) -> Level:
+    if size == level.size:
         return level
-    size = there
-    if there > level.size:
-        if close_enough(there, level.size, settings):
-            return level
-        size = BaseLots(max(1, int(level.size) * BPS // (BPS + int(settings.reanchor))))
-    return Level(level.side, level.point, level.price, size, level.why and level.why.cut_by(_BOUND))
+    return Level(
+        level.side, level.point, level.price, BaseLots(size), level.why and level.why.cut_by(Clip.BOUND)
+    )

@@ -31,7 +31,7 @@ from bmv.core.lattice import Lattice
 from bmv.core.plan import own_range
 from bmv.core.state import State, Target
 from bmv.core.target import dense_step
-from bmv.core.triggers import TOP_UP, Trigger, due, worth_sending
+from bmv.core.triggers import OTHER_SETTINGS, TOP_UP, Trigger, due, worth_sending
 from bmv.model import TOUCH, Clip, Level, Quote, Side
 from bmv.units import BaseLots, Bps, Lamports, Ticks, atoms_to_lots
 
@@ -111,8 +111,9 @@ def _built(state: State, settings: Settings, side: Side, trigger: Trigger) -> Se
     if side in state.guards.stopped:
         return ()
     ladder = _ladder(state, settings, side)
-    if not _grows(state, settings, trigger):
-        ladder = bound(ladder, _standing(state, side), state.spec, settings)
+    if settings.grow_after_syncs and trigger.cause != OTHER_SETTINGS:
+        calm = _grows(state, settings, trigger)
+        ladder = bound(ladder, _standing(state, side), state.spec, settings, calm=calm)
     if not ladder.levels or ladder.levels[0].point != TOUCH:
         return ladder.levels
     innermost = next((quote for quote in state.target.quotes if quote.side is side), None)

@@ -10,6 +10,7 @@ Rules of this file
 from bmv.config import Settings
 from bmv.core.rebuilding import drop_unfit_lattices
 from bmv.core.state import State
+from bmv.core.triggers import OTHER_SETTINGS
 from bmv.events import AnyAction, AnyEvent, ConfigChanged, Report
 
 
@@ -24,7 +25,7 @@ def reconfigure(state: State, event: ConfigChanged, settings: Settings) -> list[
         market = state.market
         drop_unfit_lattices(state, settings)
         market.weights.clear()
-        state.signal = "other settings"
+        state.signal = OTHER_SETTINGS
     fields: dict[str, str | int] = {"changed": ", ".join(event.changed) or "nothing"}
     if event.without_effect:
         fields["without_effect"] = ", ".join(event.without_effect)

@@ -25,6 +25,8 @@ from bmv.units import Millis
 
 FORCED_MOVE_BPS = 30
 TOP_UP = "top-up"
+OTHER_SETTINGS = "other settings"
+"""The signal after which sizes are not bound to what stands."""
 BOTH = (Side.BID, Side.ASK)
 
 
