@@ -1,8 +1,9 @@
 """What ten successive moves of price and Pivot make the engine write, through the real functions.
 
 Zones slide as a whole (F follows at once: the worst case), or F lags with its half-life. Every change lands
-at once. Written are the orders placed; a level that leaves or enters is a lattice point in whose place an
-order stood or stands. A move of exactly REBALANCE_THRESHOLD does not rebuild, so every second one does.
+at once. Written are orders placed and orders withdrawn; a level that leaves or enters is a lattice point in
+whose place an order stood or stands. A move of exactly REBALANCE_THRESHOLD does not rebuild, so with the
+default every second one does, with half of it each.
 """
 
 from typing import NamedTuple
@@ -34,9 +35,9 @@ class Churn(NamedTuple):
     standing: int
 
 
-def moved(levels: int, step_bps: int, *, rigid: bool, control: int = 0) -> Churn:
+def moved(levels: int, step_bps: int, *, rigid: bool, **keys: object) -> Churn:
     """Move price and Pivot ten times by ``step_bps``; count after the first ladder stands."""
-    chosen = settings(GRID_LEVELS=levels, TARGET_CONTROL_PCT=control)
+    chosen = settings(**{"GRID_LEVELS": levels, "TARGET_CONTROL_PCT": 0, **keys})
     views = [wallet(n, sol=SOL_EACH, lots=LOTS_EACH) for n in range(max(4, levels // 25))]
     state = quoting_state(views, spec=market(1_600, 1_600))
     price = average = pivot = P * FINE
@@ -92,26 +93,19 @@ def places(state: State) -> set[tuple[Side, int]]:
 @pytest.mark.parametrize("rigid", [True, False], ids=["sliding", "lagging"])
 @pytest.mark.parametrize("step_bps", [100, -100])
 @pytest.mark.parametrize("levels", [100, 800])
+@pytest.mark.parametrize("control", [0, 70], ids=["density 2", "density 4"])
+@pytest.mark.parametrize("mode", ["follow", "pivot"])
+@pytest.mark.parametrize("threshold", ["1", "0.5"])
 def test_ten_moves_write_no_more_than_twice_what_crossed_the_borders_and_one_new_binding(
-    levels: int, step_bps: int, rigid: bool
+    levels: int, step_bps: int, rigid: bool, control: int, mode: str, threshold: str
 ) -> None:
-    churn = moved(levels, step_bps, rigid=rigid)
+    keys = {"CHANNEL_MODE": mode, "TARGET_CONTROL_PCT": control, "REBALANCE_THRESHOLD_PCT": threshold}
+    churn = moved(levels, step_bps, rigid=rigid, **keys)
     assert churn.crossed > 0
     # A replaced order counts twice, withdrawn and placed; the binding counts each level once.
     assert churn.written + churn.cancelled <= 2 * churn.crossed + churn.standing
     # Whatever is written anew was withdrawn before: nothing piles up.
     assert churn.cancelled >= churn.written - levels
-
-
-@pytest.mark.parametrize("rigid", [True, False], ids=["sliding", "lagging"])
-@pytest.mark.parametrize("step_bps", [100, -100])
-@pytest.mark.parametrize("levels", [100, 800])
-def test_ten_moves_at_the_density_of_target_control_place_no_more_than_that_and_replace_all_once(
-    levels: int, step_bps: int, rigid: bool
-) -> None:
-    churn = moved(levels, step_bps, rigid=rigid, control=70)
-    assert churn.written <= 2 * churn.crossed + churn.standing
-    assert churn.written + churn.cancelled <= 2 * churn.crossed + 2 * churn.standing
 
 
 def test_moves_too_small_for_threshold_and_clock_write_nothing() -> None:
