@@ -2,7 +2,7 @@
 
 Between triggers the target only falls by what is filled. A trigger that concerns one side leaves the other
 as it is, and one that concerns the first orders what stands behind them, unless that would make two of our
-orders meet. Orders that stand become smaller at once and larger in calm only (``_grows``).
+orders meet. Sizes are bound to what stands (``binding.py``); orders grow in calm only (``_grows``).
 """
 
 from collections.abc import Sequence
