@@ -136,13 +136,15 @@ class TreasurySeen(Event, frozen=True):
 class Converted(Event, frozen=True):
     """Report what a conversion that landed did, by its transactions: what the treasury has more, or less.
 
-    Fees and tips are not in it. ``proven``: the chain said so; else the amounts are those expected.
+    Fees and tips are not in it. ``proven``: the chain said so; else the amounts are those expected. It landed
+    in ``slot``.
     """
 
     ticket: int
     sol: Lamports
     usdc: MicroUsd
     proven: bool = True
+    slot: Slot = Slot(0)
 
 
 class ConfigChanged(Event, frozen=True):
@@ -350,19 +352,20 @@ AnyAction = OnChain | Report | Finish
 
 
 class Flight(msgspec.Struct, frozen=True):
-    """An action of an earlier run that was sent and whose outcome is not known."""
+    """An action of an earlier run without an outcome, or a conversion that ``landed`` and is not booked."""
 
     action: OnChain
     sent_at: Millis
+    landed: Slot | None = None
 
 
 class Remembered(Event, frozen=True):
     """What earlier runs have left: told once, before the first reading.
 
-    ``hours`` are the trades recorded since ``recorded_from``; ``fills`` and ``costs`` (when, how much) came
-    after ``belief`` was kept, ``trades`` from the first on that counted for P then. ``missing`` says what
-    could not be found again. ``seed`` is what files of prices say of the time before records: a price in
-    fine ticks, and lots a day. ``sol_usd`` are prices of a SOL, each from a moment on.
+    ``hours`` are the trades recorded since ``recorded_from``; ``fills``, ``costs`` (when, how much) and what
+    was ``converted`` came after ``belief`` was kept, ``trades`` from the first on that counted for P then.
+    ``missing`` says what could not be found again. ``seed`` is what files of prices say of the time before
+    records: a price in fine ticks, and lots a day. ``sol_usd`` are prices of a SOL, each from a moment on.
     """
 
     first_start: Millis
@@ -372,6 +375,7 @@ class Remembered(Event, frozen=True):
     fills: tuple[Fill, ...] = ()
     trades: tuple[Trade, ...] = ()
     costs: tuple[tuple[Millis, Lamports], ...] = ()
+    converted: tuple[Converted, ...] = ()
     flights: tuple[Flight, ...] = ()
     next_ticket: int = 1
     missing: str = ""

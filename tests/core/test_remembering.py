@@ -16,7 +16,7 @@ from bmv.core.rebuilding import fresh_lattice
 from bmv.core.remembering import belief_of
 from bmv.core.state import State, new_state
 from bmv.core.treasury import sol_drop
-from bmv.events import Execute, Flight, Remembered
+from bmv.events import Converted, Execute, Flight, Remembered
 from bmv.model import Cancel, Fill, ForeignBook, Placement, Side, Trade
 from bmv.services.recollection import Recollection
 from bmv.units import BaseLots, Bps, Lamports, MicroUsd, Millis, Slot, Ticks, UsdPerSol
@@ -132,6 +132,14 @@ def test_what_was_told_after_the_belief_is_counted_once_more_on_top_of_it() -> N
     earned = (10 * 300 + 20 * 500) * QUOTE_LOT + 2 * (7 - 2) - 5_000
     assert begun.guards.drawdown.gain == BELIEF.gain + earned * FINE
     assert begun.cost_spent == Lamports(5_000)
+
+
+def test_what_was_converted_after_the_belief_counts_too() -> None:
+    bought = Converted(at=later(40), ticket=1, sol=Lamports(100), usdc=MicroUsd(-9), slot=Slot(4))
+    sold = Converted(at=later(41), ticket=2, sol=Lamports(-3), usdc=MicroUsd(5), slot=Slot(4))
+    state = desk(belief=BELIEF, converted=(bought, sold)).state
+    assert state.treasury.unshared == BELIEF.unshared + Lamports(100)
+    assert state.flow.proceeds == BELIEF.proceeds - Lamports(3)
 
 
 def test_without_a_belief_the_fills_are_all_there_is() -> None:

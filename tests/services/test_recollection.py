@@ -8,13 +8,34 @@ import pytest
 
 from bmv.belief import Belief, QueueMark
 from bmv.config import HOUR_MS
-from bmv.events import BundleResolved, Crank, EventsFound, Flight, MarketSeen, Settle, Tick
-from bmv.model import BundleCost, Fill, ForeignBook, MarketSpec, Outcome, Side, Trade
+from bmv.events import (
+    BundleResolved,
+    Convert,
+    Converted,
+    Crank,
+    EventsFound,
+    Flight,
+    MarketSeen,
+    Settle,
+    Tick,
+)
+from bmv.model import (
+    BundleCost,
+    Conversion,
+    Direction,
+    Fill,
+    ForeignBook,
+    MarketSpec,
+    Outcome,
+    Rule,
+    Side,
+    Trade,
+)
 from bmv.observe.journal import Journal
 from bmv.services.backfill import Gap
 from bmv.services.outcomes import MAX_RESENDS
 from bmv.services.recollection import Recollection, recollect
-from bmv.units import BaseLots, Lamports, Millis, Slot, Ticks
+from bmv.units import BaseLots, Lamports, MicroUsd, Millis, Slot, Ticks
 from tests.core.belongings import market
 
 OWNERS = ("first", "second")
@@ -72,10 +93,13 @@ def run(
     spec: MarketSpec | None = None,
     owners: Sequence[str] = OWNERS,
     goes_on: bool = True,
+    chain: str = "",
 ) -> None:
     """Journal a run that is killed after these entries."""
     journal = Journal(folder)
-    journal.begin({"at": at, "market": spec or market(), "owners": owners, "goes_on": goes_on})
+    journal.begin(
+        {"at": at, "market": spec or market(), "owners": owners, "goes_on": goes_on, "chain": chain}
+    )
     for entry in entries:
         entry(journal)
     journal.flush()
@@ -155,6 +179,43 @@ def test_a_bundle_without_an_outcome_is_watched_with_its_actions_and_never_sent_
     # What was asked and never sent is nothing: the chain is read anew.
     assert event.flights == (Flight(Settle(3, 1), Millis(70)),)
     assert event.next_ticket == 6
+
+
+SOLD = Convert(1, Conversion(Rule.UPPER, Direction.SELL_SOL, MicroUsd(900), Lamports(5), "a test"))
+LANDED = BundleResolved(at=Millis(60), bundle_id="a", tickets=(1,), outcome=Outcome.LANDED, slot=Slot(8))
+SELLING: tuple[Entry, ...] = (
+    lambda journal: journal.action(SOLD),
+    sending("a", 1),
+    lambda journal: journal.event(LANDED),
+)
+BOOKED = Converted(at=Millis(70), ticket=1, sol=Lamports(-5), usdc=MicroUsd(899), slot=Slot(8))
+
+
+def test_a_conversion_that_landed_and_was_not_booked_is_still_to_be_booked(tmp_path: Path) -> None:
+    run(
+        tmp_path,
+        (lambda journal: journal.action(SOLD), sending("a", 1), lambda journal: journal.event(LANDED)),
+    )
+    found = remembered(tmp_path)
+    assert found.sent() == []
+    assert [(sent.bundle_id, sent.signatures, sent.tickets) for sent in found.landed()] == [
+        ("a", ["a signed"], (1,))
+    ]
+    event = found.event(Millis(9))
+    assert (event.flights, event.converted) == ((Flight(SOLD, Millis(50), Slot(8)),), ())
+
+
+def test_one_that_was_booked_counts_from_the_last_belief_on_and_once(tmp_path: Path) -> None:
+    run(
+        tmp_path,
+        (lambda journal: journal.action(SOLD), sending("a", 1), lambda journal: journal.event(LANDED)),
+    )
+    run(tmp_path, (lambda journal: journal.event(BOOKED),))
+    found = remembered(tmp_path)
+    event = found.event(Millis(9))
+    assert (found.landed(), found.actions, event.flights, event.converted) == ([], {}, (), (BOOKED,))
+    run(tmp_path, (kept(80),))
+    assert remembered(tmp_path).event(Millis(9)).converted == ()
 
 
 def test_what_was_dropped_unsent_leaves_nothing(tmp_path: Path) -> None:

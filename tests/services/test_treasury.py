@@ -10,14 +10,22 @@ from typing import Any
 import pytest
 from solders.pubkey import Pubkey
 
+from bmv.app import reporting
+from bmv.app.assembly import go_on
 from bmv.app.demo import VIRTUAL_START_MS, DemoOptions, run_demo
 from bmv.app.world import WorldOptions
+from bmv.core.ledger import Part
 from bmv.errors import Garbled
+from bmv.events import BundleResolved, Convert
+from bmv.model import Conversion, Direction, Outcome, Rule
+from bmv.sandbox.clock import LoopClock
 from bmv.sandbox.dollar_genesis import Purse
 from bmv.sandbox.prices import PricePath
 from bmv.services.accounts import TreasuryAccounts
 from bmv.services.booking import brought_by
-from tests.services.living_world import NOBODY, settings_with
+from bmv.services.recollection import Recollection, _Bundle
+from bmv.units import BlockHeight, Lamports, MicroUsd, Slot
+from tests.services.living_world import NOBODY, living, settings_with, virtually
 
 FALLING = [150] * 20 + [150 - 3 * step for step in range(15)] + [108] * 300
 
@@ -99,6 +107,38 @@ def test_an_outage_of_every_price_stops_conversions_and_not_the_ladder(tmp_path:
     assert told.events["Convert"] == 0
     assert told.report["at_end"]["orders_live"] > 10
     assert told.report["levels_wanted"]["min_standing_share"] > 0.9
+
+
+def test_a_conversion_that_landed_before_a_kill_is_booked_after_it_and_not_in_the_new_books() -> None:
+    asked = Conversion(Rule.INJECTION, Direction.BUY_SOL, MicroUsd(90_000_000), Lamports(6 * 10**8), "a test")
+    seed = {"seed_price": Decimal("0.012"), "seed_daily_volume": Decimal(20_000)}
+
+    async def scenario(clock: LoopClock) -> None:
+        purse = Purse(Decimal(20), Decimal(5_000))
+        chosen = settings_with(grid_levels=24, **seed)
+        async with living(clock, settings=chosen, treasury=True, purse=purse, crowd=NOBODY) as it:
+            memory = Recollection(it.assembly.spec.address, (), clock.now())
+            memory.asked(Convert(1, asked))
+            slot = Slot(it.world.chain.slot - 5)
+            sent = ["5" * 88]
+            memory.bundles["a"] = _Bundle(
+                "a", (1,), sent, BlockHeight(0), Lamports(1), Lamports(1), clock.now()
+            )
+            landed = BundleResolved(
+                at=clock.now(), bundle_id="a", tickets=(1,), outcome=Outcome.LANDED, slot=slot
+            )
+            memory.saw(landed)
+            go_on(memory, it.assembly, clock)
+            engine = it.assembly.engine
+            assert await it.run_engine(300, it.assembly.beside)
+            # Its transactions cannot be read here, so what was expected is taken after two minutes.
+            assert engine.record.reports["FIAT_INJECTION"] == 1
+            assert not any(isinstance(flight.action, Convert) for flight in engine.state.in_flight.values())
+            assert engine.record.ledger is not None
+            assert engine.record.ledger.totals()[Part.CONVERSIONS] == 0
+            assert reporting.books(it.assembly)["identity_residual_lamports"] == 0
+
+    virtually(scenario)
 
 
 def test_what_a_transaction_brought_is_read_from_its_balances() -> None:

@@ -135,7 +135,8 @@ async def assemble(
     locked = await _locked_accounts(rpc, market, settings)
     state = new_state(spec, len(wallets), clock.now())
     start = {"version": __version__, "at": int(state.now), "wallets": len(wallets), "market": spec}
-    came = {"owners": [str(wallet.owner) for wallet in wallets], "goes_on": goes_on}
+    chain = await rpc.genesis_hash()
+    came = {"chain": chain, "owners": [str(wallet.owner) for wallet in wallets], "goes_on": goes_on}
     journal.begin({**start, **came, "settings": settings.written()})
     engine = Engine(state, settings, journal, record, clock)
     if baseline is not None:
@@ -229,6 +230,9 @@ def go_on(memory: Recollection, assembly: Assembly, clock: Clock) -> None:
     for sent in memory.sent():
         assembly.engine.record.sent()
         assembly.dispatcher.watch(sent)
+    if assembly.treasury is not None:
+        for sent in memory.landed():
+            assembly.treasury.sending(sent)
 
 
 def price_sources(

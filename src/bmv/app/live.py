@@ -16,7 +16,7 @@ from bmv.app.assembly import Assembly, Outside, assemble, go_on
 from bmv.app.holding import Holding, market_held
 from bmv.app.keeping import history_kept
 from bmv.app.observing import watched
-from bmv.app.recovery import recovered
+from bmv.app.recovery import recovered, speaks_of
 from bmv.app.signing import Signer
 from bmv.app.stopping import Stopping
 from bmv.chain.rpc import Rpc
@@ -185,7 +185,7 @@ class _Live:
         if memory is None or memory.market != assembly.spec.address:
             return ""
         rpc = Rpc(session, self._outside.rpc_url, rng=random.Random())
-        if memory.mark is not None and memory.mark.slot > await rpc.slot():
+        if not await speaks_of(memory, rpc):
             return "the journal is of another chain"
         assembly.engine.emit(msgspec.structs.replace(memory.event(clock.now()), flights=()))
         return ""

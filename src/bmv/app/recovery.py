@@ -34,14 +34,26 @@ async def recovered(
         return Recollection(market, tuple(owners), clock.now(), missing=str(error))
     if found is None or found.market != market:
         return None
-    if found.mark is not None and not await _reaches(rpc, found.mark.slot):
-        log.warning("ANOTHER_CHAIN", remembered=int(found.mark.slot))
+    if not await speaks_of(found, rpc):
+        log.warning("ANOTHER_CHAIN", remembered=found.chain, slot=int(found.newest))
         return None
-    if found.bundles and found.owners != tuple(owners):
+    if found.owners != tuple(owners):
         # Its numbers mean other wallets. What it sent is still looked up, for what it has cost.
-        await _outlive(rpc)
+        if found.bundles:
+            await _outlive(rpc)
         found.actions.clear()
+        found.unbooked.clear()
     return found
+
+
+async def speaks_of(found: Recollection, rpc: Rpc) -> bool:
+    """Say whether what is remembered happened on the node's chain: by its genesis, however far the node lags.
+
+    A journal of before that was told has only its slot to go by.
+    """
+    if found.chain:
+        return await rpc.genesis_hash() == found.chain
+    return found.mark is None or await _reaches(rpc, found.mark.slot)
 
 
 async def _reaches(rpc: Rpc, slot: Slot) -> bool:

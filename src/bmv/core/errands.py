@@ -82,11 +82,7 @@ def booked(state: State, event: Converted) -> list[AnyAction]:
         return []
     flight.booked = True
     conversion = flight.action.conversion
-    if conversion.direction is Direction.BUY_SOL:
-        unshared = state.treasury.unshared + max(Lamports(0), event.sol)
-        state.treasury = replace(state.treasury, unshared=unshared)
-    else:
-        state.flow.proceeds = max(Lamports(0), state.flow.proceeds + event.sol)
+    credit(state, event.sol)
     fields: dict[str, str | int] = {
         "usdc": abs(int(event.usdc)),
         "sol": abs(int(event.sol)),
@@ -95,6 +91,14 @@ def booked(state: State, event: Converted) -> list[AnyAction]:
     }
     name = "FIAT_INJECTION" if conversion.direction is Direction.BUY_SOL else "FIAT_RESERVE"
     return [Report(name, fields)]
+
+
+def credit(state: State, sol: Lamports) -> None:
+    """Note what a conversion brought: SOL to be shared out, or (negative) proceeds of sales now converted."""
+    if sol > Lamports(0):
+        state.treasury = replace(state.treasury, unshared=state.treasury.unshared + sol)
+    else:
+        state.flow.proceeds = max(Lamports(0), state.flow.proceeds + sol)
 
 
 def due_report(conversion: Conversion) -> Report:

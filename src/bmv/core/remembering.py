@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from bmv.belief import Anchored, Belief
 from bmv.config import HOUR_MS
+from bmv.core.errands import credit
 from bmv.core.ladder import Weights
 from bmv.core.lattice import Lattice
 from bmv.core.pivot import Seed
@@ -92,6 +93,8 @@ def remember(state: State, event: Remembered) -> list[AnyAction]:
     if event.belief is not None and baseline not in {0, event.belief.baseline}:
         # What was bought before a baseline that was set while nothing ran does not count from it.
         state.flow.net_base = net_base
+    for conversion in event.converted:
+        credit(state, conversion.sol)
     for at, lamports in event.costs:
         state.spend(lamports, at)
         state.guards.drawdown.on_cost(lamports)
@@ -100,7 +103,7 @@ def remember(state: State, event: Remembered) -> list[AnyAction]:
             flight.action.wallet if isinstance(flight.action, Execute | Prepare | Settle | Collect) else None
         )
         ticket = flight.action.ticket
-        state.in_flight[ticket] = InFlight(ticket, flight.action, wallet, flight.sent_at)
+        state.in_flight[ticket] = InFlight(ticket, flight.action, wallet, flight.sent_at, flight.landed)
     state.next_ticket = max(state.next_ticket, event.next_ticket)
     fields: dict[str, str | int] = {
         "trades_volume": window.own_share[1],

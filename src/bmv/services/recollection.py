@@ -6,6 +6,7 @@ Rules of this file
   was told is never forgotten, whether it came to decide on it or not.
 - A bundle without an outcome is in flight, with the actions it carries.
 - Trades are kept one by one from the oldest on that P still counted when that belief was kept.
+- A conversion that has landed is still to be booked until it was told what it brought.
 - Events lost by the queue's ring and not yet read back are still to be read back.
 """
 
@@ -21,6 +22,8 @@ from bmv.events import (
     AnyAction,
     AnyEvent,
     BundleResolved,
+    Convert,
+    Converted,
     EventsFound,
     Flight,
     MarketSeen,
@@ -36,7 +39,8 @@ from bmv.services.pages import Cursor, Page
 from bmv.units import BlockHeight, Lamports, MicroUsd, Millis, Slot
 
 _WORTH_A_LOOK = tuple(
-    b'"type":"%s"' % kind for kind in (b"MarketSeen", b"EventsFound", b"BundleResolved", b"WalletDuty")
+    b'"type":"%s"' % kind
+    for kind in (b"MarketSeen", b"EventsFound", b"BundleResolved", b"Converted", b"WalletDuty")
 )
 _EVENT, _ACTION, _BUNDLE, _BELIEF = b'{"event":', b'{"action":', b'{"bundle":', b'{"belief":'
 _event = msgspec.json.Decoder(AnyEvent).decode
@@ -61,6 +65,7 @@ class _Head(msgspec.Struct, frozen=True):
 
     at: Millis
     market: MarketSpec
+    chain: str = ""
     owners: tuple[str, ...] = ()
     goes_on: bool = False
 
@@ -71,11 +76,15 @@ _head = msgspec.json.Decoder(_Head).decode
 
 @dataclass(slots=True)
 class Recollection:
-    """What is remembered; ``owners`` are the wallets its numbers mean, ``missing`` says what is not."""
+    """What is remembered; ``owners`` are the wallets its numbers mean, ``missing`` says what is not.
+
+    ``chain`` is the genesis hash of where it was; '' where a journal does not tell.
+    """
 
     market: str
     owners: tuple[str, ...]
     first_start: Millis
+    chain: str = ""
     mark: QueueMark | None = None
     newest: Slot = Slot(0)
     """Where the last reading was made, or the last bundle landed."""
@@ -89,6 +98,9 @@ class Recollection:
     next_ticket: int = 1
     bundles: dict[str, _Bundle] = field(default_factory=dict)
     actions: dict[int, OnChain] = field(default_factory=dict)
+    converted: list[Converted] = field(default_factory=list)
+    unbooked: dict[int, tuple[_Bundle, Slot]] = field(default_factory=dict)
+    """Conversions that landed, by ticket, and where."""
     missing: str = ""
     pages: list[Page] = field(default_factory=list, compare=False)
     """Those of the runs it remembers."""
@@ -99,20 +111,11 @@ class Recollection:
 
     def sent(self) -> list[Sent]:
         """Return the bundles without an outcome, to be watched; nothing of them is sent again."""
-        return [
-            Sent(
-                bundle_id=one.id,
-                tickets=one.tickets,
-                raws=[],
-                signatures=one.signatures,
-                last_valid=one.last_valid,
-                cost=BundleCost(one.fees, one.tip),
-                sent_at=one.at,
-                until=one.until,
-                resends=MAX_RESENDS,
-            )
-            for one in self.bundles.values()
-        ]
+        return [_sent(one) for one in self.bundles.values()]
+
+    def landed(self) -> list[Sent]:
+        """Return the conversions that landed and are to be booked."""
+        return [_sent(one) for one, _ in self.unbooked.values()]
 
     def event(self, at: Millis) -> Remembered:
         """Return what a new run begins with."""
@@ -120,6 +123,11 @@ class Recollection:
             Flight(self.actions[ticket], one.at)
             for one in self.bundles.values()
             for ticket in one.tickets
+            if ticket in self.actions
+        ]
+        flights += [
+            Flight(self.actions[ticket], one.at, slot)
+            for ticket, (one, slot) in self.unbooked.items()
             if ticket in self.actions
         ]
         return Remembered(
@@ -131,6 +139,7 @@ class Recollection:
             fills=tuple(self.fills),
             trades=tuple(self.trades),
             costs=tuple(self.costs),
+            converted=tuple(self.converted),
             flights=tuple(flights),
             next_ticket=self.next_ticket,
             missing=self.missing,
@@ -157,11 +166,20 @@ class Recollection:
             self._traded(event.trades, event.fills)
         elif isinstance(event, BundleResolved):
             sent = self.bundles.pop(event.bundle_id, None)
+            landed = event.outcome is Outcome.LANDED
             for ticket in sent.tickets if sent else event.tickets:
-                self.actions.pop(ticket, None)
+                if sent and landed and isinstance(self.actions.get(ticket), Convert):
+                    self.unbooked[ticket] = sent, event.slot
+                else:
+                    self.actions.pop(ticket, None)
             if event.outcome is Outcome.LANDED:
                 self.newest = max(self.newest, event.slot)
                 self.costs.append((event.at, event.cost.fees + event.cost.tip))
+
+        elif isinstance(event, Converted):
+            self.unbooked.pop(event.ticket, None)
+            self.actions.pop(event.ticket, None)
+            self.converted.append(event)
 
     def keep(self, belief: Belief) -> None:
         """Go on from a belief: it holds what came before it."""
@@ -170,6 +188,7 @@ class Recollection:
         self.trades = [trade for trade in self.trades if first is not None and trade.seq >= first]
         self.fills.clear()
         self.costs.clear()
+        self.converted.clear()
 
     def asked(self, action: AnyAction) -> None:
         """Take in an action; what it is about matters while its bundle flies."""
@@ -192,6 +211,20 @@ class Recollection:
             self.recorded_from = min(self.recorded_from or trade.at, trade.at)
 
 
+def _sent(bundle: _Bundle) -> Sent:
+    return Sent(
+        bundle_id=bundle.id,
+        tickets=bundle.tickets,
+        raws=[],
+        signatures=bundle.signatures,
+        last_valid=bundle.last_valid,
+        cost=BundleCost(bundle.fees, bundle.tip),
+        sent_at=bundle.at,
+        until=bundle.until,
+        resends=MAX_RESENDS,
+    )
+
+
 def recollect(folder: Path) -> Recollection | None:
     """Read a journal back; None where nothing was recorded. Raises BadInput where it is damaged."""
     found: Recollection | None = None
@@ -210,9 +243,9 @@ def recollect(folder: Path) -> Recollection | None:
 
 def _begun(before: Recollection | None, head: _Head) -> Recollection:
     if before is not None and head.goes_on:
-        before.owners = head.owners
+        before.owners, before.chain = head.owners, head.chain
         return before
-    return Recollection(head.market.address, head.owners, head.at)
+    return Recollection(head.market.address, head.owners, head.at, head.chain)
 
 
 def _take(found: Recollection, record: Record) -> None:

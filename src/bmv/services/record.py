@@ -121,7 +121,8 @@ class Record:
             self._priced(event.at, event.sol_usd)
         elif isinstance(event, Converted):
             self.turnover.converted(event)
-            if self.ledger is not None:
+            # One of an earlier run is in the balances the books were opened with.
+            if self.ledger is not None and event.slot > self._start_slot:
                 self.ledger.record_conversion(event.at, event.ticket, event.sol, event.usdc)
         elif isinstance(event, EventsFound):
             # The last trade's price is known already; what is found late must not become the mark again.

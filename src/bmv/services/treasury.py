@@ -35,7 +35,7 @@ from bmv.services.booking import brought_by
 from bmv.services.outcomes import Sent
 from bmv.services.packing import Group
 from bmv.services.paying import swap_steps
-from bmv.units import LAMPORTS_PER_SOL
+from bmv.units import LAMPORTS_PER_SOL, Slot
 from bmv.venue.jupiter import MAX_ACCOUNTS, USDC, Build, Surroundings, SwapOrder, unlawful
 from bmv.venue.lookup_table import LOOKUP_TABLE_PROGRAM, decode_lookup_table
 from bmv.venue.token import WRAPPED_SOL, decode_token_account
@@ -88,7 +88,7 @@ class Treasury:
         self._asked: asyncio.Queue[Convert] = asyncio.Queue()
         self._sent: dict[int, Sent] = {}
         self._most = MAX_ACCOUNTS
-        self._landed: asyncio.Queue[tuple[Convert, Sent]] = asyncio.Queue()
+        self._landed: asyncio.Queue[tuple[Convert, Sent, Slot]] = asyncio.Queue()
         self._log = get_logger("treasury")
 
     def convert(self, action: Convert) -> None:
@@ -108,7 +108,7 @@ class Treasury:
             if isinstance(flight.action, Convert) and flight.landed is not None:
                 sent = self._sent.pop(flight.ticket, None)
                 if sent is not None:
-                    self._landed.put_nowait((flight.action, sent))
+                    self._landed.put_nowait((flight.action, sent, flight.landed))
 
     async def run(self) -> None:
         """Quote what is asked for and book what landed, until cancelled."""
@@ -208,10 +208,10 @@ class Treasury:
 
     async def _book_all(self) -> None:
         while True:
-            action, sent = await self._landed.get()
-            self._emit(await self._booked(action, sent))
+            action, sent, slot = await self._landed.get()
+            self._emit(await self._booked(action, sent, slot))
 
-    async def _booked(self, action: Convert, sent: Sent) -> Converted:
+    async def _booked(self, action: Convert, sent: Sent, slot: Slot) -> Converted:
         """Read back what a conversion brought; after two minutes take what was expected instead."""
         for _ in range(BOOKINGS):
             try:
@@ -220,13 +220,15 @@ class Treasury:
                 if len(known) == len(found):
                     brought = brought_by(known, self.accounts)
                     sol = brought.sol + sent.cost.tip
-                    return Converted(at=self._clock.now(), ticket=action.ticket, sol=sol, usdc=brought.usdc)
+                    at, ticket = self._clock.now(), action.ticket
+                    return Converted(at=at, ticket=ticket, sol=sol, usdc=brought.usdc, slot=slot)
             except OutsideError as error:
                 self._log.info("conversion_not_read_back", ticket=action.ticket, reason=str(error))
             await asyncio.sleep(BOOKING_S)
         sign = 1 if action.conversion.direction is Direction.BUY_SOL else -1
         sol, usdc = action.conversion.sol * sign, action.conversion.usdc * -sign
-        return Converted(at=self._clock.now(), ticket=action.ticket, sol=sol, usdc=usdc, proven=False)
+        at, ticket = self._clock.now(), action.ticket
+        return Converted(at=at, ticket=ticket, sol=sol, usdc=usdc, proven=False, slot=slot)
 
 
 def _does_what_is_asked(
