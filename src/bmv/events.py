@@ -123,8 +123,7 @@ class SupplySeen(Event, frozen=True):
 class TreasurySeen(Event, frozen=True):
     """Report what the treasury holds beside the wallets: SOL above its gas floor, and USDC.
 
-    ``kept`` are its lamports below that floor, rent of its token accounts included. ``acts``: its key is
-    ours, so it can convert and pay.
+    ``kept`` are its lamports below that floor, and rent. ``acts``: its key is ours, so it can convert and pay.
     """
 
     sol: Lamports
@@ -136,8 +135,7 @@ class TreasurySeen(Event, frozen=True):
 class Converted(Event, frozen=True):
     """Report what a conversion that landed did, by its transactions: what the treasury has more, or less.
 
-    Fees and tips are not in it. ``proven``: the chain said so; else the amounts are those expected. It landed
-    in ``slot``.
+    Fees and tips are not in it. Where not ``proven``, it is what was expected. It landed in ``slot``.
     """
 
     ticket: int
@@ -187,10 +185,7 @@ class HaltRequested(Event, frozen=True):
 
 
 class WalletDuty(Event, frozen=True):
-    """Report what the operator wants of a wallet; the next number is a wallet that is new.
-
-    ``owner`` is its address.
-    """
+    """Report what the operator wants of a wallet, by address; the next number is a wallet that is new."""
 
     wallet: WalletIndex
     owner: str
