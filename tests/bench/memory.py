@@ -7,10 +7,10 @@ one. Growth is that of the last sample over the first after the warm-up, a fifth
 import json
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+from bmv.state.folder import temporary_state
 from tests.processes import PATIENCE_S, engine, prepared, sandbox, wait_for
 
 SPEED = 24
@@ -26,12 +26,13 @@ def resident_mb(pid: int) -> float:
 
 def run(hours: float = 0.25) -> dict[str, object]:
     """Run the engine for ``hours`` of simulated time and sample what it holds."""
-    with tempfile.TemporaryDirectory(prefix="bmv-") as folder:
-        world, state = Path(folder) / "world", Path(folder) / "state"
+    with temporary_state() as place:
+        folder = place.root
+        world, state = folder / "world", folder / "state"
         passphrase = prepared(state, 7)
         options = ("--seed", "7", "--speed", str(SPEED))
         how = ("--speed", str(SPEED), "--signer", "inside")
-        with sandbox(world, *options), (Path(folder) / "log").open("w") as log:
+        with sandbox(world, *options), (folder / "log").open("w") as log:
             process = engine(world / "sandbox.toml", state, passphrase, *how, log=log)
             wait_for(state / "journal")
             samples = []
