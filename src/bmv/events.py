@@ -123,7 +123,7 @@ class SupplySeen(Event, frozen=True):
 class TreasurySeen(Event, frozen=True):
     """Report what the treasury holds beside the wallets: SOL above its gas floor, and USDC.
 
-    ``kept`` are its lamports below that floor, and rent. ``acts``: its key is ours, so it can convert and pay.
+    ``kept`` are its lamports below that floor, and rent. ``acts``: its key is ours, it can convert and pay.
     """
 
     sol: Lamports
