@@ -24,6 +24,7 @@ from bmv.core.plan import close_enough
 from bmv.model import (
     ASK,
     BID,
+    SIDES,
     Clip,
     Level,
     LiveOrder,
@@ -96,7 +97,7 @@ def assign(
     for view in views:
         for order in view.orders:
             live[order.side][order.price] = order
-    sides = tuple(_Sharing(side, views, seats, spec, settings, flying, live[side]) for side in Side)
+    sides = tuple(_Sharing(side, views, seats, spec, settings, flying, live[side]) for side in SIDES)
     if reshape:
         _share_out(sides, levels, placeable=True)
     homeless = [level for level in _inside_first(levels) if not sides[level.side].stays(level, reshape)]
@@ -104,9 +105,9 @@ def assign(
         _share_out(sides, homeless, placeable=False)
     for level in homeless:
         sides[level.side].give_next(level)
-    for side in Side:
+    for side in SIDES:
         sides[side].pass_on()
-    given = [sides[side].quotes for side in Side]
+    given = [sides[side].quotes for side in SIDES]
     quotes = [quote for level in levels if (quote := given[level.side].get(level.price))]
     return tuple(quotes), (*sides[0].waits(), *sides[1].waits())
 
@@ -180,11 +181,12 @@ class _Sharing:
 
     def stays(self, level: Level, within_quota: bool) -> bool:
         """Give a level to the wallet whose order stands there; return False if it can, or may, place none."""
-        order = self._live.get(level.price) or self._flying.get(level.price)
-        purse = self._purses.get(order.wallet) if order else None
+        there = self._live.get(level.price)
+        holder = there or self._flying.get(level.price)
+        purse = self._purses.get(holder.wallet) if holder else None
         if purse is None or (within_quota and purse.quota <= 0):
             return False
-        return self._give(level, purse)
+        return self._give(level, purse, there)
 
     def set_quotas(self, levels: Sequence[Level], *, placeable: bool) -> None:
         """Share the cost of ``levels`` between the wallets in proportion to what they have left.
@@ -201,7 +203,7 @@ class _Sharing:
         """Give a level to the wallet whose segment this is, else to the richest that can place it."""
         while self._turn < len(self._ring):
             purse = self._ring[self._turn]
-            if purse.quota > 0 and self._give(level, purse):
+            if purse.quota > 0 and self._give(level, purse, self._live.get(level.price)):
                 return
             self._turn += 1
         if not self._give_richest(level):
@@ -216,7 +218,7 @@ class _Sharing:
             _, wallet, purse = self._richest[0]
             if self._seats[wallet] > 0 and purse.worth >= self._worth_of_a_lot(level):
                 # If the richest cannot pay for a lot, nobody can.
-                given = self._give(level, purse)
+                given = self._give(level, purse, self._live.get(level.price))
                 heapreplace(self._richest, (-purse.reach, wallet, purse))
                 return given
             heappop(self._richest)
@@ -230,8 +232,11 @@ class _Sharing:
         """Return what one lot is worth at the level's price, in lamports."""
         return +level.price * self._quote_lot_size
 
-    def _give(self, level: Level, purse: _Purse) -> bool:
-        """Place as much of ``level`` as funds and limits allow, the rest waits; or say no."""
+    def _give(self, level: Level, purse: _Purse, there: LiveOrder | None) -> bool:
+        """Place as much of ``level`` as funds and limits allow, the rest waits; or say no.
+
+        ``there`` is the order of ours that stands at its price.
+        """
         wallet, price, size, why = purse.wallet, level.price, level.size, level.why
         if not size or not self._seats[wallet]:
             return False
@@ -251,7 +256,6 @@ class _Sharing:
             why = why and why.cut_by(clip)
             spends, exposed = one_lot * +size, worth * +size
         self.quotes[price] = Quote(wallet, self._side, level.point, price, size, why)
-        there = self._live.get(price)
         locked = one_lot * self._surplus(wallet, price, size) if there and there.size > size else 0
         left = purse.left - locked
         purse.left = left - spends if left > spends else 0

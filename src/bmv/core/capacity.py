@@ -8,7 +8,7 @@ from bmv.core.decay import BPS
 from bmv.core.ladder import shares
 from bmv.core.state import State
 from bmv.errors import BadInput
-from bmv.model import BID, MarketSpec, Side
+from bmv.model import BID, SIDES, MarketSpec, Side
 
 LEAST_LEVELS = 2
 
@@ -27,11 +27,11 @@ def capacity(side: Side, state: State, settings: Settings) -> int:
 
 def most_levels(spec: MarketSpec, wallet_count: int, settings: Settings) -> int:
     """Return the largest ladder, both sides together, that the wallets' seats and the book have room for."""
-    rooms = {side: room(side, spec, settings) for side in Side}
+    rooms = {side: room(side, spec, settings) for side in SIDES}
     levels = min(wallet_count * settings.orders_per_wallet, sum(rooms.values()))
     while levels > LEAST_LEVELS:
         wanted = shares(levels, settings.buy_density, settings)
-        if all(wanted[side] <= rooms[side] for side in Side):
+        if all(wanted[side] <= rooms[side] for side in SIDES):
             break
         levels -= 1
     return max(LEAST_LEVELS, levels)
@@ -48,7 +48,7 @@ def check_levels(spec: MarketSpec, wallet_count: int, settings: Settings) -> Non
     most = most_levels(spec, wallet_count, settings)
     if settings.grid_levels is None or settings.grid_levels <= most:
         return
-    bids, asks = (room(side, spec, settings) for side in Side)
+    bids, asks = (room(side, spec, settings) for side in SIDES)
     percent = int(settings.book_headroom) // 100
     allowed = (
         f"at most {most}: {wallet_count} wallets x ORDERS_PER_WALLET {settings.orders_per_wallet}, and the"

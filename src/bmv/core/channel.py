@@ -13,7 +13,7 @@ import msgspec
 
 from bmv.config import Settings
 from bmv.core.decay import BPS, FINE, ema_step
-from bmv.model import BID, ForeignBook, Side
+from bmv.model import BID, SIDES, ForeignBook, Side
 from bmv.units import Millis, Ticks
 
 _WIDE_BITS = 40
@@ -77,7 +77,7 @@ class Channel(msgspec.Struct, frozen=True):
 
     def closed_sides(self, price_fine: int, book: ForeignBook) -> tuple[Side, ...]:
         """Return the sides whose zone has no price at which an order could stand now (pivot mode)."""
-        rooms = {side: self.standable(side, price_fine, book) for side in Side}
+        rooms = {side: self.standable(side, price_fine, book) for side in SIDES}
         return tuple(side for side, (low, high) in rooms.items() if self.binding and low > high)
 
 

@@ -70,6 +70,8 @@ def half_life_factor(elapsed: Millis, half_life: Millis) -> int:
 
 def decayed(value: int, elapsed: Millis, half_life: Millis) -> int:
     """Return what is left of ``value`` after ``elapsed``, rounded towards zero."""
+    if not value:
+        return 0
     left = abs(value) * half_life_factor(elapsed, half_life) >> ONE_BITS
     return left if value >= 0 else -left
 

@@ -19,7 +19,7 @@ from bmv.core.financing import treasury_worth
 from bmv.core.ladder import exposure_cap
 from bmv.core.state import InFlight, State
 from bmv.events import Execute
-from bmv.model import ASK, BID, LiveOrder, Side
+from bmv.model import ASK, BID, SIDES, LiveOrder, Side
 from bmv.units import BaseLots, Lamports
 
 
@@ -34,7 +34,7 @@ def caps(state: State, settings: Settings) -> dict[Side, int]:
     """Return the most each side may come to, at the P it was built at; lamports for bids, lots for asks."""
     reading = state.market.reading
     now = reading.price_fine if reading is not None else 1
-    prices = {side: state.target.prices.get(side, now) for side in Side}
+    prices = {side: state.target.prices.get(side, now) for side in SIDES}
     return {
         BID: bid_cap(state, settings, prices[BID]).most,
         ASK: ask_cap(state, settings, prices[ASK]).most,

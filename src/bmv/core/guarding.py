@@ -12,7 +12,7 @@ from bmv.core.limits import gas_reserve
 from bmv.core.state import State
 from bmv.core.swarm import LEAVES, RESTS
 from bmv.events import AnyAction, Report
-from bmv.model import Duty, Side, WalletView
+from bmv.model import SIDES, Duty, WalletView
 from bmv.units import Lamports, atoms_to_lots
 
 FROZEN = "its token account is frozen"
@@ -100,7 +100,7 @@ def _sides_judged(state: State, settings: Settings) -> list[AnyAction]:
     assert state.market.reading is not None
     guards, price, limits = state.guards, state.market.reading.price_fine, price_limits(state, settings)
     reports: list[AnyAction] = []
-    for side in Side:
+    for side in SIDES:
         before = guards.stopped.get(side, "")
         reason = BAND if limits.stops(side, price, stopped=before == BAND) else ""
         if guards.drawdown.stage >= Stage.ONE_SIDE and guards.drawdown.losing is side:

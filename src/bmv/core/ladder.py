@@ -78,26 +78,28 @@ class SideLadder(msgspec.Struct, frozen=True):
 class _Rungs(NamedTuple):
     """Levels before they have sizes, from the inside outwards, in columns.
 
-    ``places`` are the lattice points in whose place they stand, ``costs`` what one lot takes from the budget.
+    ``places`` are the lattice points in whose place they stand, ``costs`` what one lot takes from the budget,
+    ``needs`` what it takes with a lot for each unit of the weight.
     """
 
     places: Sequence[int]
     prices: Sequence[Ticks]
     costs: Sequence[int]
     weights: Sequence[int]
+    needs: Sequence[int]
 
-    def needs(self) -> list[int]:
-        """Return what each would take from the budget with a lot for each unit of its weight."""
-        return list(map(mul, self.costs, self.weights))
+    @classmethod
+    def of(
+        cls, places: Sequence[int], prices: Sequence[Ticks], costs: Sequence[int], weights: Sequence[int]
+    ) -> "_Rungs":
+        """Put columns together."""
+        return cls(places, prices, costs, weights, list(map(mul, costs, weights)))
 
-    def at(self, rows: Sequence[int]) -> "_Rungs":
-        """Return only some of them."""
-        places, prices, costs, weights = self
-        return _Rungs(
-            [places[n] for n in rows],
-            [prices[n] for n in rows],
-            [costs[n] for n in rows],
-            [weights[n] for n in rows],
+    def at(self, rows: Sequence[int], weights: Sequence[int]) -> "_Rungs":
+        """Return some of them, with these weights."""
+        places, prices, costs, *_ = self
+        return _Rungs.of(
+            [places[n] for n in rows], [prices[n] for n in rows], [costs[n] for n in rows], weights
         )
 
 
@@ -178,8 +180,8 @@ def build_side(zone: Zone, weights: Weights | None = None) -> SideLadder:
         return SideLadder((), 0, zone.budget, 0, weights)
     rungs = _rungs(zone, zone.lattice.fitted(inside, zone.levels), weights)
     standing, waiting = _split(zone, rungs, touch)
-    needed = sum(standing.needs())
-    whole = needed + sum(waiting.needs())
+    needed = sum(standing.needs)
+    whole = needed + sum(waiting.needs)
     share = -(-zone.budget * needed // whole)
     merged = _merged(standing, share, needed)
     lots = _whole_lots(merged, share)
@@ -191,7 +193,7 @@ def _levels(zone: Zone, rungs: _Rungs, lots: list[int], whole: int) -> tuple[Lev
     """Return the levels of the rungs that got lots, with their reasons; the first stands at the touch."""
     side, budget, clip, first = zone.lattice.side, zone.budget, zone.clip, _touch_clip(zone, rungs.prices[0])
     points = [TOUCH, *rungs.places[1:]]
-    rows = zip(points, rungs.places, rungs.prices, rungs.needs(), lots, strict=True)
+    rows = zip(points, rungs.places, rungs.prices, rungs.needs, lots, strict=True)
     return tuple(
         Level(
             side,
@@ -255,11 +257,12 @@ def _rungs(zone: Zone, points: range, shape: Weights) -> _Rungs:
     # Weights are made for more than there are, so that a zone that slides finds them again.
     weights = _growing(shape.per_point * points.step, 1 << len(points).bit_length())[: len(points)]
     costs = [+price * zone.quote_lot_size for price in prices] if bid else [1] * len(prices)
-    rungs = _Rungs(places, prices, costs, weights)
     ticks = set(prices)
+    rungs = _Rungs.of(places, prices, costs, weights)
     if len(ticks) == len(prices) and Ticks(0) not in ticks:
         return rungs
-    return rungs.at([n for n, price in enumerate(prices) if price and price not in prices[n - 1 : n]])
+    kept = [n for n, price in enumerate(prices) if price and price not in prices[n - 1 : n]]
+    return rungs.at(kept, [weights[n] for n in kept])
 
 
 def _split(zone: Zone, rungs: _Rungs, touch: Ticks) -> tuple[_Rungs, _Rungs]:
@@ -267,23 +270,26 @@ def _split(zone: Zone, rungs: _Rungs, touch: Ticks) -> tuple[_Rungs, _Rungs]:
 
     All that lies outside of it stands, all that lies inside waits.
     """
-    places, prices, costs, weights = rungs
+    places, prices, costs, weights, needs = rungs
     bid = zone.lattice.side is BID
     cost = int(touch) * zone.quote_lot_size if bid else 1
     if not prices:
-        return _Rungs([TOUCH], [touch], [cost], [ONE]), _Rungs((), (), (), ())
+        return _Rungs.of([TOUCH], [touch], [cost], [ONE]), rungs
     outwards = -1 if bid else 1
     behind = bisect_left(prices, int(touch) * outwards, key=lambda price: int(price) * outwards)
     near = range(max(0, behind - 1), min(behind + 1, len(prices)))
     nearest = min(near, key=lambda n: abs(prices[n] - touch))
+    inner, outer = slice(nearest), slice(nearest + 1, None)
+    weight = weights[nearest]
     return (
         _Rungs(
             places[nearest:],
-            [touch, *prices[nearest + 1 :]],
-            [cost, *costs[nearest + 1 :]],
+            [touch, *prices[outer]],
+            [cost, *costs[outer]],
             weights[nearest:],
+            [cost * weight, *needs[outer]],
         ),
-        _Rungs(places[:nearest], prices[:nearest], costs[:nearest], weights[:nearest]),
+        _Rungs(places[inner], prices[inner], costs[inner], weights[inner], needs[inner]),
     )
 
 
@@ -298,7 +304,7 @@ def _merged(rungs: _Rungs, budget: int, needed: int) -> _Rungs:
     kept: list[int] = []
     weights: list[int] = []
     money = 0
-    for n, need in enumerate(rungs.needs()):
+    for n, need in enumerate(rungs.needs):
         money += need
         group = n if kept else 0
         weight = money // rungs.costs[group]
@@ -310,12 +316,12 @@ def _merged(rungs: _Rungs, budget: int, needed: int) -> _Rungs:
         kept, weights = [0], [0]
     # Less than a lot is left over at the end: it joins the last group.
     weights[-1] += money // rungs.costs[kept[-1]]
-    return rungs.at(kept)._replace(weights=weights)
+    return rungs.at(kept, weights)
 
 
 def _whole_lots(rungs: _Rungs, budget: int) -> list[int]:
     """Share ``budget`` by weight in whole lots: floors, then one lot each in order of the remainders."""
-    costs, needed = rungs.costs, sum(rungs.needs())
+    costs, needed = rungs.costs, sum(rungs.needs)
     shared = [divmod(budget * weight, needed) for weight in rungs.weights]
     lots = [whole for whole, _ in shared]
     rest = budget - sum(map(mul, costs, lots))

@@ -37,7 +37,7 @@ from bmv.core.plan import OwnRange, own_range
 from bmv.core.state import Phase, State
 from bmv.errors import OwnCross
 from bmv.events import AnyAction, Execute, TreasuryAction
-from bmv.model import ASK, BID, Cancel, LiveOrder, MarketSpec, Placement, Side, WalletIndex, WalletView
+from bmv.model import ASK, BID, SIDES, Cancel, LiveOrder, MarketSpec, Placement, Side, WalletIndex, WalletView
 from bmv.units import LAMPORTS_PER_SOL, Lamports, Millis, notional
 
 GAS_FOR_CANCELS = Lamports(LAMPORTS_PER_SOL // 50)
@@ -141,8 +141,8 @@ class _Screen:
         self._state, self._settings = state, settings
         self._standstill = standstill(state, settings)
         self._busy: set[WalletIndex] = set(state.busy())
-        taken = {side: promised(side, state) for side in Side}
-        self._room = {side: capacity(side, state, settings) - taken[side][0] for side in Side}
+        taken = {side: promised(side, state) for side in SIDES}
+        self._room = {side: capacity(side, state, settings) - taken[side][0] for side in SIDES}
         self._left = {side: most - taken[side][1] for side, most in caps(state, settings).items()}
         self._band = price_limits(state, settings)
         confirmed = state.market.reading is None or state.market.reading.confirmed
@@ -262,7 +262,11 @@ def _means(view: WalletView, cancels: Sequence[Cancel], state: State, settings: 
         BID: int(view.quote_held + view.quote_free),
         ASK: int(view.base_held + view.base_free) // spec.base_lot_size,
     }
-    vacated, added, worth = dict.fromkeys(Side, 0), dict.fromkeys(Side, 0), dict.fromkeys(Side, Lamports(0))
+    vacated, added, worth = (
+        dict.fromkeys(SIDES, 0),
+        dict.fromkeys(SIDES, 0),
+        dict.fromkeys(SIDES, Lamports(0)),
+    )
     for order in view.orders:
         if order.order_id in named:
             spent = cost(order.side, order.price, order.size, spec)
@@ -273,7 +277,7 @@ def _means(view: WalletView, cancels: Sequence[Cancel], state: State, settings: 
             worth[order.side] += notional(order.price, order.size, spec.quote_lot_size)
     return _Means(
         money=money,
-        largest={side: largest_order(view, side, spec, settings) for side in Side},
+        largest={side: largest_order(view, side, spec, settings) for side in SIDES},
         vacated=vacated,
         added=added,
         worth=worth,

@@ -120,7 +120,11 @@ def _diff_wallet(
     missing: list[Quote] = []
     for quote in wanted:
         there = _nearest_in_size(quote, doubles) if doubles else live.get(quote.price)
-        if there and there.side is quote.side and close_enough(there.size, quote.size, settings):
+        if (
+            there is not None
+            and there.side is quote.side
+            and (there.size == quote.size or close_enough(there.size, quote.size, settings))
+        ):
             kept.add(there.order_id)
         else:
             missing.append(quote)
@@ -173,7 +177,7 @@ def _nearest_in_size(quote: Quote, orders: Sequence[LiveOrder]) -> LiveOrder | N
 
 def close_enough(have: BaseLots, want: BaseLots, settings: Settings) -> bool:
     """Say whether an order of the size ``have`` is kept where ``want`` is wanted."""
-    return have == want or +abs(have - want) * BPS <= +want * +settings.size_tolerance
+    return +abs(have - want) * BPS <= +want * +settings.size_tolerance
 
 
 def cancel_of(order: LiveOrder) -> Cancel:

@@ -23,5 +23,7 @@ def prior(spec: MarketSpec, settings: Settings, imported: Seed = NOTHING) -> See
 
 def fine_price(spec: MarketSpec, price: Decimal) -> int:
     """Return a price in SOL per token as fine ticks, rounded down."""
+    if not price:
+        return 0
     lots_per_token = Decimal(10) ** spec.base_decimals / spec.base_lot_size
     return int(price * LAMPORTS_PER_SOL * FINE / (lots_per_token * spec.quote_lot_size))

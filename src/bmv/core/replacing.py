@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from bmv.core.allocation import cost
 from bmv.core.plan import LAST_CLIENT_ID, WalletPlan
-from bmv.model import BID, LiveOrder, MarketSpec, Placement, Side, WalletView
+from bmv.model import BID, SIDES, LiveOrder, MarketSpec, Placement, Side, WalletView
 
 
 def numbered(change: WalletPlan, view: WalletView, spec: MarketSpec) -> tuple[Placement, ...]:
@@ -24,7 +24,7 @@ def numbered(change: WalletPlan, view: WalletView, spec: MarketSpec) -> tuple[Pl
     leaving = [order for order in view.orders if order.order_id in named]
     held = Counter([order.client_id for order in view.orders])
     handed_on: dict[int, int] = {}
-    for side in Side:
+    for side in SIDES:
         places = [number for number, place in enumerate(change.places) if place.side is side]
         orders = [order for order in leaving if order.side is side]
         if places and orders:
