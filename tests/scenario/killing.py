@@ -45,23 +45,25 @@ class Journalled:
     costs: dict[str, int] = field(default_factory=dict)
     runs: int = 0
     pivots: list[tuple[int, int]] = field(default_factory=list)
-    """The Pivot while quoting, in fine ticks, and up to which event it counts."""
+    """The Pivot at each rebuild, in fine ticks, and how many trades were journalled by then."""
 
 
 def journalled(folder: Path) -> Journalled:
     """Read it as plain JSON."""
-    found, halting = Journalled(), False
+    found = Journalled()
     for record in records(folder):
         entry = json.loads(record.payload)
         if "run" in entry:
-            found.runs, halting = found.runs + 1, False
+            found.runs += 1
         if "belief" in entry:
-            raw, found.last_seq = entry["belief"]["pivot_raw"], entry["belief"]["mark"]["next_seq"]
-            found.pivots += [(raw, found.last_seq)] if raw and not halting else []
+            found.last_seq = entry["belief"]["mark"]["next_seq"]
+        if entry.get("action", {}).get("name") == "GRID_REBUILD":
+            pivot = entry["action"]["fields"].get("pivot_raw_fine")
+            # Before the first trade there is none.
+            found.pivots += [(pivot, len(found.trades))] if pivot else []
         event = entry.get("event", {})
         if event.get("type") == "Remembered":
             continue
-        halting = halting or event.get("type") == "HaltRequested"
         if event.get("mark") and found.first_seq < 0:
             found.first_seq = event["mark"]["next_seq"]
         found.trades += event.get("trades", [])
@@ -176,10 +178,11 @@ def judged(watcher: Watcher, state: StateFolder, lamports: int, tokens: int) -> 
 
 
 def _judge_pivot(told: Journalled, there: dict[int, tuple[int, int, bool]], journal: Path) -> None:
-    for pivot, until in told.pivots:
-        counted = [(price, size) for seq, (price, size, _) in there.items() if seq < until]
-        if volume := sum(size for _, size in counted):
-            assert pivot == sum(price * size for price, size in counted) * FINE // volume
+    assert told.pivots
+    for pivot, known in told.pivots:
+        counted = [there[trade["seq"]] for trade in told.trades[:known]]
+        volume = sum(size for _, size, _ in counted)
+        assert pivot == sum(price * size for price, size, _ in counted) * FINE // volume
     remembered = recollect(journal)
     assert remembered is not None
     assert remembered.bundles == {}
