@@ -19,13 +19,14 @@ from bmv.app.signing import (
     guarded,
     keys_of,
     limits_of,
+    policy_of,
     running_signer,
     tell_supervisor,
 )
 from bmv.cli import halt as halt_command
 from bmv.cli import main
 from bmv.config import Settings, load
-from bmv.errors import UnsafeState
+from bmv.errors import BadInput, UnsafeState
 from bmv.keys.client import SignerClient
 from bmv.keys.policy import Unlawful
 from bmv.keys.store import Keystore, Role
@@ -98,6 +99,8 @@ def test_a_signer_is_started_once_found_again_and_ends_when_told(folder: StateFo
         again = ensured_signer(folder, folder.keystore, None, None)
         assert again.state().pid == known.pid
         again.close()
+        with pytest.raises(BadInput, match="1, by which the running signer counts"):
+            ensured_signer(folder, folder.keystore, None, None, 24.0)
         assert client.pubkeys() == [KEYS[0].pubkey(), KEYS[1].pubkey()]
         jobs = [(KEYS[2].pubkey(), LAWFUL["fund"])]
         store = Keystore.open(folder.keystore, Secret(PASSPHRASE))
@@ -162,3 +165,9 @@ def test_stopping_where_no_signer_is_is_told(tmp_path: Path) -> None:
     done = subprocess.run([*command, "--state", str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 4
     assert "nobody answers" in done.stderr
+
+
+def test_the_caps_count_minutes_of_a_sandbox_that_runs_faster(folder: StateFolder) -> None:
+    wallets = Keystore.open(folder.keystore, Secret(PASSPHRASE)).wallets
+    ordinary, fast = (policy_of(wallets, Settings(), speed)._now() for speed in (1.0, 24.0))
+    assert 23 * ordinary < fast < 25 * ordinary

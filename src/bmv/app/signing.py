@@ -121,17 +121,20 @@ def _out_of_vault(place: str, token: Secret) -> Keys:
     return Keys(InProcessSigner(keypair for keypair, _ in found), wallets)
 
 
-def policy_of(wallets: list[Wallet], settings: Settings) -> Policy:
-    """Return the policy for wallets: value moves among them, and to tip accounts."""
+def policy_of(wallets: list[Wallet], settings: Settings, speed: float = 1.0) -> Policy:
+    """Return the policy for wallets: value moves among them, and to tip accounts.
+
+    Beside a sandbox that runs faster, its caps count minutes of ``speed`` seconds a second.
+    """
     treasury = next((wallet.pubkey for wallet in wallets if wallet.role is Role.TREASURY), None)
     grounds = Grounds([wallet.pubkey for wallet in wallets], TIP_ACCOUNTS, treasury)
     grounds.add_mints([USDC])
-    return Policy(grounds, limits_of(settings), time.monotonic)
+    return Policy(grounds, limits_of(settings), lambda: time.monotonic() * speed)
 
 
-def guarded(keys: Keys, settings: Settings) -> GuardedSigner:
+def guarded(keys: Keys, settings: Settings, speed: float = 1.0) -> GuardedSigner:
     """Return a signer in this process, behind the policy, for every wallet."""
-    return GuardedSigner(keys.signer, policy_of(keys.wallets, settings), keys.wallets, keys.renewal)
+    return GuardedSigner(keys.signer, policy_of(keys.wallets, settings, speed), keys.wallets, keys.renewal)
 
 
 def run_signer(
@@ -141,6 +144,7 @@ def run_signer(
     passphrase_fd: int | None,
     *,
     leave_terminal: bool,
+    speed: float = 1.0,
 ) -> None:
     """Open the keystore and answer at the folder's socket until told to end.
 
@@ -151,7 +155,8 @@ def run_signer(
     configure(_now, quiet=False)
     for what in missing:
         get_logger("signer").warning("SIGNER_NOT_HARDENED", reason=what)
-    process = SignerProcess(guarded(open_keys(keystore, passphrase_fd), settings), LatchFile(folder).path)
+    signer = guarded(open_keys(keystore, passphrase_fd), settings, speed)
+    process = SignerProcess(signer, LatchFile(folder).path, speed)
     made(folder.run)
 
     async def serve() -> None:
@@ -205,18 +210,28 @@ def running_signer(folder: StateFolder) -> SignerClient | None:
 
 
 def ensured_signer(
-    folder: StateFolder, keystore: Path, config: Path | None, passphrase_fd: int | None
+    folder: StateFolder,
+    keystore: Path,
+    config: Path | None,
+    passphrase_fd: int | None,
+    speed: float = 1.0,
 ) -> SignerClient:
     """Return a client of the folder's signer, started where none answers; it reads the passphrase itself.
 
-    Raises SignerNotStarted, with its exit code, where it ends instead of answering.
+    Raises SignerNotStarted, with its exit code, where it ends instead of answering, and BadInput where one
+    answers that counts its minutes at another speed.
     """
     found = running_signer(folder)
     if found is not None:
+        counts = found.state().speed
+        if counts != speed:
+            allowed = f"{counts:g}, by which the running signer counts its minutes; bmv signer --stop ends it"
+            raise BadInput("--speed", f"{speed:g}", allowed, "command line")
         return found
     made(folder.run)
     command = ["signer", "--state", str(folder.root), "--keystore", str(keystore), "--leave-terminal"]
     command += [] if config is None else ["--config", str(config)]
+    command += [] if speed == 1 else ["--speed", f"{speed:g}"]
     with _handed_over(passphrase_fd) as descriptors:
         command += [f"--passphrase-fd={number}" for number in descriptors]
         child = subprocess.Popen([sys.executable, "-c", _COMMAND, *command], pass_fds=descriptors)

@@ -71,6 +71,14 @@ Seed = Annotated[
 ]
 
 
+def live_speed(text: str) -> float:
+    """Return the pace of a process beside others, which never jumps."""
+    pace = speed(text)
+    if pace is None:
+        raise BadInput("--speed", text, "a number: other processes live in real time", SOURCE)
+    return pace
+
+
 def positive(option: str, text: str, allowed: str, *, most: Decimal) -> Decimal:
     """Return a number above 0 and at most ``most``."""
     number = _number(option, text, allowed)

@@ -10,7 +10,6 @@ import typer
 from bmv.app.live import Ending, LiveOptions, run_live
 from bmv.app.signing import Signer, ensured_signer, guarded, open_keys, operators_of
 from bmv.cli import options, plan
-from bmv.errors import BadInput
 from bmv.services.killswitch import refuse_latched
 from bmv.state.folder import StateFolder
 from bmv.state.latch import LatchFile
@@ -37,9 +36,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Recover, quote until SIGINT or SIGTERM, then cancel everything, verify it on the chain, and end."""
-    pace = options.speed(speed)
-    if pace is None:
-        raise BadInput("--speed", speed, "a number: other processes live in real time", options.SOURCE)
+    pace = options.live_speed(speed)
     settings, file = options.configured(config)
     folder = StateFolder(state)
     path = folder.keystore_of(settings.keystore)
@@ -49,9 +46,9 @@ def run(
         return
     refuse_latched(LatchFile(folder))
     if signer == "inside":
-        chosen_signer: Signer = guarded(open_keys(path, passphrase_fd), settings)
+        chosen_signer: Signer = guarded(open_keys(path, passphrase_fd), settings, pace)
     else:
-        chosen_signer = ensured_signer(folder, path, config, passphrase_fd)
+        chosen_signer = ensured_signer(folder, path, config, passphrase_fd, pace)
     operators_of(chosen_signer.wallets(), path)
     ended = run_live(chosen, chosen_signer)
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -65,9 +65,7 @@ def sandbox(
     as_json: options.JsonFirst = True,
 ) -> None:
     """Serve a simulated chain, market and crowd until Ctrl-C; print one JSON line with the URLs."""
-    pace = options.speed(speed)
-    if pace is None:
-        raise BadInput("--speed", speed, "a number: other processes live in real time", options.SOURCE)
+    pace = options.live_speed(speed)
     dollars = sol_usd, sol_usd_from
     world = options.world(seed, prices, "1", faults, None, wallets=4, sole_maker=sole_maker, dollars=dollars)
     if takers is not None:

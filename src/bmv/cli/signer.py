@@ -28,6 +28,7 @@ def signer(
     leave_terminal: Annotated[
         bool, typer.Option("--leave-terminal", help="What --detach and bmv run start it with.")
     ] = False,
+    speed: Annotated[str, typer.Option(help="That of the sandbox its engine runs beside.")] = "1",
     stop: Annotated[bool, typer.Option("--stop", help="End the signer of this folder.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="With --stop or --detach: print one JSON object.")
@@ -38,16 +39,16 @@ def signer(
     if stop:
         _stop(folder, as_json)
         return
-    settings = settings_of.load(config)
+    settings, pace = settings_of.load(config), options.live_speed(speed)
     path = keystore or folder.keystore_of(settings.keystore)
     if detach:
-        known = ensured_signer(folder, path, config, passphrase_fd).state()
+        known = ensured_signer(folder, path, config, passphrase_fd, pace).state()
         text = f"signer {known.pid} answers for {len(known.wallets)} wallets"
         typer.echo(json.dumps({"pid": known.pid, "wallets": len(known.wallets)}) if as_json else text)
         return
     if as_json:
         raise BadInput("--json", "alone", "together with --stop or --detach", options.SOURCE)
-    run_signer(folder, path, settings, passphrase_fd, leave_terminal=leave_terminal)
+    run_signer(folder, path, settings, passphrase_fd, leave_terminal=leave_terminal, speed=pace)
 
 
 def _stop(folder: StateFolder, as_json: bool) -> None:

@@ -47,8 +47,9 @@ _PEER = struct.Struct("3i")
 class SignerProcess:
     """Answer on a UNIX socket until asked to end; ``halt_file`` closes the latch by being there."""
 
-    def __init__(self, signer: GuardedSigner, halt_file: Path | None = None) -> None:
+    def __init__(self, signer: GuardedSigner, halt_file: Path | None = None, speed: float = 1.0) -> None:
         self._signer, self._policy, self._halt_file = signer, signer.policy, halt_file
+        self._speed = speed
         self._log = get_logger("signer")
         self._signed = self._refused = 0
         self._latched = ""
@@ -152,7 +153,8 @@ class SignerProcess:
 
     def _state(self) -> State:
         members = tuple(Member(bytes(one.pubkey), one.role) for one in self._signer.wallets())
-        return State(members, self._policy.is_halted, self._signed, self._refused, os.getpid())
+        counts = self._signed, self._refused
+        return State(members, self._policy.is_halted, *counts, os.getpid(), speed=self._speed)
 
 
 def _listen(path: Path) -> socket.socket:

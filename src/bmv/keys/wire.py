@@ -68,7 +68,10 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, tag="state", frozen=True):
-    """How the signer is: wallets in order, whether it is latched, what it has signed and refused so far."""
+    """How the signer is: wallets in order, whether it is latched, what it has signed and refused so far.
+
+    Its caps count minutes of ``speed`` seconds a second.
+    """
 
     wallets: tuple[Member, ...]
     halted: bool
@@ -76,6 +79,7 @@ class State(msgspec.Struct, tag="state", frozen=True):
     refused: int
     pid: int
     protocol: int = PROTOCOL
+    speed: float = 1.0
 
 
 class Signed(msgspec.Struct, tag="signed", frozen=True):
