@@ -69,9 +69,9 @@ def test_everything_is_withdrawn_and_verified_whatever_was_killed(
             assert (code, "orders may remain" in out) == (3, True)
         assert not empty(facts) or victims in ((REDIS,), (DATABASE,))
 
-        with passphrase.open() as secret:
-            given = ["--passphrase-fd", str(secret.fileno())] if SIGNER in victims else []
-            code, out, err = bmv(capsys, "halt", "--now", "--json", *given, *where)
+        # Whoever reads the passphrase closes its descriptor.
+        given = ["--passphrase-fd", str(os.open(passphrase, os.O_RDONLY))] if SIGNER in victims else []
+        code, out, err = bmv(capsys, "halt", "--now", "--json", *given, *where)
         told = json.loads(out)
         assert (code, told["verified"]) == (0, True), err
         assert all(wallet["orders"] == [] for wallet in told["wallets"])

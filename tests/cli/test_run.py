@@ -19,6 +19,7 @@ from bmv.observe.segments import records
 from bmv.sandbox.market_genesis import engine_keypairs, seeded_keypair
 from bmv.services.replay import replay
 from bmv.state.folder import StateFolder
+from bmv.state.place import known_place
 from tests.hook import hook
 from tests.hunting import in_files, in_memory, needles, seen_in
 from tests.processes import PASSPHRASE, PATIENCE_S, call, engine, keystore, open_orders, prepared, sandbox
@@ -93,7 +94,11 @@ def test_a_run_quotes_until_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
     assert b'"RPC_URL":"(secret)"' in everything
     assert seen_in(everything + err.encode(), keys) == set()
     passphrase.unlink()
-    assert in_files(state, keys) == set()
+    place = known_place(StateFolder(state))
+    assert place is not None
+    databases = [place.folder, StateFolder(state).servers]
+    assert any(path.rglob("PG_VERSION") for path in databases)
+    assert [in_files(path, keys) for path in (state, *databases)] == [set()] * 3
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ def examine(
     if settings is None:
         return diagnosis
     known = _keys(state.keystore_of(settings.keystore), passphrase_fd, diagnosis)
+    diagnosis.findings += here.signer(state, known)
     market = asyncio.run(_around(settings, state, known, diagnosis))
     operators = trading.operators_of(known)
     if market is not None and operators:

@@ -6,8 +6,11 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from solders.pubkey import Pubkey
+
 from bmv.app.doctor.finding import Finding, failed, ok, warning
 from bmv.app.looking import WallClock
+from bmv.app.signing import running_signer
 from bmv.config import Settings
 from bmv.keys.store import Role, Wallet
 from bmv.state.database import Database
@@ -20,6 +23,7 @@ from bmv.state.servers import local_database, local_redis
 
 LEAST_FREE_BYTES = 2_000_000_000
 TIMEOUT_S = 10.0
+RESTARTED = "a run starts it again, with the passphrase"
 RELEASE = "find out why it was halted, then bmv resume"
 
 
@@ -29,10 +33,28 @@ def keys(wallets: Sequence[Wallet], keystore: Path) -> list[Finding]:
     if not operators:
         return [failed("keystore", f"{keystore} has no operator wallet", "bmv wallets create")]
     found = f"{operators} operator wallets in {keystore}"
+    leaving = [str(wallet.pubkey) for wallet in wallets if wallet.role is Role.LEAVING]
+    if leaving:
+        advice = "bmv wallets retire --wallet ADDRESS again finishes it, bmv wallets take-back undoes it"
+        return [warning("keystore", f"{found}; leaving and not gone: {', '.join(leaving)}", advice)]
     if not any(wallet.role is Role.TREASURY for wallet in wallets):
         advice = "bmv wallets create makes one; without it nothing is converted, shared out or topped up"
         return [warning("keystore", f"{found}, no treasury", advice)]
     return [ok("keystore", f"{found}, and a treasury")]
+
+
+def signer(state: StateFolder, known: Sequence[Wallet]) -> list[Finding]:
+    """Judge the signer that runs, if one does: whether it signs for the keystore's wallets."""
+    client = running_signer(state)
+    if client is None:
+        return [ok("signer", "none runs; a run starts one, which asks for the passphrase")]
+    said = client.state()
+    client.close()
+    ours = [Wallet(Pubkey(one.pubkey), one.role) for one in said.wallets]
+    found = f"process {said.pid} signs for {len(ours)} wallets"
+    if ours != list(known):
+        return [warning("signer", f"{found}, not those of the keystore", f"bmv signer --stop; {RESTARTED}")]
+    return [ok("signer", found)]
 
 
 def folder(state: StateFolder) -> list[Finding]:
