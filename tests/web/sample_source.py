@@ -10,16 +10,23 @@ import sys
 from decimal import Decimal
 
 from bmv.observe.view import (
+    BandView,
+    BundleView,
     ChannelView,
     CountersView,
     EngineState,
     EventView,
     FillView,
     HistoryPoint,
+    InventoryView,
     LevelView,
+    MarkoutView,
     OrderState,
+    PartView,
+    PresenceView,
     PriceView,
     SideName,
+    TreasuryView,
     View,
     WalletRow,
 )
@@ -85,6 +92,45 @@ class SampleSource:
             counters=self._counters(),
             equity_sol=None if starting else _text(2_481.5 + 20 * math.sin(self._steps / 90), 4),
             pnl_sol=None if starting else _text(11.37 + 4 * math.sin(self._steps / 90), 4),
+            halt_reason=self.halts[-1] if self.halts else "",
+            treasury=TreasuryView(sol="212.5", usdc="6000", sol_usd="150.25", seen_at=self._now(), firm=True),
+            inventory=None
+            if starting
+            else InventoryView(tokens="1204331.5", worth_sol="492.4", share_pct="19.84"),
+            presence=PresenceView(
+                bid_pct=None if starting else "99.82",
+                ask_pct=None if starting else "99.31",
+                bid_sol=None if starting else "18.3",
+                ask_sol=None if starting else "16.1",
+                spread_pct=None if starting else "0.781",
+            ),
+            bands=() if starting else _bands(self._steps),
+            pnl_parts=tuple(
+                PartView(name=name, sol=_text(amount * math.sin(self._steps / 90), 6))
+                for name, amount in (("spread", 7.1), ("inventory", -12.4), ("tips", -0.02), ("dollars", 0.0))
+            ),
+            markouts=tuple(
+                MarkoutView(
+                    seconds=seconds,
+                    bid_fills=len(self._fills),
+                    bid_bps=_text(12 - seconds / 200, 1),
+                    ask_fills=len(self._fills),
+                    ask_bps=_text(-4 + seconds / 300, 1) if self._fills else None,
+                )
+                for seconds in (1, 5, 30, 60, 300, 900, 3600)
+            ),
+            bundles=tuple(
+                BundleView(
+                    at=self._now() - 7_000 * age,
+                    id=f"{age:02x}f3a9c1",
+                    outcome="expired" if age == 3 else "landed",
+                    slot=301_224_000 - age,
+                    cost_sol="0.000015",
+                    reason="its blockhash is too old" if age == 3 else "",
+                )
+                for age in range(0 if starting else 12)
+            ),
+            in_flight=2,
         )
 
     def history(self, since: int) -> list[HistoryPoint]:
@@ -199,6 +245,19 @@ class SampleSource:
             fees_sol=_text(sent * 0.000015, 6),
             errors={"RateLimited": 2, "Unreachable": 1} if sent else {},
         )
+
+
+def _bands(steps: int) -> tuple[BandView, ...]:
+    return tuple(
+        BandView(
+            pct=pct,
+            bid_own=_text(own + steps % 3, 3),
+            bid_all=_text(own * 1.4 + 3, 3),
+            ask_own=_text(own * 0.8, 3),
+            ask_all=_text(own * 1.1, 3),
+        )
+        for pct, own in (("0.5", 4.2), ("1", 9.6), ("2", 20.9), ("5", 61.0))
+    )
 
 
 def _channel(point: HistoryPoint | None) -> ChannelView | None:

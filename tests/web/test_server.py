@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -24,7 +25,7 @@ TICK_S = 0.02
 
 
 class Push(msgspec.Struct):
-    view: View
+    view: dict[str, Any]
     history: list[HistoryPoint]
 
 
@@ -234,15 +235,49 @@ def test_history_starts_after_since() -> None:
 def test_the_stream_pushes_the_view_and_every_point_once() -> None:
     async def ask(desk: Desk) -> None:
         seen: list[int] = []
+        known: dict[str, Any] = {}
         async with desk.client.ws_connect(desk.url + "ws?since=10") as stream:
             for _ in range(6):
                 push = msgspec.json.decode((await stream.receive()).data, type=Push)
                 seen += [point.seq for point in push.history]
-                assert push.view.market.startswith("B9co")
+                known |= push.view
+                view = msgspec.convert(known, View)
+                assert view.slot == 301_224_000 + seen[-1] * 5
         assert seen == list(range(11, seen[-1] + 1))
         assert seen[-1] >= 34
 
     on_a_desk(ask)
+
+
+def test_a_push_holds_what_has_changed_since_the_clients_last_one_and_nothing_else() -> None:
+    async def ask(desk: Desk) -> None:
+        async with desk.client.ws_connect(desk.url + "ws") as stream:
+            first = msgspec.json.decode((await stream.receive()).data, type=Push)
+            later = msgspec.json.decode((await stream.receive()).data, type=Push)
+        assert set(first.view) == set(View.__struct_fields__)
+        assert {"now", "slot", "ladder"} <= set(later.view)
+        assert set(later.view).isdisjoint({"market", "symbol", "started", "treasury.sol", "wallets"})
+        async with desk.client.ws_connect(desk.url + "ws") as stream:
+            again = msgspec.json.decode((await stream.receive()).data, type=Push)
+        assert set(again.view) == set(View.__struct_fields__)
+
+    on_a_desk(ask)
+
+
+def test_however_many_look_the_view_is_taken_once_a_tick() -> None:
+    async def ask(desk: Desk) -> None:
+        streams = [await desk.client.ws_connect(desk.url + "ws") for _ in range(20)]
+        for _ in range(3):
+            slots = [
+                msgspec.json.decode((await stream.receive()).data, type=Push).view["slot"]
+                for stream in streams
+            ]
+        # The sample moves by five slots a view: twenty clients that each took one would move it by a hundred.
+        assert max(slots) - min(slots) <= 10
+        for stream in streams:
+            await stream.close()
+
+    on_a_desk(ask, tick_s=0.2)
 
 
 def test_a_stream_with_a_senseless_since_is_refused() -> None:

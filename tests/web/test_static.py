@@ -35,8 +35,8 @@ def test_text_never_goes_in_as_html() -> None:
 def test_every_place_the_script_writes_to_exists_once() -> None:
     ids = re.findall(r'\bid="([^"]+)"', PAGE)
     assert len(ids) == len(set(ids))
-    asked = set(re.findall(r'(?:byId|put|fill)\("([^"]+)"', APP))
-    assert asked > {"price", "ladder", "halt", "self-trades"}
+    asked = set(re.findall(r'(?:byId|put|fill|pairs)\("([^"]+)"', SCRIPTS))
+    assert asked > {"price", "ladder", "halt", "self-trades", "treasury", "bands"}
     assert asked <= set(ids)
 
 
@@ -51,6 +51,13 @@ def test_every_place_the_script_writes_to_exists_once() -> None:
         (r"\bevent", shown.EventView),
         (r"\bprice", shown.PriceView),
         (r"\bpoint", shown.HistoryPoint),
+        (r"\bpresence", shown.PresenceView),
+        (r"\bband", shown.BandView),
+        (r"\bpart", shown.PartView),
+        (r"\bmarkout", shown.MarkoutView),
+        (r"\bbundle", shown.BundleView),
+        (r"\bheld", shown.TreasuryView),
+        (r"\binventory", shown.InventoryView),
     ],
 )
 def test_the_scripts_read_only_fields_that_are_sent(spelled: str, kind: type) -> None:

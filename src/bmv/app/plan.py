@@ -22,7 +22,7 @@ from bmv.core.plan import Plan
 from bmv.core.state import State
 from bmv.events import AnyAction
 from bmv.model import Cancel, MarketSpec, Placement, Quote, Side
-from bmv.services.showing import reason
+from bmv.services.rungs import reason
 from bmv.units import LAMPORTS_PER_SOL, BaseLots, Lamports, Ticks, notional
 
 _SIDES = {Side.BID: "bid", Side.ASK: "ask"}

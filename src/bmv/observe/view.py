@@ -101,8 +101,74 @@ class CountersView(msgspec.Struct, frozen=True, kw_only=True):
     errors: dict[str, int]
 
 
+class TreasuryView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the treasury holds, and what a SOL costs in dollars; ``firm``: sure enough to convert at."""
+
+    sol: str
+    usdc: str
+    sol_usd: str | None
+    seen_at: int
+    firm: bool
+
+
+class InventoryView(msgspec.Struct, frozen=True, kw_only=True):
+    """All tokens of ours, their worth at P, and their part of what is owned."""
+
+    tokens: str
+    worth_sol: str
+    share_pct: str
+
+
+class PresenceView(msgspec.Struct, frozen=True, kw_only=True):
+    """Share of the time with enough near P since the start, what stands there now, the mean spread."""
+
+    bid_pct: str | None
+    ask_pct: str | None
+    bid_sol: str | None
+    ask_sol: str | None
+    spread_pct: str | None
+
+
+class BandView(msgspec.Struct, frozen=True, kw_only=True):
+    """Depth within ``pct`` of the middle of the book now, in SOL: ours and everybody's."""
+
+    pct: str
+    bid_own: str
+    bid_all: str
+    ask_own: str
+    ask_all: str
+
+
+class PartView(msgspec.Struct, frozen=True, kw_only=True):
+    """One cause of profit or loss since the start."""
+
+    name: str
+    sol: str
+
+
+class MarkoutView(msgspec.Struct, frozen=True, kw_only=True):
+    """What our fills were worth ``seconds`` later, in basis points of it; positive is in our favour."""
+
+    seconds: int
+    bid_fills: int
+    bid_bps: str | None
+    ask_fills: int
+    ask_bps: str | None
+
+
+class BundleView(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a bundle; ``cost_sol`` is what it cost if it landed."""
+
+    at: int
+    id: str
+    outcome: str
+    slot: int
+    cost_sol: str
+    reason: str
+
+
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the page shows now; ``fills`` (at most 50) and ``events`` (at most 100) are newest first.
+    """Everything the page shows; ``fills``, ``bundles`` (at most 50), ``events`` (100) are newest first.
 
     ``best_*`` is the whole book, ``foreign_*`` the book without our orders. ``pivot`` is the one used for
     quoting, ``pivot_raw`` what trades say; ``own_share_pct`` is our fills' part of the volume in it.
@@ -134,6 +200,15 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     counters: CountersView
     equity_sol: str | None
     pnl_sol: str | None
+    halt_reason: str
+    treasury: TreasuryView | None
+    inventory: InventoryView | None
+    presence: PresenceView
+    bands: tuple[BandView, ...]
+    pnl_parts: tuple[PartView, ...]
+    markouts: tuple[MarkoutView, ...]
+    bundles: tuple[BundleView, ...]
+    in_flight: int
 
 
 class HistoryPoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,6 +43,7 @@ from bmv.units import (
 )
 
 RECENT_FILLS = 50
+RECENT_BUNDLES = 50
 RECENT_EVENTS = 100
 
 
@@ -89,6 +90,7 @@ class Record:
         self.ledger: Ledger | None = None
         self.equity_start: Lamports | None = None
         self.recent_fills: deque[Fill] = deque(maxlen=RECENT_FILLS)
+        self.recent_bundles: deque[BundleResolved] = deque(maxlen=RECENT_BUNDLES)
         self.recent_events: deque[tuple[Millis, Report]] = deque(maxlen=RECENT_EVENTS)
         self._start: list[WalletView] | None = None
         self._start_slot, self._start_seq = Slot(0), 0
@@ -191,6 +193,7 @@ class Record:
         unsent = event.outcome is Outcome.FAILED and event.bundle_id.startswith("unsent")
         if not unsent:
             self.bundles[event.outcome.value] += 1
+            self.recent_bundles.appendleft(event)
             self.execution.resolved(event)
         if event.outcome is not Outcome.LANDED:
             return

@@ -1,16 +1,16 @@
 """What people see of the engine: the page's snapshot and its chart series."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from typing import Generic, TypeVar
 
 from bmv import __version__
 from bmv.core.decay import FINE
-from bmv.core.lattice import ORIGIN
 from bmv.core.ledger import Part
 from bmv.core.state import Phase, State
-from bmv.events import Execute, Report
-from bmv.model import TOUCH, MarketSpec, Quote, Side, WalletView
+from bmv.events import Report
+from bmv.model import Fill, MarketSpec, Side, WalletView
 from bmv.observe.figures import sol
 from bmv.observe.view import (
     ChannelView,
@@ -19,24 +19,38 @@ from bmv.observe.view import (
     EventView,
     FillView,
     HistoryPoint,
-    LevelView,
+    InventoryView,
     Mode,
-    OrderState,
     PriceView,
-    SideName,
     View,
     WalletRow,
 )
+from bmv.services import tallies
 from bmv.services.accounts import WalletAccounts
 from bmv.services.engine import Engine
+from bmv.services.rungs import SIDES, Rungs
 from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Ticks
 
 HISTORY_POINTS = 4_000
 HISTORY_EVERY_MS = Millis(2_000)
-NO_POINT = -2
-"""Shown as the point of an order that no level wants any more."""
-_SIDES: dict[Side, SideName] = {Side.BID: "bid", Side.ASK: "ask"}
+Kept = TypeVar("Kept")
+Shown = TypeVar("Shown")
 _CHAIN_FIELDS = ("price", "size", "price_fine", "pivot_fine", "pivot_raw_fine", "cost")
+
+
+class _Recent(Generic[Kept, Shown]):
+    """What is shown of the newest things, made anew only when there is a newer one."""
+
+    def __init__(self, show: Callable[[Kept], Shown]) -> None:
+        self._show = show
+        self._newest: Kept | None = None
+        self._shown: tuple[Shown, ...] = ()
+
+    def shown(self, kept: Sequence[Kept]) -> tuple[Shown, ...]:
+        newest = kept[0] if kept else None
+        if newest is not self._newest:
+            self._newest, self._shown = newest, tuple(map(self._show, kept))
+        return self._shown
 
 
 class Showing:
@@ -48,6 +62,8 @@ class Showing:
         self._engine, self._spec, self._wallets, self._mode = engine, spec, wallets, mode
         self._history: deque[HistoryPoint] = deque(maxlen=HISTORY_POINTS)
         self._seq = 0
+        self._rungs = Rungs(spec)
+        self._fills, self._events = _Recent(self._fill), _Recent(self._event)
         self._started = engine.state.now
 
     def history(self, since: int) -> list[HistoryPoint]:
@@ -111,24 +127,24 @@ class Showing:
             foreign_bid=self._tick(book.best_bid),
             foreign_ask=self._tick(book.best_ask),
             spread_pct=_spread_pct(best),
-            ladder=tuple(self._ladder(state)),
+            ladder=self._rungs.of(state),
             wallets=tuple(self._wallet(view) for _, view in sorted(state.views.items())),
-            fills=tuple(
-                FillView(
-                    at=int(fill.at),
-                    side=_SIDES[fill.side],
-                    price=f"{self._spec.price(fill.price):f}",
-                    size=f"{self._spec.size(fill.size):f}",
-                    wallet=fill.wallet,
-                )
-                for fill in record.recent_fills
-            ),
-            events=tuple(self._event(at, report) for at, report in record.recent_events),
+            fills=self._fills.shown(record.recent_fills),
+            events=self._events.shown(record.recent_events),
             counters=self._counters(),
             equity_sol=None if equity is None else sol(equity),
             pnl_sol=None
             if equity is None or record.equity_start is None
             else sol(equity - record.equity_start),
+            halt_reason=state.halt_reason,
+            treasury=tallies.treasury(state, record),
+            inventory=self._inventory(state, equity),
+            presence=tallies.presence(record.economics, state),
+            bands=tallies.bands(record.economics),
+            pnl_parts=tallies.parts(record),
+            markouts=tallies.markouts(record.economics),
+            bundles=tallies.bundles(record),
+            in_flight=len(state.in_flight),
         )
 
     def _counters(self) -> CountersView:
@@ -150,45 +166,6 @@ class Showing:
             errors=dict(record.errors),
         )
 
-    def _ladder(self, state: State) -> list[LevelView]:
-        """Return every order that stands or is wanted, from the highest price down."""
-        levels: dict[tuple[int, Side, Ticks], LevelView] = {}
-        wanted = {(q.wallet, q.side, q.price): q for q in state.target.quotes}
-        for key, quote in wanted.items():
-            levels[key] = self._level(quote, state, "missing")
-        for place in state.flying_places():
-            key = place.wallet, place.side, place.price
-            why = wanted[key].why if key in wanted else None
-            quote = Quote(place.wallet, place.side, place.point, place.price, place.size, why)
-            levels[key] = self._level(quote, state, "in-flight")
-        leaving = {
-            cancel.order_id
-            for flight in state.in_flight.values()
-            if isinstance(flight.action, Execute)
-            for cancel in flight.action.cancels
-        }
-        for view in state.views.values():
-            for order in view.orders:
-                key = order.wallet, order.side, order.price
-                point, why = (wanted[key].point, wanted[key].why) if key in wanted else (NO_POINT, None)
-                quote = Quote(order.wallet, order.side, point, order.price, order.size, why)
-                levels[key] = self._level(quote, state, "leaving" if order.order_id in leaving else "live")
-        return [levels[key] for key in sorted(levels, key=lambda key: (-int(key[2]), key[1], key[0]))]
-
-    def _level(self, quote: Quote, state: State, name: OrderState) -> LevelView:
-        price = state.market.reading.price_fine if state.market.reading else 0
-        distance = Decimal(int(quote.price) * FINE - price) / price * 100 if price else Decimal(0)
-        return LevelView(
-            side=_SIDES[quote.side],
-            price=f"{self._spec.price(quote.price):f}",
-            size=f"{self._spec.size(quote.size):f}",
-            wallet=quote.wallet,
-            state=name,
-            point=quote.point,
-            distance_pct=f"{distance:.2f}",
-            why=reason(quote, self._spec),
-        )
-
     def _wallet(self, view: WalletView) -> WalletRow:
         return WalletRow(
             index=view.wallet,
@@ -208,7 +185,28 @@ class Showing:
             return f"set aside: {aside[view.wallet]}"
         return "ready" if view.ready else "opening accounts"
 
-    def _event(self, at: Millis, report: Report) -> EventView:
+    def _fill(self, fill: Fill) -> FillView:
+        return FillView(
+            at=int(fill.at),
+            side=SIDES[fill.side],
+            price=f"{self._spec.price(fill.price):f}",
+            size=f"{self._spec.size(fill.size):f}",
+            wallet=fill.wallet,
+        )
+
+    def _inventory(self, state: State, equity: Lamports | None) -> InventoryView | None:
+        """Return what is held in tokens; None while nobody knows what they are worth."""
+        reading = state.market.reading
+        if reading is None or not equity:
+            return None
+        atoms = sum((view.base_total for view in state.views.values()), BaseAtoms(0))
+        lots = int(atoms) // self._spec.base_lot_size
+        worth = lots * reading.price_fine * self._spec.quote_lot_size // FINE
+        share = Decimal(worth) * 100 / int(equity)
+        return InventoryView(tokens=self._tokens(atoms), worth_sol=sol(worth), share_pct=f"{share:.2f}")
+
+    def _event(self, told: tuple[Millis, Report]) -> EventView:
+        at, report = told
         parts = [
             f"{key.removesuffix('_fine')} {self._plain(key, value)}" for key, value in report.fields.items()
         ]
@@ -241,7 +239,7 @@ class Showing:
             buy_high=high,
             sell_low=sell_low,
             sell_high=sell_high,
-            closed=tuple(_SIDES[side] for side in state.market.closed),
+            closed=tuple(SIDES[side] for side in state.market.closed),
         )
 
     def _fine(self, fine: int | None) -> str | None:
@@ -291,16 +289,3 @@ def _spread_pct(best: dict[Side, Ticks | None]) -> str | None:
 def _share_pct(share: tuple[int, int]) -> str | None:
     part, whole = share
     return f"{Decimal(part) * 100 / whole:.2f}" if whole else None
-
-
-def reason(quote: Quote, spec: MarketSpec) -> str:
-    """Return in a line why a quote is wanted where it is and that large."""
-    why = quote.why
-    if why is None:
-        return "no level of the ladder wants it any more"
-    bid = quote.side is Side.BID
-    budget = f"{sol(why.budget)} SOL" if bid else f"{spec.size(BaseLots(why.budget)):f}"
-    place = f"level {why.rank + 1} from the inside"
-    place += "" if why.point == TOUCH else f", lattice point {why.point - ORIGIN:+d}"
-    share = f"{Decimal(why.share_ppm) / 10_000:.2f} % of {budget}"
-    return f"{place}, {share}" + (f", cut by: {why.clip}" if why.clip else "")

@@ -1,6 +1,7 @@
 """The page's routes: everybody on this machine may read, halting needs the token.
 
 A slow client gets fewer pushes, never a queue: each push is made after the last one left.
+Each holds what has changed since the one before it; the first holds everything.
 """
 
 import asyncio
@@ -10,7 +11,6 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
-import msgspec
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -22,6 +22,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bmv.web.guard import LoopbackGuard, json_answer
+from bmv.web.pushing import Pushing
 from bmv.web.view import ViewSource
 
 STATIC = Path(__file__).parent / "static"
@@ -60,7 +61,7 @@ class _Page:
     """The endpoints over one source."""
 
     def __init__(self, source: ViewSource, token: bytes, tick_s: float) -> None:
-        self._source, self._token, self._tick_s = source, token, tick_s
+        self._source, self._token, self._pushing = source, token, Pushing(source, tick_s)
         self._plotly = get_plotlyjs().encode()
 
     async def index(self, _: Request) -> Response:
@@ -94,12 +95,11 @@ class _Page:
         with contextlib.suppress(WebSocketDisconnect):
             await client.accept()
             async with _departure(client) as gone:
+                revision = 0
                 while not gone.done():
-                    points = self._source.history(since)
-                    since = points[-1].seq if points else since
-                    push = msgspec.json.encode({"view": self._source.view(), "history": points})
-                    await client.send_text(push.decode())
-                    await asyncio.wait({gone}, timeout=self._tick_s)
+                    message, revision, since = self._pushing.message(revision, since)
+                    await client.send_text(message)
+                    await asyncio.wait({gone}, timeout=self._pushing.wait_s())
 
 
 def metrics_app(metrics: Callable[[], bytes], *, guarded: bool) -> Starlette:

@@ -1,15 +1,19 @@
 // The live page. Rules of this file
-// - The server pushes {view, history} about once a second; the page only shows, and asks to halt.
+// - The server pushes {view, history} about once a second, of the view what has changed; the page only shows, and
+//   asks to halt.
 // - Text goes in as text nodes, never as HTML.
 // - A part of the page is redrawn only where what it shows has changed.
 
 import { drawDepth, drawHistory } from "./charts.js";
+import { byId, cell, changed, fill, forget, pairs, put, row } from "./dom.js";
 import { amount, count, duration, fixed, node, percent, priceDigits, short, sideWord, sol, time } from "./format.js";
+import { showPanels } from "./panels.js";
 
 const SHOWN_PER_SIDE = 120; // ladder rows nearest the price
 const KEPT_POINTS = 20000;
 const SILENCE_MS = 8000; // a push is due every second or so
 const MAX_DELAY_MS = 15000;
+const CHART_EVERY_MS = 1000;
 const TOKEN_KEY = "bmv-token";
 
 const NOTICES = {
@@ -26,6 +30,9 @@ const EMPTY = {
   wallets: "Wallets appear here once their accounts are read.",
   fills: "No fill yet: one appears when somebody trades with our orders.",
   events: "No event yet.",
+  bands: "Depth is told once both sides of the book stand.",
+  parts: "The books open with the first price.",
+  bundles: "No bundle has ended yet.",
 };
 const GONE = { ladder: "Nothing of ours is on the book.", depth: "Nothing of ours is on the book." };
 
@@ -33,25 +40,10 @@ let view = null;
 let points = [];
 let started = null;
 let range = "channel";
+let library = "The charts are being loaded.";
+let [waiting, later, drawnAt] = [0, 0, -Infinity];
 let token = "";
-const drawn = new Map();
 const RANGE_BUTTONS = document.querySelectorAll("[data-range]");
-const byId = (id) => document.getElementById(id);
-
-// ---- small pieces -----------------------------------------------------------------------------------------
-
-function put(id, text, className) {
-  const place = byId(id);
-  if (place.textContent !== text) place.textContent = text;
-  if (className !== undefined && place.className !== className) place.className = className;
-}
-
-function changed(key, value) {
-  const text = JSON.stringify(value);
-  if (drawn.get(key) === text) return false;
-  drawn.set(key, text);
-  return true;
-}
 
 // ---- header and tiles -------------------------------------------------------------------------------------
 
@@ -97,7 +89,7 @@ function showTiles(now, digits) {
   put("spread", percent(now.spread_pct));
   put("spread-sub", now.best_bid || now.best_ask ? `${fixed(now.best_bid, digits.order)} / ${fixed(now.best_ask, digits.order)}` : "");
   byId("spread-sub").title = `without our orders: ${fixed(now.foreign_bid, digits.order)} / ${fixed(now.foreign_ask, digits.order)}`;
-  put("equity", sol(now.equity_sol, 2));
+  put("equity", fixed(now.equity_sol, 2));
   put("equity-sub", now.pnl_sol === null ? "" : `PnL ${sol(now.pnl_sol, 4, true)}`, `sub ${Number(now.pnl_sol) < 0 ? "ask" : "bid"}`);
   put("kept", count(counters.orders_kept));
   put("kept-sub", `${count(counters.orders_placed)} placed`);
@@ -121,40 +113,15 @@ function showIntegrity(selfTrades) {
 function showCounters(now) {
   const c = now.counters;
   const errors = Object.entries(c.errors).map(([kind, count]) => `${kind} ${count}`).join(", ");
-  const pairs = [
+  pairs("counters", [
     ["Fills", count(c.fills)], ["Volume", sol(c.volume_sol, 3)], ["Self-trades", count(c.self_trades)],
     ["Orders placed", count(c.orders_placed)], ["Orders kept", count(c.orders_kept)], ["Orders cancelled", count(c.orders_cancelled)],
     ["Bundles sent", count(c.bundles_sent)], ["Bundles landed", count(c.bundles_landed)], ["Bundles failed", count(c.bundles_failed)],
     ["Bundles expired", count(c.bundles_expired)], ["Tips", sol(c.tips_sol, 6)], ["Fees", sol(c.fees_sol, 6)], ["Errors", errors || "none"],
-  ];
-  if (!changed("counters", pairs)) return;
-  byId("counters").replaceChildren(...pairs.map(([name, value]) => {
-    const pair = node("div");
-    pair.append(node("dt", name), node("dd", value));
-    return pair;
-  }));
+  ]);
 }
 
 // ---- tables -----------------------------------------------------------------------------------------------
-
-function cell(text, className = "", label = "") {
-  const made = node("td", text, className);
-  if (label) made.dataset.label = label;
-  return made;
-}
-
-function row(...cells) {
-  const made = node("tr");
-  made.append(...cells);
-  return made;
-}
-
-function fill(id, items, makeRow, state) {
-  put(`${id}-empty`, items.length ? "" : emptyText(id, state));
-  if (!changed(id, items)) return false;
-  byId(id).replaceChildren(...items.map(makeRow));
-  return true;
-}
 
 const emptyText = (id, state) => (state === "stopped" && GONE[id]) || EMPTY[id];
 
@@ -170,7 +137,7 @@ function showLadder(now, digits) {
   const largest = Math.max(...now.ladder.map((level) => Number(level.size)));
   const first = byId("ladder").children.length === 0;
   const makeRow = (item) => (item.gap ? gapRow(item, digits) : levelRow(item, digits, largest));
-  if (fill("ladder", items, makeRow, now.state) && first) centreLadder();
+  if (fill("ladder", items, makeRow, emptyText("ladder", now.state)) && first) centreLadder();
   put("ladder-note", ladderNote(now.ladder, bids.length + asks.length));
 }
 
@@ -193,8 +160,14 @@ function levelRow(level, digits, largest) {
     cell(level.state + (level.point < 0 ? " \u00b7 touch" : ""), level.state === "in-flight" ? "warn" : ""),
   );
   if (level.state !== "live") made.className = "waiting";
-  made.title = level.why;
+  made.title = made.dataset.why = level.why;
   return made;
+}
+
+// On hover, and on a tap where there is no hover; it stays while the table is drawn anew.
+function showWhy({ target }) {
+  const over = target.closest("tr[data-why]");
+  if (over) put("ladder-why", `${over.cells[0].textContent} at ${over.cells[1].textContent}: ${over.dataset.why}`);
 }
 
 function gapRow(gap, digits) {
@@ -249,9 +222,10 @@ function eventRow(event) {
 
 function showTables(now, digits) {
   showLadder(now, digits);
-  fill("wallets", now.wallets, walletRow, now.state);
-  fill("fills", now.fills, (one) => fillRow(one, digits), now.state);
-  fill("events", now.events, eventRow, now.state);
+  fill("wallets", now.wallets, walletRow, emptyText("wallets", now.state));
+  fill("fills", now.fills, (one) => fillRow(one, digits), emptyText("fills", now.state));
+  fill("events", now.events, eventRow, emptyText("events", now.state))
+  showPanels(now, (id) => emptyText(id, now.state));
   const ready = now.wallets.filter((wallet) => wallet.state === "ready").length;
   put("wallets-note", now.wallets.length ? `${ready} of ${now.wallets.length} ready` : "");
   put("fills-note", now.fills.length < now.counters.fills ? `newest ${now.fills.length} of ${count(now.counters.fills)}` : "");
@@ -265,9 +239,16 @@ function showCharts(now, digits) {
   const ready = { chart: points.length > 1, depth: levels.length > 0 };
   for (const id of ["chart", "depth"]) byId(id).hidden = !ready[id] || !window.Plotly;
   if (!window.Plotly) {
-    put("chart-empty", "The chart library did not load; the tables below are complete.");
+    put("chart-empty", library);
     return;
   }
+  // Charts cost a browser more than all the rest: once a second is often enough.
+  const wait = drawnAt + CHART_EVERY_MS - performance.now();
+  if (wait > 0) {
+    later = later || setTimeout(() => { later = 0; soon(); }, wait);
+    return;
+  }
+  drawnAt = performance.now();
   put("chart-empty", ready.chart ? "" : emptyText("chart", now.state));
   put("depth-empty", ready.depth ? "" : emptyText("depth", now.state));
   put("depth-note", ready.depth && now.price ? "dotted: price" : "");
@@ -281,11 +262,17 @@ function showCharts(now, digits) {
 
 // ---- the stream -------------------------------------------------------------------------------------------
 
+// However many pushes come before the screen is drawn again, the newest is shown, once.
+function soon() {
+  if (!waiting) waiting = requestAnimationFrame(show);
+}
+
 function show() {
+  waiting = 0;
   if (!view || document.hidden) return;
   const digits = priceDigits(view);
   if (changed("digits", digits)) {
-    drawn.clear();
+    forget();
     changed("digits", digits);
   }
   showHeader(view, digits);
@@ -293,17 +280,18 @@ function show() {
   showCounters(view);
   showTables(view, digits);
   showCharts(view, digits);
-  showNotice(NOTICES[view.state], view.state === "feed lost");
+  const why = view.halt_reason ? ` Reason: ${view.halt_reason}.` : "";
+  showNotice(NOTICES[view.state] && NOTICES[view.state] + why, view.state === "feed lost");
 }
 
 function take(push) {
-  if (push.view.started !== started) points = []; // another run: its numbers start anew
-  started = push.view.started;
+  if ("started" in push.view && push.view.started !== started) points = []; // another run: its numbers start anew
+  started = push.view.started ?? started;
   const last = points.length ? points.at(-1).seq : -Infinity;
   points = points.concat(push.history.filter((point) => point.seq > last)).slice(-KEPT_POINTS);
-  view = push.view;
+  view = { ...view, ...push.view };
   document.body.classList.remove("stale");
-  show();
+  soon();
 }
 
 function lost(delay) {
@@ -370,6 +358,7 @@ async function sendHalt(submit) {
 
 function chooseRange(click) {
   range = click.currentTarget.dataset.range;
+  drawnAt = -Infinity;
   for (const button of RANGE_BUTTONS) button.setAttribute("aria-pressed", String(button.dataset.range === range));
   show();
 }
@@ -378,11 +367,18 @@ function followTheme() {
   const light = matchMedia("(prefers-color-scheme: light)");
   document.documentElement.dataset.theme = light.matches ? "light" : "dark";
   light.addEventListener("change", followTheme, { once: true });
+  drawnAt = -Infinity;
   show();
 }
 
 takeToken();
 followTheme();
+byId("plotly").addEventListener("load", show);
+byId("plotly").addEventListener("error", () => {
+  library = "The chart library did not load; the tables below are complete.";
+  show();
+});
+for (const kind of ["mouseover", "click"]) byId("ladder").addEventListener(kind, showWhy);
 byId("halt").addEventListener("click", askHalt);
 byId("halt-keep").addEventListener("click", () => byId("halt-dialog").close());
 byId("halt-form").addEventListener("submit", sendHalt);

@@ -107,7 +107,7 @@ function barWidths(levels) {
 
 function hoverText(level, digits) {
   return `${sideWord(level.side)} ${amount(level.size)} at ${fixed(level.price, digits.order)}<br>`
-    + `wallet ${level.wallet} \u00b7 ${level.state} \u00b7 ${fixed(level.distance_pct, 2, true)} %`;
+    + `wallet ${level.wallet} \u00b7 ${level.state} \u00b7 ${fixed(level.distance_pct, 2, true)} %<br>${level.why.replaceAll(", ", "<br>")}`;
 }
 
 function bars(name, levels, widths, paint, digits) {
