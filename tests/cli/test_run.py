@@ -10,12 +10,15 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from bmv.app.presenting import place_of
 from bmv.app.signing import running_signer
 from bmv.cli import main
 from bmv.observe.journal import JOURNAL_FOLDER
 from bmv.observe.segments import records
+from bmv.observe.view import View
 from bmv.sandbox.market_genesis import engine_keypairs, seeded_keypair
 from bmv.services.replay import replay
 from bmv.state.folder import StateFolder
@@ -67,10 +70,18 @@ def test_a_run_quotes_until_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
         wait_until_quoting(state)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             assert 'bmv_phase{phase="quoting"} 1.0' in answer.read().decode()
+        folder = StateFolder(state)
+        place = place_of(folder)
+        assert place is not None
+        assert folder.page.stat().st_mode & 0o777 == 0o600
+        with urllib.request.urlopen(f"{place.url}api/view", timeout=10) as answer:
+            seen = msgspec.json.decode(answer.read(), type=View)
+        assert (seen.mode, seen.state, seen.counters.self_trades) == ("live", "quoting", 0)
+        assert any("from the inside" in level.why for level in seen.ladder)
         keys = needles([*engine_keypairs(7, 4)])
         keys["the passphrase"] = PASSPHRASE.encode()
         if os.geteuid() == 0:
-            signer = running_signer(StateFolder(state))
+            signer = running_signer(folder)
             assert signer is not None
             assert len(in_memory(signer.state().pid, keys)) >= 4  # so the search finds what is there
             assert in_memory(running.pid, keys) == set()
@@ -84,6 +95,9 @@ def test_a_run_quotes_until_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
         assert (ended["clean"], ended["asked"], ended["reason"]) == (True, True, "SIGTERM received")
         assert "nothing of ours is left on the chain; SIGTERM received" in err
         assert "KILL_SWITCH" in [posted["event"] for _, posted in pager.taken]
+        assert place_of(folder) is None
+        assert place.url in err
+        assert place.token not in err
         accounts = open_orders(facts)
         assert len(accounts) == 4
         assert all(one.base_total + one.quote_total == 0 for one in accounts)

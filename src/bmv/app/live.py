@@ -1,10 +1,11 @@
 """The engine as a process of its own, against the addresses its settings name."""
 
 import asyncio
+import contextlib
 import random
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from bmv.app.assembly import Assembly, Outside, assemble, go_on
 from bmv.app.holding import Holding, market_held
 from bmv.app.keeping import history_kept
 from bmv.app.observing import watched
+from bmv.app.presenting import page_shown
 from bmv.app.recovery import recovered, speaks_of
 from bmv.app.signing import Signer
 from bmv.app.stopping import Stopping
@@ -52,7 +54,8 @@ REHEARSAL_S = 60.0
 class LiveOptions:
     """How to run; ``speed`` other than 1 is that of the sandbox it runs beside, whose time it then takes.
 
-    ``file``, where ``settings`` came from, is watched while it runs.
+    ``file``, where ``settings`` came from, is watched while it runs. ``on_page`` is told the address of the
+    live page.
     """
 
     settings: Settings
@@ -60,6 +63,7 @@ class LiveOptions:
     file: SettingsFile | None = None
     speed: float = 1.0
     quiet: bool = True
+    on_page: Callable[[str], None] = lambda _: None
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -202,6 +206,7 @@ class _Live:
             where = servers.database_url, state, world, clock
             async with (
                 watched(assembly, session) as services,
+                self._page(assembly, haste) as shown,
                 market_held(assembly, servers.redis_url, state, clock, haste=haste) as holding,
                 history_kept(assembly, *where, memory=memory, haste=haste, every_s=every_s) as keeping,
             ):
@@ -211,8 +216,19 @@ class _Live:
                     go_on(memory, assembly, clock)
                 history = {"history": keeping.historian.run}
                 swarm = {"swarm": self._swarm(assembly, clock).run}
-                beside = {**assembly.beside, **holding.beside, **services, **history, **swarm}
+                beside = {**assembly.beside, **holding.beside, **services, **shown, **history, **swarm}
                 return await self._run_engine(assembly, holding, beside, clock, journal)
+
+    @contextlib.asynccontextmanager
+    async def _page(self, assembly: Assembly, haste: float) -> AsyncIterator[dict[str, Service]]:
+        """Serve the live page where the settings want one; yield what runs beside the engine for it."""
+        port = self._options.settings.page_port
+        if not port:
+            yield {}
+            return
+        async with page_shown(assembly, "live", self._options.state, port, pace=haste) as page:
+            self._options.on_page(page.place.url)
+            yield {"page": page.note}
 
     async def _assembled(
         self,

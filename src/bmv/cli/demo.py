@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import json
-import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ import typer
 from bmv.app.assembly import Assembly
 from bmv.app.demo import DemoOptions, run_demo
 from bmv.app.observing import observe
+from bmv.app.presenting import Place, page_shown
 from bmv.app.world import World
 from bmv.cli import options
 from bmv.cli.options import MAX_PORT, WHOLE, whole
@@ -23,8 +24,8 @@ from bmv.config import Configuration
 from bmv.config.sources import Given, Source
 from bmv.errors import BadInput
 from bmv.services.showing import Showing
+from bmv.state.folder import StateFolder
 from bmv.web.page import HALT_REASON
-from bmv.web.server import WebServer
 
 DEFAULT_LEVELS = 100
 DEFAULT_PORT = 8080
@@ -94,7 +95,7 @@ def demo(
         file=file,
         recorded=folder is not None or not headless,
     )
-    result = run_demo(chosen, None if headless else _Page(port, pace or 1.0, as_json).shown)
+    result = run_demo(chosen, None if headless else _Page(port, pace or 1.0, folder, as_json).shown)
     # The book is empty; what is left is to say so, and no impatience may cut that short.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -130,51 +131,49 @@ def with_levels(found: Configuration, levels: int | None, wallets: int) -> Confi
 
 
 class _Page:
-    """The page and a status line beside a running demo."""
+    """The page and a status line beside a running demo; ``folder`` is told where it is."""
 
-    def __init__(self, port: int | None, pace: float, as_json: bool) -> None:
+    def __init__(self, port: int | None, pace: float, folder: Path | None, as_json: bool) -> None:
         self._port, self._pace, self._as_json = port, pace, as_json
-        self._token = secrets.token_urlsafe(16)
+        self._folder = StateFolder(folder) if folder is not None else None
 
     @contextlib.asynccontextmanager
     async def shown(self, _world: World, assembly: Assembly) -> AsyncIterator[None]:
         """Serve the page while the block runs."""
-        showing = Showing(assembly.engine, assembly.spec, assembly.wallets, "demo")
         observed = observe(assembly)
-        metrics = observed.exposition.text
-        server = WebServer(showing, token=self._token, tick_s=self._pace, metrics=metrics)
-        url = await self._start(server)
-        addresses = {"live page": f"{url}#token={self._token}", "for Prometheus": f"{url}metrics"}
+        async with page_shown(
+            assembly,
+            "demo",
+            self._folder,
+            DEFAULT_PORT if self._port is None else self._port,
+            free_port_too=self._port is None,
+            pace=self._pace,
+            metrics=observed.exposition.text,
+        ) as page:
+            self._say(page.place)
+            services = (page.note, observed.lag.run, partial(self._tell, page.showing))
+            beside = [asyncio.ensure_future(service()) for service in services]
+            try:
+                yield
+            finally:
+                for task in beside:
+                    task.cancel()
+        if not self._as_json:
+            typer.echo("")
+
+    def _say(self, place: Place) -> None:
+        addresses = {"live page": f"{place.url}#token={place.token}", "for Prometheus": f"{place.url}metrics"}
         if self._as_json:
             typer.echo(json.dumps(addresses))
         else:
             typer.echo("\n".join(f"{name}: {address}" for name, address in addresses.items()))
             typer.echo("Ctrl-C cancels every order and ends.")
         sys.stdout.flush()
-        beside = [asyncio.create_task(self._tell(showing)), asyncio.create_task(observed.lag.run())]
-        try:
-            yield
-        finally:
-            for task in beside:
-                task.cancel()
-            await server.stop()
-            if not self._as_json:
-                typer.echo("")
-
-    async def _start(self, server: WebServer) -> str:
-        if self._port is not None:
-            return await server.start(port=self._port)
-        try:
-            return await server.start(port=DEFAULT_PORT)
-        except BadInput:
-            return await server.start(port=0)
 
     async def _tell(self, showing: Showing) -> None:
-        while True:
+        while sys.stdout.isatty() and not self._as_json:
             await asyncio.sleep(STATUS_EVERY_S * self._pace)
-            showing.note()
-            if sys.stdout.isatty() and not self._as_json:
-                typer.echo(f"\r{status_line(showing)}\x1b[K", nl=False)
+            typer.echo(f"\r{status_line(showing)}\x1b[K", nl=False)
 
 
 def status_line(showing: Showing) -> str:

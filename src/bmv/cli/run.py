@@ -40,7 +40,13 @@ def run(
     settings, file = options.configured(config)
     folder = StateFolder(state)
     path = folder.keystore_of(settings.keystore)
-    chosen = LiveOptions(settings=settings, state=folder, file=file, speed=pace, quiet=not verbose)
+
+    def tell_page(url: str) -> None:
+        typer.echo(f"live page: {url} (its token is in {folder.page})", err=True)
+
+    chosen = LiveOptions(
+        settings=settings, state=folder, file=file, speed=pace, quiet=not verbose, on_page=tell_page
+    )
     if dry_run:
         plan.show(chosen, passphrase_fd, as_json=True)
         return

@@ -1,16 +1,21 @@
 """``bmv status``: what an engine believes, while it runs or after it has died."""
 
 import asyncio
+import contextlib
 import json
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import aiohttp
 import typer
+from rich.live import Live
 
 from bmv.app.looking import last_seen, redis_of, told
+from bmv.app.presenting import place_of
 from bmv.cli import options
 from bmv.cli.run import DEFAULT_STATE
+from bmv.cli.watching import followed, screen
 from bmv.config import Settings
 from bmv.errors import BadInput
 from bmv.state.folder import StateFolder
@@ -30,10 +35,12 @@ def status(
         bool, typer.Option("--json", help="Print one JSON object (a line each to watch).")
     ] = False,
 ) -> None:
-    """Tell what the engine last believed and how old that is."""
+    """Tell what the engine last believed and how old that is; --watch shows its live page in the terminal."""
     settings, _ = options.configured(config)
     folder = StateFolder(state)
     while True:
+        if watch and not as_json:
+            asyncio.run(_follow(folder))
         facts = asyncio.run(_look(folder, settings))
         if watch and not as_json:
             typer.echo(CLEAR, nl=False)
@@ -41,6 +48,19 @@ def status(
         if not watch:
             return
         time.sleep(WATCH_EVERY_S)
+
+
+async def _follow(folder: StateFolder) -> None:
+    """Draw what the page of a running engine is told, for as long as there is one."""
+    place = place_of(folder)
+    if place is None:
+        return
+    with (
+        contextlib.suppress(aiohttp.ClientError, TimeoutError),
+        Live(screen=True, auto_refresh=False) as live,
+    ):
+        async for view in followed(place.url):
+            live.update(screen(view), refresh=True)
 
 
 async def _look(folder: StateFolder, settings: Settings) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class Observing(Keys):
     """`bmv run` answers Prometheus on this port; 0: it does not."""
     metrics_host: Host = key("METRICS_HOST", "127.0.0.1")
     """On this address; another than the machine's own is for networks of containers."""
+    page_port: Whole = key("PAGE_PORT", 8080, 0, 65_535)
+    """`bmv run` serves the live page on this port, of the machine itself alone, or a free one; 0: none."""
     alert_webhook_url: RpcUrl = key("ALERT_WEBHOOK_URL", None)
     """Alerts are posted there as JSON."""
     alert_telegram_token: SecretText = key("ALERT_TELEGRAM_TOKEN", None)

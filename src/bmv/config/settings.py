@@ -90,6 +90,7 @@ _COLD = frozenset(
             "JUPITER_URL",
             "JUPITER_API_KEY",
             "METRICS_PORT",
+            "PAGE_PORT",
             "METRICS_HOST",
             "ALERT_WEBHOOK_URL",
         ),

@@ -55,6 +55,11 @@ class StateFolder:
         return self.run / "signer.sock"
 
     @property
+    def page(self) -> Path:
+        """Return the file that says where the live page is."""
+        return self.run / "page.json"
+
+    @property
     def signer_log(self) -> Path:
         """Return what the signer writes."""
         return self.run / "signer.log"
