@@ -6,9 +6,10 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from bmv.backtest.dollars import Dollars
 from bmv.backtest.paper import Model
 from bmv.backtest.tape import Tape
-from bmv.units import LAMPORTS_PER_SOL, Bps, Lamports
+from bmv.units import LAMPORTS_PER_SOL, MICROS_PER_USD, Bps, Lamports, MicroUsd
 
 QUEUE_PRINTS = 5
 """The queue at a price is taken to be so many median prints long when we join it."""
@@ -18,9 +19,10 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 class Assumptions(msgspec.Struct, frozen=True):
     """How fills, landing, costs and the others are modelled, and what we start with.
 
-    ``sol`` for bids and ``tokens_worth`` are lamports of all wallets together, ``gas`` is each wallet's above
-    its floor; ``others_spread`` is the width of the book of others. The engine looks every ``step_ms`` and
-    when the price has moved by ``look_at``. Where the path is not ``edge`` beyond an order, nobody comes.
+    ``sol`` for bids and ``tokens_worth`` are lamports of all wallets together; ``others_spread`` is
+    the width of the book of others. The engine looks every ``step_ms`` and
+    when the price has moved by ``look_at``. ``usdc``, ``treasury_sol`` and ``swap_cost`` count only where it
+    is known what a SOL costs. Where the path is not ``edge`` beyond an order, nobody comes.
     """
 
     fills: Model = "through"
@@ -35,7 +37,9 @@ class Assumptions(msgspec.Struct, frozen=True):
     wallets: int = 4
     sol: Lamports = Lamports(120 * LAMPORTS_PER_SOL)
     tokens_worth: Lamports = Lamports(120 * LAMPORTS_PER_SOL)
-    gas: Lamports = Lamports(5 * LAMPORTS_PER_SOL)
+    usdc: MicroUsd = MicroUsd(0)
+    treasury_sol: Lamports = Lamports(LAMPORTS_PER_SOL)
+    swap_cost: Bps = Bps(10)
     takers_per_day: int = 0
     seed: int = 1
 
@@ -49,8 +53,8 @@ class Assumptions(msgspec.Struct, frozen=True):
         first_day = tape.sizes[: int(tape.times.searchsorted(int(tape.times[0]) + 86_400_000))]
         return int(np.median(first_day)) * QUEUE_PRINTS
 
-    def sentences(self) -> list[str]:
-        """Return every assumption as a sentence for people."""
+    def sentences(self, dollars: Dollars | None = None) -> list[str]:
+        """Return every assumption as a sentence for people; ``dollars`` is what is known of SOL/USD."""
         reach = {
             "touch": "An order fills when a print reaches its price.",
             "through": "An order fills only when a print goes beyond its price.",
@@ -80,11 +84,27 @@ class Assumptions(msgspec.Struct, frozen=True):
             "which is known a minute later.",
             f"A bundle tips {_sol(self.tip)} SOL, a transaction costs 0.000005 SOL; makers pay no fee.",
             f"The engine looks every {self.step_ms / 1000:g} s, when the price has moved by "
-            f"{_percent(self.look_at)}, at fills and at landings.",
+            f"{_percent(self.look_at)}, at fills and landings, and 20 s after a loss.",
             f"{self.wallets} wallets start with {_sol(self.sol)} SOL for bids and tokens worth "
-            f"{_sol(self.tokens_worth)} SOL; their accounts and lookup tables exist.",
+            f"{_sol(self.tokens_worth)} SOL, and gas at its floor, which is kept full out of SOL for bids; "
+            "their accounts and lookup tables exist.",
+            *self._of_treasury(dollars),
+            "The tick of the market follows from the first and the lowest price; where settings name "
+            "no seed, that of a sole maker is the first price."
+            if self.sole_maker
+            else "The tick of the market follows from the first and the lowest price.",
             "Fills settle at once; cranks, evictions and the room in the book are left out.",
             "Within a bar that rises the low comes before the high, else the high before the low.",
+        ]
+
+    def _of_treasury(self, dollars: Dollars | None) -> list[str]:
+        if dollars is None:
+            return ["Without SOL/USD there is no treasury: nothing is converted."]
+        held = f"{Decimal(int(self.usdc)) / MICROS_PER_USD:f} USDC and {_sol(self.treasury_sol)} SOL"
+        return [
+            f"A SOL costs what {dollars.source} says, each price until the next; the oracle is never stale.",
+            f"The treasury starts with {held}; a swap costs {_percent(self.swap_cost)} of that price beside "
+            "tip and fee, and moves no price.",
         ]
 
 

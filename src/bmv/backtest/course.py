@@ -12,7 +12,8 @@ DEPTHS = (50, 100, 200, 500)
 
 
 class Course:
-    """Columns of equal length: time (ms), price (fine ticks), best bid and ask (ticks, 0: none), SOL, lots.
+    """Columns of equal length: time (ms), price (fine ticks), best bid and ask (ticks, 0: none), SOL, lots,
+    USDC and the price of a SOL (micro-dollars, 0: not known).
 
     ``depths`` holds, at each measurement and for each of DEPTHS, lamports on the bid and on the ask side.
     """
@@ -21,12 +22,13 @@ class Course:
         self.times, self.prices = array("q"), array("q")
         self.bids, self.asks = array("q"), array("q")
         self.sol, self.base = array("q"), array("q")
+        self.usdc, self.sol_usd = array("q"), array("q")
         self.depths: list[tuple[int, ...]] = []
 
     def __len__(self) -> int:
         return len(self.times)
 
-    def note(self, at: int, price: int, paper: Paper, sol: int, base: int) -> None:
+    def note(self, at: int, price: int, paper: Paper, sol: int, base: int, usdc: int, sol_usd: int) -> None:
         """Add one step."""
         if len(self.times) % DEPTH_EVERY == 0:
             self.depths.append(_depth(paper, price))
@@ -36,6 +38,8 @@ class Course:
         self.asks.append(paper.asks[0].price if paper.asks else 0)
         self.sol.append(sol)
         self.base.append(base)
+        self.usdc.append(usdc)
+        self.sol_usd.append(sol_usd)
 
 
 def _depth(paper: Paper, price: int) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from bmv.core.decay import BPS, FINE
 from bmv.core.ledger import Part
 from bmv.model import MarketSpec, Side
 from bmv.observe.figures import drawdown, rounded
-from bmv.units import LAMPORTS_PER_SOL, Ticks
+from bmv.units import LAMPORTS_PER_SOL, MICROS_PER_USD, Ticks
 
 DAY_MS = 86_400_000
 NEAR_BPS = (200, 500)
@@ -25,7 +25,11 @@ Floats = NDArray[np.float64]
 
 
 class Columns:
-    """A course as arrays: hours between steps as weights, prices in ticks, amounts in SOL."""
+    """A course as arrays: milliseconds between steps as weights, prices in ticks, amounts in SOL.
+
+    ``hold`` and ``mix`` are what the same beginning comes to when nothing is done, and when its shares of
+    tokens, SOL and USDC are restored at each step at no cost. ``usdc_share`` is of SOL and USDC together.
+    """
 
     def __init__(self, course: Course, spec: MarketSpec) -> None:
         self.times = np.asarray(course.times, dtype=np.int64)
@@ -34,13 +38,22 @@ class Columns:
         self.bids = np.asarray(course.bids, dtype=np.float64)
         self.asks = np.asarray(course.asks, dtype=np.float64)
         self.sol = np.asarray(course.sol, dtype=np.float64) / LAMPORTS_PER_SOL
+        self.sol_usd = np.asarray(course.sol_usd, dtype=np.float64) / MICROS_PER_USD
+        usdc = np.asarray(course.usdc, dtype=np.float64) / MICROS_PER_USD
+        self.usdc_worth = np.divide(usdc, self.sol_usd, out=np.zeros_like(usdc), where=self.sol_usd > 0)
         tokens = np.asarray(course.base, dtype=np.float64) * spec.quote_lot_size / LAMPORTS_PER_SOL
         self.base_worth = tokens * self.prices
-        self.equity = self.sol + self.base_worth
-        self.hold = self.sol[0] + tokens[0] * self.prices
-        share = self.base_worth[0] / self.equity[0]
-        growth = np.divide(self.prices[1:], self.prices[:-1])
-        self.mix = self.equity[0] * np.cumprod(np.concatenate(([1.0], 1 + share * (growth - 1))))
+        self.equity = self.sol + self.base_worth + self.usdc_worth
+        dollar = np.divide(self.sol_usd[0], self.sol_usd, out=np.ones_like(usdc), where=self.sol_usd > 0)
+        self.hold = self.sol[0] + tokens[0] * self.prices + self.usdc_worth[0] * dollar
+        shares = self.base_worth[0] / self.equity[0], self.usdc_worth[0] / self.equity[0]
+        gains = sum(
+            share * (course[1:] / course[:-1] - 1)
+            for share, course in zip(shares, (self.prices, dollar), strict=True)
+        )
+        self.mix = self.equity[0] * np.cumprod(np.concatenate(([1.0], 1 + gains)))
+        reserve = self.sol + self.usdc_worth
+        self.usdc_share = self.usdc_worth / reserve
 
     def time_share(self, wanted: NDArray[np.bool_]) -> float:
         """Return the share of time in which ``wanted`` holds."""
@@ -83,6 +96,7 @@ def report(
         "fills": _fills(run, days),
         "markouts_bps": _markouts(run, tape),
         "writes": _writes(run, days),
+        "treasury": _treasury(run, columns, days),
         "incidents": dict(sorted(run.tally.incidents.items())),
         "halted": run.finish.reason if run.finish else None,
         "wall_s": round(wall_s, 1),
@@ -168,6 +182,36 @@ def _writes(run: Backtest, days: float) -> dict[str, Any]:
         "bundles_per_day": rounded(tally.bundles / days),
         "tips_sol": _sol(tally.tips / LAMPORTS_PER_SOL),
         "fees_sol": _sol(tally.fees / LAMPORTS_PER_SOL),
+    }
+
+
+def _treasury(run: Backtest, columns: Columns, days: float) -> dict[str, Any] | None:
+    """Return what was converted and what stood in USDC; None where there was no treasury."""
+    held = run.treasury
+    if held is None:
+        return None
+    count = sum(held.rules.values())
+    worth = columns.equity * columns.sol_usd, columns.hold * columns.sol_usd
+    return {
+        "conversions": count,
+        "conversions_per_day": rounded(count / days),
+        "by_rule": dict(sorted(held.rules.items())),
+        "bought_sol": _sol(int(held.bought) / LAMPORTS_PER_SOL),
+        "sold_sol": _sol(int(held.sold) / LAMPORTS_PER_SOL),
+        "turnover_usdc": f"{int(held.turnover) / MICROS_PER_USD:.6f}",
+        "usdc_share": {
+            "median": rounded(np.median(columns.usdc_share)),
+            "max": rounded(columns.usdc_share.max()),
+            "end": rounded(columns.usdc_share[-1]),
+        },
+        "sol_usd": {"first": rounded(columns.sol_usd[0]), "last": rounded(columns.sol_usd[-1])},
+        "equity_usd": {
+            "start": f"{worth[0][0]:.2f}",
+            "end_ours": f"{worth[0][-1]:.2f}",
+            "end_hold": f"{worth[1][-1]:.2f}",
+            "drawdown_ours": rounded(drawdown(worth[0].tolist())),
+            "drawdown_hold": rounded(drawdown(worth[1].tolist())),
+        },
     }
 
 

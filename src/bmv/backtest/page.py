@@ -13,6 +13,16 @@ from bmv.observe.sheet import document, figure, plots, table
 
 MOST_POINTS = 2_000
 """A plot shows at most so many points of a course."""
+
+
+def _of_treasury(run: dict[str, Any], *names: str) -> object:
+    """Return something of a run's treasury, a dash where it has none."""
+    found = run["treasury"]
+    for name in names:
+        found = found and found[name]
+    return "-" if found is None else found
+
+
 ROWS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
     ("equity at the start, SOL", lambda run: run["equity_sol"]["start"]),
     ("equity at the end, SOL", lambda run: run["equity_sol"]["end_ours"]),
@@ -32,6 +42,14 @@ ROWS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
     ("bundles a day", lambda run: run["writes"]["bundles_per_day"]),
     ("tips, SOL", lambda run: run["writes"]["tips_sol"]),
     ("fees, SOL", lambda run: run["writes"]["fees_sol"]),
+    ("conversions", lambda run: _of_treasury(run, "conversions")),
+    ("conversions a day", lambda run: _of_treasury(run, "conversions_per_day")),
+    ("converted, USDC", lambda run: _of_treasury(run, "turnover_usdc")),
+    ("USDC's share of SOL and USDC: median", lambda run: _of_treasury(run, "usdc_share", "median")),
+    ("USDC's share of SOL and USDC: most", lambda run: _of_treasury(run, "usdc_share", "max")),
+    ("equity at the end, USD", lambda run: _of_treasury(run, "equity_usd", "end_ours")),
+    ("holding what we began with, USD", lambda run: _of_treasury(run, "equity_usd", "end_hold")),
+    ("incidents", lambda run: ", ".join(f"{name} {n}" for name, n in run["incidents"].items()) or "none"),
     ("halted", lambda run: run["halted"] or "no"),
 )
 
@@ -71,7 +89,8 @@ def _parts(reports: Sequence[dict[str, Any]]) -> str:
 
 
 def _plots(runs: Sequence[tuple[dict[str, Any], Columns]]) -> list[str]:
-    return plots([_equity_plot(runs), *(_price_plot(report, columns) for report, columns in runs)])
+    shares = [_share_plot(runs)] if any(report["treasury"] for report, _ in runs) else []
+    return plots([_equity_plot(runs), *shares, *(_price_plot(report, columns) for report, columns in runs)])
 
 
 def _equity_plot(runs: Sequence[tuple[dict[str, Any], Columns]]) -> go.Figure:
@@ -83,6 +102,14 @@ def _equity_plot(runs: Sequence[tuple[dict[str, Any], Columns]]) -> go.Figure:
     at = _thinned(first.times)
     for name, course in (("hold", first.hold), ("constant mix", first.mix)):
         plot.add_scatter(x=_moments(first, at), y=course[at], name=name, line={"dash": "dot"})
+    return plot
+
+
+def _share_plot(runs: Sequence[tuple[dict[str, Any], Columns]]) -> go.Figure:
+    plot = figure("USDC's share of SOL and USDC", hovermode="x unified")
+    for report, columns in runs:
+        at = _thinned(columns.times)
+        plot.add_scatter(x=_moments(columns, at), y=columns.usdc_share[at], name=report["name"])
     return plot
 
 

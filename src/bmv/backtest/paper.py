@@ -64,6 +64,7 @@ class Paper:
     model: Model
     queue_lots: int = 0
     edge: Bps = Bps(0)
+    gas_floor: int = 0
     bids: list[Order] = field(default_factory=list)
     asks: list[Order] = field(default_factory=list)
     dropped: int = 0
@@ -98,9 +99,35 @@ class Paper:
         self.changed.add(action.wallet)
 
     def pay(self, wallet: WalletIndex, lamports: int) -> None:
-        """Take a network cost out of a wallet's gas."""
-        self.purses[wallet].gas -= lamports
+        """Take a network cost out of a wallet's gas, and fill that up from SOL that no bid has locked."""
+        purse = self.purses[wallet]
+        purse.gas -= lamports
+        if purse.gas < self.gas_floor:
+            moved = min(self.gas_floor - purse.gas, max(0, self._free(wallet)))
+            purse.gas += moved
+            purse.quote -= moved
         self.changed.add(wallet)
+
+    def endow(self, wallet: WalletIndex, lamports: int, *, is_gas: bool) -> None:
+        """Give a wallet SOL, for its gas or for its bids."""
+        purse = self.purses[wallet]
+        if is_gas:
+            purse.gas += lamports
+        else:
+            purse.quote += lamports
+        self.changed.add(wallet)
+
+    def take_free(self, wallet: WalletIndex, lamports: int) -> None:
+        """Take SOL that no bid has locked; raise ChangeFailed where a wallet has less."""
+        if self._free(wallet) < lamports:
+            raise ChangeFailed
+        self.purses[wallet].quote -= lamports
+        self.changed.add(wallet)
+
+    def _free(self, wallet: WalletIndex) -> int:
+        """Return the SOL of a wallet that no bid has locked."""
+        mine = (order for order in self.bids if order.wallet == wallet)
+        return self.purses[wallet].quote - self._locked(mine)[Side.BID]
 
     def meet(self, price: int, size: int, at: Millis, seq: int, model: Model | None = None) -> list[Fill]:
         """Return what a print at ``price`` (fine ticks) of ``size`` lots (0: no limit) fills.

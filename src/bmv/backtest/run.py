@@ -4,66 +4,55 @@ Rules of this file
 - What the engine is told at ``t`` rests on prints up to ``t``; what it asks for lands ``latency`` later,
   or is lost with the probability of ``loss`` and known as lost a minute after.
 - The engine looks at the market every ``step``, when the price has moved by ``look_at`` since it last did,
-  and whenever something of ours fills, lands or is lost.
+  whenever something of ours fills or lands, and 20 s after something was lost.
 - Beside others there is a foreign book around the last print, ``others_spread`` wide, and the trades of a
   tape that has sizes; a sole maker sees its own fills alone.
+- Where it is known what a SOL costs there is a treasury, and what the engine asks of it lands or is lost like
+  any change, in a bundle of its own.
 - Chance has a seed of its own: the same tape, settings and assumptions give the same digest.
 """
 
-import heapq
-import random
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from bmv.backtest.assumptions import Assumptions
 from bmv.backtest.course import Course
 from bmv.backtest.crowd import PaperCrowd, PaperFloor
+from bmv.backtest.dollars import Dollars
+from bmv.backtest.flights import Flight, Flights, Tally
 from bmv.backtest.paper import NEVER, ChangeFailed, Paper, Purse
 from bmv.backtest.tape import Tape
+from bmv.backtest.treasury import PaperTreasury
 from bmv.config import Settings
-from bmv.core.cost import estimate
 from bmv.core.decay import BPS, FINE
 from bmv.core.decide import decide
 from bmv.core.ledger import Ledger
-from bmv.core.plan import Plan, WalletPlan
+from bmv.core.quoting import PRICE_EVERY_MS
 from bmv.core.state import State, new_state
-from bmv.events import AnyEvent, BundleResolved, Execute, Finish, MarketSeen, Report
+from bmv.events import (
+    AnyEvent,
+    BundleResolved,
+    Collect,
+    Convert,
+    Converted,
+    Execute,
+    Finish,
+    MarketSeen,
+    OracleSeen,
+    Report,
+    TreasuryAction,
+    TreasurySeen,
+)
 from bmv.model import BundleCost, Fill, ForeignBook, MarketSpec, Outcome, Side, TableView, Trade
 from bmv.observe.journal import Journal
-from bmv.units import BaseLots, Lamports, Millis, Slot, Ticks, notional
+from bmv.units import BaseLots, Lamports, MicroUsd, Millis, Slot, Ticks, notional
 
-SLOT_MS = 400
-EXPIRY_MS = 60_000
-ORDINARY = frozenset({"GRID_REBUILD", "ORDER_FILL", "FEED_UP", "STARTED", "IDLE_TIGHTEN"})
+SLOT_MS, RESYNC_MS = 400, 20_000
+ORDINARY = frozenset({"GRID_REBUILD", "ORDER_FILL", "FEED_UP", "STARTED", "IDLE_TIGHTEN"}) | {
+    "CONVERSION_DUE",
+    "FIAT_INJECTION",
+    "FIAT_RESERVE",
+}
 """Reports that are no incident."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was counted; ``placed`` and ``cancelled`` are orders sent, landed or not."""
-
-    placed: int = 0
-    cancelled: int = 0
-    rebuilds: int = 0
-    bundles: int = 0
-    lost: int = 0
-    transactions: int = 0
-    tips: int = 0
-    fees: int = 0
-    volume: int = 0
-    incidents: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(order=True, slots=True)
-class _Flight:
-    """Changes on their way, with the tickets of those that are lost."""
-
-    due: int
-    number: int
-    changes: tuple[Execute, ...] = field(compare=False)
-    cost: BundleCost = field(compare=False)
-    lost: bool = field(compare=False)
 
 
 def play_grid(tape: Tape, paper: Paper) -> list[Fill]:
@@ -80,21 +69,32 @@ def play_grid(tape: Tape, paper: Paper) -> list[Fill]:
 class Backtest:
     """One engine on one tape; ``run`` plays it to its end or until told to stop."""
 
-    def __init__(self, tape: Tape, spec: MarketSpec, settings: Settings, assumed: Assumptions) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        spec: MarketSpec,
+        settings: Settings,
+        assumed: Assumptions,
+        dollars: Dollars | None = None,
+    ) -> None:
         self._tape, self._spec, self._settings, self._assumed = tape, spec, settings, assumed
         first = int(tape.times[0])
         self.state: State = new_state(spec, assumed.wallets, Millis(first))
-        self.paper = Paper(spec, self._purses(), assumed.fills, assumed.queue_lots(tape), assumed.edge)
-        self.ledger = Ledger(spec, Ticks(max(1, int(tape.prices[0]) // FINE)), self._base())
+        rules = assumed.fills, assumed.queue_lots(tape), assumed.edge, int(settings.gas_floor)
+        self.paper = Paper(spec, self._purses(), *rules)
+        self.dollars = dollars
+        held = assumed.treasury_sol, assumed.usdc, assumed.swap_cost
+        self.treasury = PaperTreasury(*held) if dollars else None
+        mark, sol_usd = Ticks(max(1, int(tape.prices[0]) // FINE)), dollars.at(first) if dollars else None
+        self.ledger = Ledger(spec, mark, self._base(), assumed.usdc, sol_usd)
         self.course = Course()
         self.tally = Tally()
         self.fills: list[Fill] = []
         self.journal = Journal()
         self.finish: Finish | None = None
         self._now, self._index, self._told, self._seq, self._slot = first, 0, 0, 0, 0
-        self._flights: list[_Flight] = []
-        self._quiet = 0, NEVER
-        self._chance = random.Random(assumed.seed)
+        self._flights = Flights(assumed, self.tally)
+        self._quiet, self._again, self._oracle_due = (0, NEVER), NEVER, NEVER
         self._fresh: list[Fill] = []
         self.equity_start = self.equity()
         self._index = 1
@@ -106,14 +106,20 @@ class Backtest:
         step = begin
         self._open()
         while self.finish is None and self._now < end:
-            due = min(step, end, self._flights[0].due if self._flights else end, self._crowd_due())
+            due = min(step, end, self._again, self._oracle_due, self._flights.due(end), self._crowd_due())
             if self._play_until(due):
                 continue
             self._now = due
             if self.crowd is not None and self.crowd.due <= due:
                 self.crowd.act(due)
-            if self._flights and self._flights[0].due <= due:
-                self._land(heapq.heappop(self._flights))
+            if self._flights.due(NEVER) <= due:
+                self._land(self._flights.pop())
+            if self._oracle_due <= due:
+                self._oracle_due = NEVER
+                self._hear_oracle()
+            if self._again <= due:
+                self._again = NEVER
+                self._read()
             if step <= due:
                 step += self._assumed.step_ms
                 self._look()
@@ -121,12 +127,14 @@ class Backtest:
                     return
 
     def equity(self) -> int:
-        """Return what we own in lamports, base at the ledger's mark."""
-        return self.holdings() + int(self._base()) * int(self.ledger.mark) * self._spec.quote_lot_size
+        """Return what we own in lamports, base at the ledger's mark, USDC at its price of a SOL."""
+        base = int(self._base()) * int(self.ledger.mark) * self._spec.quote_lot_size
+        return self.holdings() + base + int(self.ledger.dollars())
 
     def holdings(self) -> int:
         """Return all our SOL in lamports."""
-        return sum(purse.gas + purse.quote for purse in self.paper.purses)
+        held = int(self.treasury.sol) if self.treasury else 0
+        return held + sum(purse.gas + purse.quote for purse in self.paper.purses)
 
     def _invited(self) -> PaperCrowd | None:
         """Return the takers beyond the path, where some are assumed."""
@@ -142,8 +150,10 @@ class Backtest:
         assumed, count = self._assumed, self._assumed.wallets
         price = max(1, int(self._tape.prices[0]) // FINE)
         base = int(assumed.tokens_worth) // (price * self._spec.quote_lot_size)
-        gas = int(self._settings.gas_floor) + int(assumed.gas)
-        return [Purse(gas, int(assumed.sol) // count, base // count) for _ in range(count)]
+        return [
+            Purse(int(self._settings.gas_floor), int(assumed.sol) // count, base // count)
+            for _ in range(count)
+        ]
 
     def _play_until(self, due: int) -> bool:
         """Play the prints up to ``due``; stop after one that the engine hears of at once and return True."""
@@ -191,12 +201,30 @@ class Backtest:
     def _open(self) -> None:
         """Let the engine see its wallets and the first price, and a first trade where it is alone."""
         self.paper.changed.update(range(self._assumed.wallets))
+        self._hear_oracle()
+        self._show_treasury()
         self._read(TableView("backtest", tuple(range(self._assumed.wallets)), 0))
 
     def _look(self) -> None:
-        """Read the market, and note where we are."""
+        """Read the market, and note where we are; the oracle is heard when it can be acted upon."""
         self._read()
-        self.course.note(self._now, self._price(), self.paper, self.holdings(), int(self._base()))
+        sol_usd = int(self.dollars.at(self._now)) if self.dollars else 0
+        if self.dollars is not None:
+            self._oracle_due = self._now + int(PRICE_EVERY_MS)
+        held = self.holdings(), int(self._base()), int(self.ledger.usdc), sol_usd
+        self.course.note(self._now, self._price(), self.paper, *held)
+
+    def _hear_oracle(self) -> None:
+        """Tell the engine what a SOL costs, where that is known."""
+        if self.dollars is not None:
+            now, price = Millis(self._now), self.dollars.at(self._now)
+            self.ledger.record_dollar_mark(now, price)
+            self._decide(OracleSeen(at=now, sol_usd=price))
+
+    def _show_treasury(self) -> None:
+        if self.treasury is not None:
+            held = self.treasury.sol, self.treasury.usdc
+            self._decide(TreasurySeen(at=Millis(self._now), sol=held[0], usdc=held[1], acts=True))
 
     def _read(self, table: TableView | None = None) -> None:
         """Tell the engine what a reading of the chain would show now."""
@@ -248,12 +276,14 @@ class Backtest:
             self.journal.action(action)
             if isinstance(action, Execute):
                 changes.append(action)
+            elif isinstance(action, TreasuryAction):
+                self._flights.send_errand(action, self._now)
             elif isinstance(action, Report):
                 self._hear(action)
             elif isinstance(action, Finish):
                 self.finish = action
         if changes:
-            self._send(changes)
+            self._flights.send(changes, self._now)
 
     def _hear(self, report: Report) -> None:
         if report.name == "GRID_REBUILD":
@@ -261,40 +291,22 @@ class Backtest:
         elif report.name not in ORDINARY:
             self.tally.incidents[report.name] += 1
 
-    def _send(self, changes: Sequence[Execute]) -> None:
-        """Put changes on their way, one bundle after another; each is lost or not by itself."""
-        tip, tally = Lamports(int(self._assumed.tip)), self.tally
-        for change in changes:
-            tally.placed += len(change.places)
-            tally.cancelled += len(change.cancels)
-        plan = Plan(wallets=[WalletPlan(c.wallet, list(c.cancels), list(c.places)) for c in changes])
-        costs = estimate(plan, tip, range(self._assumed.wallets))
-        tally.bundles += costs.bundles
-        tally.transactions += costs.transactions
-        lost = [change for change in changes if self._chance.random() < self._assumed.loss]
-        landing = [change for change in changes if change not in lost]
-        share = len(landing), len(changes)
-        paid = BundleCost(costs.fees * share[0] // share[1], costs.tips * share[0] // share[1])
-        self._fly(landing, paid, self._assumed.latency_ms, lost=False)
-        self._fly(lost, BundleCost(), EXPIRY_MS, lost=True)
-        tally.lost += len(lost)
-
-    def _fly(self, changes: Sequence[Execute], cost: BundleCost, after: int, *, lost: bool) -> None:
-        if changes:
-            number = changes[0].ticket
-            heapq.heappush(self._flights, _Flight(self._now + after, number, tuple(changes), cost, lost))
-
-    def _land(self, flight: _Flight) -> None:
+    def _land(self, flight: Flight) -> None:
         """Carry out what has landed; the engine hears of the outcome, then of what it changed."""
         tickets = tuple(change.ticket for change in flight.changes)
         if flight.lost:
             self._resolved(tickets, Outcome.EXPIRED, BundleCost())
+            self._again = min(self._again, self._now + RESYNC_MS)
             return
         bid, ask = self._quoted()
         failed: list[int] = []
+        brought = Lamports(0), MicroUsd(0)
         for change in flight.changes:
             try:
-                self.paper.execute(change, bid, ask)
+                if isinstance(change, Execute):
+                    self.paper.execute(change, bid, ask)
+                else:
+                    brought = self._carry_out(change)
             except ChangeFailed:
                 failed.append(change.ticket)
         landed = tuple(ticket for ticket in tickets if ticket not in failed)
@@ -303,11 +315,29 @@ class Backtest:
             self._resolved(landed, Outcome.LANDED, flight.cost)
         if failed:
             self._resolved(tuple(failed), Outcome.FAILED, BundleCost())
+        if not isinstance(flight.changes[0], Execute):
+            self._told_errand(flight.changes[0], brought)
         self._book_fills(self._picked_off())
 
-    def _pay(self, flight: _Flight) -> None:
-        cost = flight.cost
-        self.paper.pay(flight.changes[0].wallet, int(cost.fees + cost.tip))
+    def _carry_out(self, action: TreasuryAction) -> tuple[Lamports, MicroUsd]:
+        assert self.treasury is not None
+        assert self.dollars is not None
+        return self.treasury.carry_out(action, self.paper, self.dollars.at(self._now), self._settings)
+
+    def _told_errand(self, action: TreasuryAction, brought: tuple[Lamports, MicroUsd]) -> None:
+        """Tell the engine what a conversion brought, and what the treasury holds by now."""
+        now, (sol, usdc) = Millis(self._now), brought
+        if isinstance(action, Convert) and usdc:
+            self.ledger.record_conversion(now, action.ticket, sol, usdc)
+            self._decide(Converted(at=now, ticket=action.ticket, sol=sol, usdc=usdc))
+        self._show_treasury()
+
+    def _pay(self, flight: Flight) -> None:
+        cost, payer = flight.cost, flight.changes[0]
+        if isinstance(payer, Execute | Collect):
+            self.paper.pay(payer.wallet, int(cost.fees + cost.tip))
+        elif self.treasury is not None:
+            self.treasury.sol -= cost.fees + cost.tip
         self.ledger.record_bundle(Millis(self._now), f"bundle {flight.number}", cost)
         self.tally.tips += int(cost.tip)
         self.tally.fees += int(cost.fees)

@@ -5,6 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from bmv.backtest.assumptions import Assumptions
+from bmv.backtest.dollars import dollars_of
 from bmv.backtest.run import Backtest
 from bmv.backtest.tape import Table, Tape, tape_of
 from bmv.config import Settings
@@ -35,11 +36,13 @@ def market_of(table: Table) -> MarketSpec:
     return MarketSpec("", "", DECIMALS, 9, lots.base, lots.quote, BOOK_SIDE, BOOK_SIDE, BOOK_SIDE)
 
 
-def scene(name: str, table: Table, settings: Settings, assumed: Assumptions) -> Scene:
-    """Return a backtest of ``settings`` on a table.
+def scene(
+    name: str, table: Table, settings: Settings, assumed: Assumptions, sol_usd: Table | None = None
+) -> Scene:
+    """Return a backtest of ``settings`` on a table; ``sol_usd`` says what a SOL cost, for the treasury.
 
     Raises BadInput where settings ask for more levels than wallets and book hold, or the fill model asks for
-    sizes that the table has not.
+    sizes that the table has not, or the prices of SOL do not span it.
     """
     if assumed.fills == "queue" and table.sizes is None:
         raise BadInput(
@@ -51,4 +54,5 @@ def scene(name: str, table: Table, settings: Settings, assumed: Assumptions) -> 
         daily = (SEED_WORTH / table.first_price).quantize(Decimal("0.001"))
         settings = settings.model_copy(update={"seed_price": table.first_price, "seed_daily_volume": daily})
     tape = tape_of(table, spec)
-    return Scene(name, tape, spec, settings, Backtest(tape, spec, settings, assumed))
+    dollars = None if sol_usd is None else dollars_of(sol_usd, tape)
+    return Scene(name, tape, spec, settings, Backtest(tape, spec, settings, assumed, dollars))

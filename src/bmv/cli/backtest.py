@@ -14,13 +14,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bmv.backtest.measure import Columns, report
 from bmv.backtest.scene import Scene, scene
-from bmv.backtest.tape import Table
+from bmv.backtest.tape import Table, read_table
 from bmv.cli import options
 from bmv.cli.demo import with_levels
 from bmv.cli.tape_options import (
     LATENCY,
     SPREAD,
     STEP,
+    SWAP,
     TIP,
     Configs,
     Edge,
@@ -34,11 +35,14 @@ from bmv.cli.tape_options import (
     Seed,
     Sol,
     Sole,
+    SolUsd,
     Spread,
     Step,
+    Swap,
     Takers,
     Tape,
     Tip,
+    Usdc,
     Wallets,
     Worth,
     assumptions,
@@ -73,6 +77,9 @@ def backtest(
     tokens_worth: Worth = "120",
     seed: Seed = 1,
     takers: Takers = 0,
+    sol_usd: SolUsd = None,
+    usdc: Usdc = "0",
+    swap_cost: Swap = SWAP,
     html: Html = None,
     out: Out = None,
     as_json: options.JsonFirst = True,
@@ -94,13 +101,19 @@ def backtest(
         spread=spread,
         step=step,
         seed=seed,
+        usdc=usdc,
+        swap_cost=swap_cost,
     )
+    if sol_usd is None and (usdc, swap_cost) != ("0", SWAP):
+        allowed = "these together with --sol-usd only"
+        raise BadInput("--usdc, --swap-cost", f"{usdc}, {swap_cost}", allowed, options.SOURCE)
+    dollars = None if sol_usd is None else read_table(sol_usd)
     scenes = [
-        scene(name, table, found.settings, assumed)
+        scene(name, table, found.settings, assumed, dollars)
         for name, found in _configurations(config, preset, levels, wallets)
     ]
     results, whole_tape = _play(scenes, table)
-    sentences = assumed.sentences()
+    sentences = assumed.sentences(scenes[0].run.dollars)
     told = {"assumptions": sentences, "finished": whole_tape, "runs": [each for each, _ in results]}
     if html is not None:
         from bmv.backtest.page import page  # noqa: PLC0415  (the plotting library takes long to load)

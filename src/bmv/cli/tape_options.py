@@ -13,9 +13,9 @@ from bmv.backtest.tape import Table, cut, read_table
 from bmv.cli import options
 from bmv.cli.options import WHOLE, whole
 from bmv.errors import BadInput
-from bmv.units import LAMPORTS_PER_SOL, Bps, Lamports
+from bmv.units import LAMPORTS_PER_SOL, MICROS_PER_USD, Bps, Lamports, MicroUsd
 
-LATENCY, TIP, SPREAD, STEP = "1.2s", "0.00001", "60", "5min"
+LATENCY, TIP, SPREAD, STEP, SWAP = "1.2s", "0.00001", "60", "5min", "10"
 Tape = Annotated[Path, typer.Argument(help="Bars or trades, FILE.parquet or FILE.csv.", metavar="PATH")]
 Configs = Annotated[list[Path] | None, typer.Option("--config", help="Settings, TOML; again: one more run.")]
 Presets = Annotated[list[str] | None, typer.Option("--preset", help="A preset; again: one more run.")]
@@ -27,6 +27,11 @@ Fills = Annotated[str, typer.Option(help="touch, through or queue.")]
 Sole = Annotated[bool, typer.Option("--sole-maker", help="Nobody else makes.")]
 Latency = Annotated[str, typer.Option(help="From a decision to its landing.")]
 Edge = Annotated[str, typer.Option(help="How far beyond an order the path must be, bps.")]
+SolUsd = Annotated[
+    Path | None, typer.Option("--sol-usd", help="What a SOL cost in dollars, bars: the treasury acts.")
+]
+Usdc = Annotated[str, typer.Option(help="USDC the treasury starts with.")]
+Swap = Annotated[str, typer.Option("--swap-cost", help="What a swap costs, bps.")]
 Loss = Annotated[str, typer.Option(help="Share of changes that are lost, 0 to 1.")]
 Tip = Annotated[str, typer.Option(help="SOL a bundle tips.")]
 Spread = Annotated[str, typer.Option("--others-spread", help="Width of the others' book, bps.")]
@@ -80,6 +85,8 @@ def assumptions(
     spread: str = SPREAD,
     step: str = STEP,
     seed: int = 1,
+    usdc: str = "0",
+    swap_cost: str = SWAP,
 ) -> Assumptions:
     """Return what the options assume; raise BadInput for one out of its range."""
     width = options.positive("--others-spread", spread, "1 to 300 bps", most=Decimal(300))
@@ -95,6 +102,8 @@ def assumptions(
         wallets=wallets,
         sol=_lamports("--sol", sol),
         tokens_worth=_lamports("--tokens-worth", tokens_worth),
+        usdc=MicroUsd(int(options.amount("--usdc", usdc) * MICROS_PER_USD)),
+        swap_cost=Bps(int(_within("--swap-cost", swap_cost, 1_000))),
         takers_per_day=takers,
         seed=seed,
     )
