@@ -75,9 +75,9 @@ class PivotWindow:
 
     def add(self, trade: Trade) -> None:
         """Count a trade, in O(1) when trades come in order of time."""
-        volume = int(trade.size)
+        volume = +trade.size
         if volume > 0:
-            self.add_sum(int(trade.at), int(trade.price) * volume, volume, volume if trade.own else 0)
+            self.add_sum(+trade.at, +trade.price * volume, volume, volume if trade.own else 0)
 
     def add_sum(self, at: int, notional: int, volume: int, own: int) -> None:
         """Count trades of one moment, by their sums of price x size, of size, and of our own size."""
@@ -108,10 +108,10 @@ class PivotWindow:
 
         ``sol_usd`` is the average of SOL/USD over the window in micro-dollars, for ``SolFade``.
         """
-        self._advance(int(now), int(window))
+        self._advance(+now, +window)
         if isinstance(prior, SolFade):
             return self._fading(prior, sol_usd)
-        return self._seeded(prior, int(window))
+        return self._seeded(prior, +window)
 
     def value_fine(
         self, now: Millis, window: Millis, prior: Seed | SolFade, sol_usd: Exact | None = None
@@ -122,7 +122,7 @@ class PivotWindow:
 
     def _advance(self, now: int, window: int) -> None:
         """Drop what has become as old as the window; time never runs back."""
-        self.now = max(self.now, now)
+        self.now = now if now > self.now else self.now
         moments, horizon = self._moments, self.now - window
         while moments and moments[0][0] <= horizon:
             old = moments.popleft()
