@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bmv.app.presenting import place_of
+from bmv.app.presenting import shown_at
 from bmv.app.signing import running_signer
 from bmv.cli import main
 from bmv.observe.journal import JOURNAL_FOLDER
@@ -71,10 +71,10 @@ def test_a_run_quotes_until_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             assert 'bmv_phase{phase="quoting"} 1.0' in answer.read().decode()
         folder = StateFolder(state)
-        place = place_of(folder)
-        assert place is not None
+        page = shown_at(folder)
+        assert page is not None
         assert folder.page.stat().st_mode & 0o777 == 0o600
-        with urllib.request.urlopen(f"{place.url}api/view", timeout=10) as answer:
+        with urllib.request.urlopen(f"{page.url}api/view", timeout=10) as answer:
             seen = msgspec.json.decode(answer.read(), type=View)
         assert (seen.mode, seen.state, seen.counters.self_trades) == ("live", "quoting", 0)
         assert any("from the inside" in level.why for level in seen.ladder)
@@ -95,9 +95,9 @@ def test_a_run_quotes_until_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
         assert (ended["clean"], ended["asked"], ended["reason"]) == (True, True, "SIGTERM received")
         assert "nothing of ours is left on the chain; SIGTERM received" in err
         assert "KILL_SWITCH" in [posted["event"] for _, posted in pager.taken]
-        assert place_of(folder) is None
-        assert place.url in err
-        assert place.token not in err
+        assert shown_at(folder) is None
+        assert page.url in err
+        assert page.token not in err
         accounts = open_orders(facts)
         assert len(accounts) == 4
         assert all(one.base_total + one.quote_total == 0 for one in accounts)

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from rich.console import Console
 
-from bmv.app.presenting import place_of
+from bmv.app.presenting import shown_at
 from bmv.cli.watching import followed, screen
 from bmv.observe.view import View
 from bmv.state.folder import StateFolder
@@ -66,7 +66,7 @@ def test_the_screen_says_what_the_page_says() -> None:
 
 
 def test_without_a_page_there_is_nothing_to_follow(tmp_path: Path) -> None:
-    assert place_of(StateFolder(tmp_path)) is None
+    assert shown_at(StateFolder(tmp_path)) is None
 
     async def act() -> None:
         async for _ in followed("http://127.0.0.1:1/"):

@@ -20,7 +20,7 @@ from bmv.web.server import WebServer
 NOTE_EVERY_S = 1.0
 
 
-class Place(msgspec.Struct, frozen=True):
+class PageAt(msgspec.Struct, frozen=True):
     """Where a page is, and what its halt button asks for; the file that holds it is its owner's alone."""
 
     url: str
@@ -31,7 +31,7 @@ class Place(msgspec.Struct, frozen=True):
 class Page:
     """A page that is open; ``note`` runs beside the engine and keeps its chart."""
 
-    place: Place
+    place: PageAt
     showing: Showing
     note: Service
 
@@ -47,7 +47,7 @@ async def page_shown(
     pace: float = 1.0,
     metrics: Callable[[], bytes] | None = None,
 ) -> AsyncIterator[Page]:
-    """Serve the page while the block runs; ``folder`` then says where it is (``place_of``).
+    """Serve the page while the block runs; ``folder`` then says where it is (``shown_at``).
 
     Where ``port`` is taken it is any free one, or BadInput without ``free_port_too``. ``pace`` is how fast
     the loop's clock runs.
@@ -67,7 +67,7 @@ async def page_shown(
             await asyncio.sleep(NOTE_EVERY_S * pace)
             showing.note()
 
-    place = Place(url, token)
+    place = PageAt(url, token)
     try:
         if folder is not None:
             folder.run.mkdir(parents=True, exist_ok=True)
@@ -79,9 +79,9 @@ async def page_shown(
         await server.stop()
 
 
-def place_of(folder: StateFolder) -> Place | None:
+def shown_at(folder: StateFolder) -> PageAt | None:
     """Return where the page of a folder's engine is; None where there is none, or it is not ours to read."""
     try:
-        return msgspec.json.decode(folder.page.read_bytes(), type=Place)
+        return msgspec.json.decode(folder.page.read_bytes(), type=PageAt)
     except (OSError, msgspec.MsgspecError):
         return None

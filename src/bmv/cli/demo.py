@@ -16,7 +16,7 @@ import typer
 from bmv.app.assembly import Assembly
 from bmv.app.demo import DemoOptions, run_demo
 from bmv.app.observing import observe
-from bmv.app.presenting import Place, page_shown
+from bmv.app.presenting import PageAt, page_shown
 from bmv.app.world import World
 from bmv.cli import options
 from bmv.cli.options import MAX_PORT, WHOLE, whole
@@ -161,7 +161,7 @@ class _Page:
         if not self._as_json:
             typer.echo("")
 
-    def _say(self, place: Place) -> None:
+    def _say(self, place: PageAt) -> None:
         addresses = {"live page": f"{place.url}#token={place.token}", "for Prometheus": f"{place.url}metrics"}
         if self._as_json:
             typer.echo(json.dumps(addresses))

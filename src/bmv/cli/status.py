@@ -12,7 +12,7 @@ import typer
 from rich.live import Live
 
 from bmv.app.looking import last_seen, redis_of, told
-from bmv.app.presenting import place_of
+from bmv.app.presenting import shown_at
 from bmv.cli import options
 from bmv.cli.run import DEFAULT_STATE
 from bmv.cli.watching import followed, screen
@@ -52,7 +52,7 @@ def status(
 
 async def _follow(folder: StateFolder) -> None:
     """Draw what the page of a running engine is told, for as long as there is one."""
-    place = place_of(folder)
+    place = shown_at(folder)
     if place is None:
         return
     with (
