@@ -298,6 +298,18 @@ def test_the_wallets_of_a_bundle_that_failed_are_tried_again_one_after_the_other
     assert rests == [1_000, 2_000, 3_000]
 
 
+def test_what_was_lost_goes_together_again_but_every_third_time_one_after_the_other() -> None:
+    state = quoting_state([wallet(n) for n in range(3)])
+    for row in range(1, 7):
+        state.now = later(row * 60_000)
+        for number in range(3):
+            state.in_flight[number] = InFlight(number, Settle(number, number), number, state.now)
+        event = BundleResolved(at=state.now, bundle_id="b", tickets=(0, 1, 2), outcome=Outcome.EXPIRED)
+        told(state, event)
+        rests = [int(state.failed[number].until - state.now) for number in range(3)]
+        assert rests == ([400, 800, 1_200] if row % 3 == 0 else [400, 400, 400])
+
+
 def test_cycles_that_come_to_nothing_pause_and_what_lands_ends_the_pause() -> None:
     chosen = settings(MAX_FAILED_CYCLES=2, FAILED_CYCLES_PAUSE="1min")
     state = quoting_state([wallet(0)])

@@ -78,7 +78,7 @@ def test_in_the_very_second_of_its_max_ts_a_placement_may_still_land() -> None:
 
 @pytest.mark.parametrize("behind", [0, 1, 100])
 def test_a_node_that_does_not_know_the_slot_of_the_clock_yet_proves_nothing(behind: int) -> None:
-    node = Node(seconds=UNTIL + 100, clock_slot=600 + behind - 1)
+    node = Node(seconds=UNTIL + 100, clock_slot=600 + behind)
     assert watched(node, until=UNTIL)[0] == []
 
 

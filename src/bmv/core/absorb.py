@@ -47,7 +47,8 @@ from bmv.events import (
 from bmv.model import Fill, LiveOrder, Outcome, Placement, Quote, WalletView
 from bmv.units import BaseLots, Millis, notional
 
-FAILED_REST_MS = Millis(1_000)
+FAILED_REST_MS, LOST_REST_MS = Millis(1_000), Millis(400)
+ALONE_EVERY = 3
 _ORDERLY = Execute | Crank | Settle | TableAction  # moves tokens and wrapped SOL about, and keeps their sum
 
 
@@ -337,9 +338,14 @@ def _not_landed(
         owner = CRANK if flight.wallet is None else flight.wallet
         paused |= failures.cycle_failed(owner, flight.sent_at, state.now, settings, others=others)
         if flight.wallet is not None:
-            rest = Backoff.after(state.failed.get(flight.wallet), state.now, FAILED_REST_MS)
-            # A bundle fails as a whole. Tried again one after the other, the wallet at fault fails alone.
-            state.failed[flight.wallet] = Backoff(rest.until + FAILED_REST_MS * number, rest.wait)
+            lost = event.outcome is Outcome.EXPIRED
+            first = LOST_REST_MS if lost else FAILED_REST_MS
+            rest = Backoff.after(state.failed.get(flight.wallet), state.now, first)
+            # A bundle fails as a whole. Tried one after the other, whoever is at fault fails alone; what
+            # was only lost goes together again, two times of three: each bundle takes its time to send.
+            together = lost and (failures.in_a_row(flight.wallet) + 1) % ALONE_EVERY
+            apart = first * (0 if together else number)
+            state.failed[flight.wallet] = Backoff(rest.until + apart, rest.wait)
             ready = any(view.ready for view in state.views.values())
             working = state.phase is Phase.STARTING and ready
             failures.wallet_failed(flight.wallet, state.now, settings, others=others, working=working)

@@ -83,6 +83,11 @@ class Failures:
         if known.blamed >= settings.wallet_max_failures:
             self.rest(wallet, now, settings)
 
+    def in_a_row(self, wallet: WalletIndex) -> int:
+        """Return how many changes of a wallet have failed since something it placed landed."""
+        known = self.wallets.get(wallet)
+        return known.total if known is not None else 0
+
     def rest(self, wallet: WalletIndex, now: Millis, settings: Settings) -> None:
         """Let a wallet rest, twice as long as the last time."""
         before = self.rests.get(wallet)

@@ -32,7 +32,7 @@ AGAIN_EVERY_MS = Millis(1_200)
 EXPIRY_MARGIN = BlockHeight(16)
 """The node that tells the height may be ahead of the one that tells the signatures: a few blocks more."""
 
-FORK_MARGIN = Slot(2)
+FORK_MARGIN = Slot(1)
 """The node that tells the signatures may follow another fork at its tip."""
 
 
@@ -55,6 +55,8 @@ class Sent:
     withdraws: bool = False
     plain: bool = False
     resends: int = 0
+    dead_after: Slot | None = None
+    """Where the chain's clock was first seen past ``until``: nothing it places lands after that slot."""
 
     @property
     def places(self) -> bool:
@@ -144,32 +146,33 @@ class Outcomes:
 
     async def _outlived(self, sent: Sequence[Sent]) -> None:
         """Give up those whose placements the chain's clock has passed."""
-        if not sent:
-            return
-        clock = await self._rpc.accounts([CLOCK])
-        if clock.accounts[0] is None:
-            raise Garbled("rpc", "no clock")
-        seconds = decode_clock(clock.accounts[0].data)
-        dead = [one for one in sent if one.is_outlived(seconds)]
-        await self._last_look(
-            dead, clock.slot + FORK_MARGIN, f"the chain's clock, {seconds}, has passed its max_ts"
-        )
+        unknown = [one for one in sent if one.dead_after is None]
+        if unknown:
+            clock = await self._rpc.accounts([CLOCK])
+            if clock.accounts[0] is None:
+                raise Garbled("rpc", "no clock")
+            seconds = decode_clock(clock.accounts[0].data)
+            for one in unknown:
+                one.dead_after = clock.slot if one.is_outlived(seconds) else None
+        dead = [one for one in sent if one.dead_after is not None]
+        await self._last_look(dead, "the chain's clock has passed its max_ts")
 
     async def _expire(self, waiting: Sequence[Sent]) -> None:
         """Give up those whose blockhash is no longer valid."""
         self._height, self._height_at = await self._rpc.block_height("confirmed"), self._clock.now()
         overdue = [sent for sent in waiting if self._height > sent.last_valid + EXPIRY_MARGIN]
-        await self._last_look(overdue, Slot(0), f"block height {self._height} is past its blockhash")
+        await self._last_look(overdue, f"block height {self._height} is past its blockhash")
 
-    async def _last_look(self, overdue: Sequence[Sent], since: Slot, why: str) -> None:
-        """Resolve what can no longer land, by a node that knows what landed up to a slot."""
+    async def _last_look(self, overdue: Sequence[Sent], why: str) -> None:
+        """Resolve what can no longer land, by a node that knows all that landed before it could not."""
         if not overdue:
             return
         last_look = await self._rpc.signature_statuses(
             [sent.signatures[-1] for sent in overdue], search_history=True
         )
         for sent, status in zip(overdue, last_look.statuses, strict=True):
-            if status is None and last_look.slot >= since:
+            known = sent.dead_after is None or last_look.slot >= sent.dead_after + FORK_MARGIN
+            if status is None and known:
                 self.resolve(sent, Outcome.EXPIRED, why)
             elif status is not None and _final(status):
                 self._settle(sent, status)
