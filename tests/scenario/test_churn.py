@@ -25,7 +25,6 @@ STEPS, STEP_MS = 10, 720_000
 INERTIA = {"inert": DAY_MS, "sliding": MINUTE_MS}
 SETTINGS = {
     "pivot_mode": "pure",
-    "target_control": 0,
     "inside_spread": 300,
     "min_spread": 300,
     "rebalance_threshold": 50,
@@ -71,32 +70,36 @@ class Zones:
         return sum(len(before ^ after) for before, after in pairwise(self.levels))
 
 
-def moved(levels: int, factor: float, inertia: str) -> tuple[Seen, Zones]:
-    """Play ten moves by ``factor``, twelve minutes apart."""
+def moved(levels: int, factor: float, inertia: str, control: int = 0) -> tuple[Seen, Zones]:
+    """Play ten moves by ``factor``, twelve minutes apart; Target Control is ``control`` basis points."""
     rows = range(STEPS + 2)
     times = tuple(VIRTUAL_START_MS + row * STEP_MS for row in rows)
     prices = tuple(Decimal(f"{START * factor ** min(row, STEPS):.12g}") for row in rows)
     path = PricePath("steps", times, prices, STEP_MS)
     zones, wallets = Zones(), -(-levels // 32)
-    settings = SETTINGS | {"channel_inertia": INERTIA[inertia]}
+    settings = SETTINGS | {"channel_inertia": INERTIA[inertia], "target_control": control}
     hours = (STEPS + 1) * STEP_MS / HOUR_MS
     return play(Scenario(path, hours, ONE_MAKER, wallets, levels, settings=settings), zones.hear), zones
 
 
 @pytest.mark.parametrize("factor", [1.01, 0.99])
 @pytest.mark.parametrize(
-    ("levels", "inertia"),
+    ("levels", "inertia", "control"),
     [
-        (100, "sliding"),
-        pytest.param(100, "inert", marks=pytest.mark.soak),
-        (800, "inert"),
-        pytest.param(800, "sliding", marks=pytest.mark.soak),
+        (100, "sliding", 7_000),
+        (800, "inert", 0),
+        pytest.param(100, "sliding", 0, marks=pytest.mark.soak),
+        pytest.param(100, "inert", 0, marks=pytest.mark.soak),
+        pytest.param(100, "inert", 7_000, marks=pytest.mark.soak),
+        pytest.param(800, "sliding", 0, marks=pytest.mark.soak),
+        pytest.param(800, "sliding", 7_000, marks=pytest.mark.soak),
+        pytest.param(800, "inert", 7_000, marks=pytest.mark.soak),
     ],
 )
 def test_ten_moves_write_what_enters_or_leaves_the_zones_and_at_most_one_new_binding(
-    levels: int, inertia: str, factor: float
+    levels: int, inertia: str, control: int, factor: float
 ) -> None:
-    seen, zones = moved(levels, factor, inertia)
+    seen, zones = moved(levels, factor, inertia, control)
     assert seen.samples[-1].price / seen.samples[0].price == pytest.approx(factor**STEPS, rel=0.005)
     assert len(zones.levels) > STEPS
     began = seen.samples[0].at

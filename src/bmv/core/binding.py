@@ -58,11 +58,11 @@ def _kept(
     sizes, least = [], []
     for level in asked:
         want, have = int(level.size), int(standing.get(level.price, 0))
-        less = want if calm or level.point == TOUCH else max(1, want * BPS // margin)
+        less = want if level.point == TOUCH else max(1, want * BPS // margin)
         if not have or level.point == TOUCH or (calm and have * band < want * BPS):
             size = want
         else:
-            size = have if have * BPS <= want * band else less
+            size = have if have * BPS <= want * band else want if calm else less
         sizes.append(size)
         least.append(less if size > want or not have else min(size, want))
     return sizes, least

@@ -16,6 +16,7 @@ from bmv.config import Settings
 from bmv.core.conversion import shared_out
 from bmv.core.failures import Backoff
 from bmv.core.state import InFlight, State
+from bmv.core.triggers import SOL_COLLECTED, SOL_SENT
 from bmv.events import Action, AnyAction, Collect, Convert, Converted, Fund, Report, TreasuryAction
 from bmv.model import Conversion, Direction, Share, WalletIndex, WalletView
 from bmv.units import LAMPORTS_PER_SOL, Lamports, Millis
@@ -70,9 +71,9 @@ def carried_out(state: State, action: Action) -> None:
         if sent:
             left = max(Lamports(0), state.treasury.unshared - sent)
             state.treasury = replace(state.treasury, unshared=left)
-            state.signal = state.signal or "the treasury sent SOL"
+            state.signal = state.signal or SOL_SENT
     elif isinstance(action, Collect):
-        state.signal = state.signal or "the treasury collected SOL"
+        state.signal = state.signal or SOL_COLLECTED
 
 
 def booked(state: State, event: Converted) -> list[AnyAction]:

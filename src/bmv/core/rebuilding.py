@@ -31,7 +31,15 @@ from bmv.core.lattice import Lattice
 from bmv.core.plan import own_range
 from bmv.core.state import State, Target
 from bmv.core.target import dense_step
-from bmv.core.triggers import OTHER_SETTINGS, TOP_UP, Trigger, due, worth_sending
+from bmv.core.triggers import (
+    OTHER_SETTINGS,
+    SOL_COLLECTED,
+    SOL_SENT,
+    TOP_UP,
+    Trigger,
+    due,
+    worth_sending,
+)
 from bmv.model import TOUCH, Clip, Level, Quote, Side
 from bmv.units import BaseLots, Bps, Lamports, Ticks, atoms_to_lots
 
@@ -196,7 +204,8 @@ def _grows(state: State, settings: Settings, trigger: Trigger) -> bool:
     What a moving market makes larger it makes smaller again within the hour, and each time writes it twice.
     """
     waited = state.now - state.target.grown_at >= settings.grow_after_syncs * settings.forced_sync
-    return trigger.whole and (trigger.name != "threshold" or waited)
+    moving = trigger.name == "threshold" or trigger.cause in (SOL_SENT, SOL_COLLECTED)
+    return trigger.whole and (not moving or waited)
 
 
 def _standing(state: State, side: Side) -> dict[Ticks, BaseLots]:

@@ -27,6 +27,8 @@ FORCED_MOVE_BPS = 30
 TOP_UP = "top-up"
 OTHER_SETTINGS = "other settings"
 """The signal after which sizes are not bound to what stands."""
+SOL_SENT, SOL_COLLECTED = "the treasury sent SOL", "the treasury collected SOL"
+"""Signals that come many times in a fall: no reason to make orders larger that are about to shrink."""
 BOTH = (Side.BID, Side.ASK)
 
 
