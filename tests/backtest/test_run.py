@@ -11,7 +11,7 @@ from bmv.backtest.tape import Table
 from bmv.errors import BadInput
 from bmv.events import AnyAction
 from bmv.model import Side
-from bmv.units import Bps
+from bmv.units import LAMPORTS_PER_SOL, Bps, Lamports
 from tests.backtest.scenes import bars, played, settings, trades, walk
 
 DAY_BARS = 96
@@ -102,3 +102,27 @@ def test_beside_others_who_quote_better_takers_never_reach_us(tmp_path: Path) ->
 def test_a_queue_needs_sizes(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="bars do not say how much traded"):
         scene("test", bars(tmp_path, walk(9, 10)), settings(), Assumptions(fills="queue"))
+
+
+def test_who_sweeps_takes_so_much_at_a_time_and_comes_back_for_the_rest(tmp_path: Path) -> None:
+    table = bars(tmp_path, [0.01] * (DAY_BARS // 2) + [0.0093] * (DAY_BARS // 2))
+    most = 2 * LAMPORTS_PER_SOL
+    at_once, swept = (
+        played(table, Assumptions(loss=0, latency_ms=10_000, sweep=Lamports(sweep))).run
+        for sweep in (0, most)
+    )
+    worth: dict[int, int] = {}
+    for fill in swept.fills:
+        paid = int(fill.price) * int(fill.size) * swept.paper.spec.quote_lot_size
+        worth[int(fill.at)] = worth.get(int(fill.at), 0) + paid
+    jump = int(table.times[DAY_BARS // 2])
+    assert sum(int(f.at) == jump for f in at_once.fills) > sum(int(f.at) == jump for f in swept.fills) > 0
+    assert max(worth.values()) <= most * 11 // 10
+    assert [at - jump for at in worth if at >= jump][:3] == [0, 2_000, 4_000]
+
+
+def test_no_reading_disagrees_with_the_fills_whatever_costs_are_paid(tmp_path: Path) -> None:
+    run = played(bars(tmp_path, walk(10, DAY_BARS)), Assumptions(sole_maker=True, takers_per_day=300)).run
+    assert len(run.fills) > 10
+    assert "FILLS_DISAGREE" not in run.tally.incidents
+    assert {int(view.gas) for view in run.state.views.values()} == {int(settings().gas_floor)}

@@ -11,6 +11,8 @@ from bmv.backtest.paper import Model
 from bmv.backtest.tape import Tape
 from bmv.units import LAMPORTS_PER_SOL, MICROS_PER_USD, Bps, Lamports, MicroUsd
 
+SWEEP_MS = 2_000
+"""Whoever sweeps along a bar comes back after so long."""
 QUEUE_PRINTS = 5
 """The queue at a price is taken to be so many median prints long when we join it."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -19,16 +21,17 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 class Assumptions(msgspec.Struct, frozen=True):
     """How fills, landing, costs and the others are modelled, and what we start with.
 
-    ``sol`` for bids and ``tokens_worth`` are lamports of all wallets together; ``others_spread`` is
-    the width of the book of others. The engine looks every ``step_ms`` and
-    when the price has moved by ``look_at``. ``usdc``, ``treasury_sol`` and ``swap_cost`` count only where it
-    is known what a SOL costs. Where the path is not ``edge`` beyond an order, nobody comes.
+    ``sol`` for bids and ``tokens_worth`` are lamports of all wallets together, ``gas`` is what fills each
+    wallet's gas up to its floor; ``others_spread`` is the width of the book of others. The engine looks each
+    ``step_ms`` and when the price has moved by ``look_at``. ``usdc``, ``treasury_sol``, ``swap_cost`` count
+    only where it is known what a SOL costs. Where the path is not ``edge`` beyond an order, nobody comes.
     """
 
     fills: Model = "through"
     sole_maker: bool = False
     latency_ms: int = 1_200
     edge: Bps = Bps(0)
+    sweep: Lamports = Lamports(0)
     loss: Share = 0.05
     tip: Lamports = Lamports(10_000)
     others_spread: Bps = Bps(60)
@@ -40,6 +43,7 @@ class Assumptions(msgspec.Struct, frozen=True):
     usdc: MicroUsd = MicroUsd(0)
     treasury_sol: Lamports = Lamports(LAMPORTS_PER_SOL)
     swap_cost: Bps = Bps(10)
+    gas: Lamports = Lamports(5 * LAMPORTS_PER_SOL)
     takers_per_day: int = 0
     seed: int = 1
 
@@ -66,9 +70,14 @@ class Assumptions(msgspec.Struct, frozen=True):
             if self.sole_maker
             else f"Others quote {_percent(self.others_spread)} wide around the last print and never move us."
         )
+        bar = (
+            f"a bar takes {_sol(self.sweep)} SOL at most, and again {SWEEP_MS // 1_000} s later."
+            if self.sweep
+            else "a bar fills all that it reaches."
+        )
         return [
             reach[self.fills],
-            "A print with a size fills no more than that, best order first; a bar fills all that it reaches.",
+            f"A print with a size fills no more than that, best order first; {bar}",
             "Our orders change nothing about the recorded path.",
             f"Beside it {self.takers_per_day} small takers a day arrive, as in the sandbox."
             if self.takers_per_day
@@ -86,7 +95,7 @@ class Assumptions(msgspec.Struct, frozen=True):
             f"The engine looks every {self.step_ms / 1000:g} s, when the price has moved by "
             f"{_percent(self.look_at)}, at fills and landings, and 20 s after a loss.",
             f"{self.wallets} wallets start with {_sol(self.sol)} SOL for bids and tokens worth "
-            f"{_sol(self.tokens_worth)} SOL, and gas at its floor, which is kept full out of SOL for bids; "
+            f"{_sol(self.tokens_worth)} SOL, gas at its floor, filled up from {_sol(self.gas)} SOL each; "
             "their accounts and lookup tables exist.",
             *self._of_treasury(dollars),
             "The tick of the market follows from the first and the lowest price; where settings name "

@@ -57,14 +57,17 @@ class Purse:
 
 @dataclass(slots=True)
 class Paper:
-    """Our side of the market; ``bids`` and ``asks`` are sorted best first."""
+    """Our side of the market; ``bids`` and ``asks`` are sorted best first.
+
+    What a wallet has above ``gas_floor`` lies beside it, to fill its gas up: the engine does not see it.
+    """
 
     spec: MarketSpec
     purses: list[Purse]
     model: Model
     queue_lots: int = 0
     edge: Bps = Bps(0)
-    gas_floor: int = 0
+    gas_floor: int = NEVER
     bids: list[Order] = field(default_factory=list)
     asks: list[Order] = field(default_factory=list)
     dropped: int = 0
@@ -99,13 +102,8 @@ class Paper:
         self.changed.add(action.wallet)
 
     def pay(self, wallet: WalletIndex, lamports: int) -> None:
-        """Take a network cost out of a wallet's gas, and fill that up from SOL that no bid has locked."""
-        purse = self.purses[wallet]
-        purse.gas -= lamports
-        if purse.gas < self.gas_floor:
-            moved = min(self.gas_floor - purse.gas, max(0, self._free(wallet)))
-            purse.gas += moved
-            purse.quote -= moved
+        """Take a network cost out of a wallet's gas."""
+        self.purses[wallet].gas -= lamports
         self.changed.add(wallet)
 
     def endow(self, wallet: WalletIndex, lamports: int, *, is_gas: bool) -> None:
@@ -119,15 +117,11 @@ class Paper:
 
     def take_free(self, wallet: WalletIndex, lamports: int) -> None:
         """Take SOL that no bid has locked; raise ChangeFailed where a wallet has less."""
-        if self._free(wallet) < lamports:
+        locked = self._locked(order for order in self.bids if order.wallet == wallet)[Side.BID]
+        if self.purses[wallet].quote - locked < lamports:
             raise ChangeFailed
         self.purses[wallet].quote -= lamports
         self.changed.add(wallet)
-
-    def _free(self, wallet: WalletIndex) -> int:
-        """Return the SOL of a wallet that no bid has locked."""
-        mine = (order for order in self.bids if order.wallet == wallet)
-        return self.purses[wallet].quote - self._locked(mine)[Side.BID]
 
     def meet(self, price: int, size: int, at: Millis, seq: int, model: Model | None = None) -> list[Fill]:
         """Return what a print at ``price`` (fine ticks) of ``size`` lots (0: no limit) fills.
@@ -158,7 +152,7 @@ class Paper:
         locked = self._locked(mine)
         return WalletView(
             wallet=wallet,
-            gas=Lamports(purse.gas),
+            gas=Lamports(min(purse.gas, self.gas_floor)),
             quote_held=Lamports(purse.quote - locked[Side.BID]),
             quote_free=Lamports(0),
             quote_locked=Lamports(locked[Side.BID]),

@@ -14,7 +14,7 @@ Rules of this file
 
 from collections.abc import Callable, Sequence
 
-from bmv.backtest.assumptions import Assumptions
+from bmv.backtest.assumptions import SWEEP_MS, Assumptions
 from bmv.backtest.course import Course
 from bmv.backtest.crowd import PaperCrowd, PaperFloor
 from bmv.backtest.dollars import Dollars
@@ -94,7 +94,8 @@ class Backtest:
         self.finish: Finish | None = None
         self._now, self._index, self._told, self._seq, self._slot = first, 0, 0, 0, 0
         self._flights = Flights(assumed, self.tally)
-        self._quiet, self._again, self._oracle_due = (0, NEVER), NEVER, NEVER
+        self._quiet, self._sweep_due = (0, NEVER), NEVER
+        self._again = self._oracle_due = NEVER
         self._fresh: list[Fill] = []
         self.equity_start = self.equity()
         self._index = 1
@@ -106,12 +107,16 @@ class Backtest:
         step = begin
         self._open()
         while self.finish is None and self._now < end:
-            due = min(step, end, self._again, self._oracle_due, self._flights.due(end), self._crowd_due())
+            others = self._crowd_due(), self._sweep_due
+            due = min(step, end, self._again, self._oracle_due, self._flights.due(end), *others)
             if self._play_until(due):
                 continue
             self._now = due
             if self.crowd is not None and self.crowd.due <= due:
                 self.crowd.act(due)
+            if self._sweep_due <= due:
+                self._sweep_due = NEVER
+                self._book_fills(self._met(self._price(), 0, due))
             if self._flights.due(NEVER) <= due:
                 self._land(self._flights.pop())
             if self._oracle_due <= due:
@@ -150,10 +155,8 @@ class Backtest:
         assumed, count = self._assumed, self._assumed.wallets
         price = max(1, int(self._tape.prices[0]) // FINE)
         base = int(assumed.tokens_worth) // (price * self._spec.quote_lot_size)
-        return [
-            Purse(int(self._settings.gas_floor), int(assumed.sol) // count, base // count)
-            for _ in range(count)
-        ]
+        gas = int(self._settings.gas_floor) + int(assumed.gas)
+        return [Purse(gas, int(assumed.sol) // count, base // count) for _ in range(count)]
 
     def _play_until(self, due: int) -> bool:
         """Play the prints up to ``due``; stop after one that the engine hears of at once and return True."""
@@ -166,7 +169,7 @@ class Backtest:
             if hit == stop:
                 return False
             at, price = int(tape.times[hit]), int(tape.prices[hit])
-            fills = self.paper.meet(price, int(tape.sizes[hit]), Millis(at), self._seq + 1)
+            fills = self._met(price, int(tape.sizes[hit]), at)
             if fills or not self._quiet[0] < price < self._quiet[1]:
                 self._now = max(self._now, at)
                 self._book_fills(fills)
@@ -188,7 +191,15 @@ class Backtest:
         """
         if self._tape.kind != "bars" or not self._assumed.sole_maker:
             return []
-        return self.paper.meet(self._price(), 0, Millis(self._now), self._seq + 1)
+        return self._met(self._price(), 0, self._now)
+
+    def _met(self, price: int, size: int, at: int) -> list[Fill]:
+        """Return what a print fills; where it has no size, one sweep at most: the rest comes later."""
+        most = size or int(self._assumed.sweep) * FINE // (price * self._spec.quote_lot_size)
+        fills = self.paper.meet(price, most, Millis(at), self._seq + 1)
+        if not size and most and sum(int(fill.size) for fill in fills) >= most:
+            self._sweep_due = at + SWEEP_MS
+        return fills
 
     def _book_fills(self, fills: Sequence[Fill]) -> None:
         self._seq += len(fills)

@@ -32,6 +32,7 @@ SolUsd = Annotated[
 ]
 Usdc = Annotated[str, typer.Option(help="USDC the treasury starts with.")]
 Swap = Annotated[str, typer.Option("--swap-cost", help="What a swap costs, bps.")]
+Sweep = Annotated[str, typer.Option(help="SOL a bar takes at a time, then again; 0: all it reaches.")]
 Loss = Annotated[str, typer.Option(help="Share of changes that are lost, 0 to 1.")]
 Tip = Annotated[str, typer.Option(help="SOL a bundle tips.")]
 Spread = Annotated[str, typer.Option("--others-spread", help="Width of the others' book, bps.")]
@@ -75,6 +76,7 @@ def assumptions(
     fills: str,
     sole_maker: bool,
     edge: str,
+    sweep: str = "0",
     loss: str,
     wallets: int,
     sol: str,
@@ -95,6 +97,7 @@ def assumptions(
         sole_maker=sole_maker,
         latency_ms=_millis("--latency", latency),
         edge=Bps(int(_within("--edge", edge, 1_000))),
+        sweep=_lamports("--sweep", sweep),
         loss=float(_within("--loss", loss, 1)),
         tip=_lamports("--tip", tip),
         others_spread=Bps(int(width)),
