@@ -2,8 +2,6 @@
 
 import json
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from bmv.state.folder import StateFolder
 from bmv.state.snapshot import Snapshot, unpacked
 from bmv.venue.openbook_v1.addresses import open_orders_address
 from tests.cli.test_wallets import bmv, told
-from tests.processes import PASSPHRASE, PATIENCE_S, accounts, engine, keystore, sandbox
+from tests.processes import PASSPHRASE, PATIENCE_S, accounts, engine, keystore, sandbox, until
 
 SPEED = "8"
 
@@ -27,14 +25,6 @@ def seen(state: Path) -> Snapshot:
     """Return what the engine has last told of itself."""
     path = StateFolder(state).run / "status"
     return unpacked(path.read_bytes(), str(path))
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    """Wait until something holds."""
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end, what
-        time.sleep(0.2)
 
 
 def orders_of(state: Path, address: str) -> int:
