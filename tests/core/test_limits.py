@@ -90,6 +90,20 @@ def test_the_days_cost_budget_stops_placements_until_the_next_day(below: int, pa
     assert passed(state, BID)[0]
 
 
+@pytest.mark.parametrize(("below", "passes"), [(1, True), (0, False)])
+def test_the_hours_cost_budget_stops_placements_until_the_next_hour(below: int, passes: bool) -> None:
+    chosen = settings(HOURLY_COST_BUDGET_SOL="0.1")
+    state = quoting_state([wallet(0)])
+    state.spend(Lamports(10**8 - below), state.now)
+    approved = approve([Execute(1, 0, (), (BID,))], state, chosen)
+    assert bool(approved.actions) == passes
+    assert [each.reason for each in approved.refusals] == (
+        [] if passes else ["the hour's cost budget is spent"]
+    )
+    state.now = state.seen_at = later(3_600_000)
+    assert approve([Execute(1, 0, (), (BID,))], state, chosen).actions
+
+
 def test_cancels_and_everything_that_places_nothing_pass_whatever_happens() -> None:
     state = quoting_state([standing(order(0, Side.BID, 90, 5))])
     state.phase, state.feed_up = Phase.HALTING, False

@@ -66,3 +66,5 @@ class Execution(Keys):
         "DAILY_COST_BUDGET_SOL", 5 * LAMPORTS_PER_SOL, 1_000, 10**4 * LAMPORTS_PER_SOL
     )
     """When a day's tips and fees reach this, placements wait; cancels never do."""
+    hourly_cost_budget: Sol = key("HOURLY_COST_BUDGET_SOL", 0, 0, 10**4 * LAMPORTS_PER_SOL)
+    """The same for an hour by the clock; 0: no such limit."""

@@ -356,15 +356,16 @@ def _not_landed(
 
 
 def _spend(state: State, event: BundleResolved, settings: Settings) -> list[AnyAction]:
-    """Count what a bundle cost; say so when that used up the day's budget."""
+    """Count what a bundle cost; say so when that used up a budget, the day's or the hour's."""
     state.last_tip = event.cost.tip
-    before = state.cost_today(state.now)
+    before = state.budget_spent(settings, state.now)
     state.spend(event.cost.fees + event.cost.tip, state.now)
     state.guards.drawdown.on_cost(event.cost.fees + event.cost.tip)
-    budget = settings.daily_cost_budget
-    if before < budget <= state.cost_today(state.now):
-        return [Report("COST_BUDGET_SPENT", {"lamports": int(state.cost_spent)})]
-    return []
+    spent = state.budget_spent(settings, state.now)
+    if spent in ("", before):
+        return []
+    lamports = state.cost_spent if spent == "day" else state.cost_in_hour
+    return [Report("COST_BUDGET_SPENT", {"budget": spent, "lamports": int(lamports)})]
 
 
 def _order_fields(order: LiveOrder | Placement | Fill) -> dict[str, str | int]:

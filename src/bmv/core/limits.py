@@ -3,7 +3,7 @@
 ``Approved`` can be made by ``approve`` alone; the dispatcher takes nothing else. Cancels always pass. A
 placement passes if all of these hold:
 1. The engine quotes, and the chain was seen a moment ago.
-2. The day's cost budget is not spent, and the lease on the market is ours for long enough.
+2. No cost budget is spent, the day's or the hour's, and the lease on the market is ours for long enough.
 3. Its wallet has its accounts, and no other change under way.
    The wallet is not set aside.
 4. The wallet can pay for it, cancels of the same change included, with no more than MAX_ORDER_% of what it
@@ -104,8 +104,8 @@ def standstill(state: State, settings: Settings) -> str:
         return f"the engine is {state.phase.value}"
     if state.now - state.seen_at > settings.stale_after or not state.feed_up:
         return "the chain has not been seen lately"
-    if state.cost_today(state.now) >= settings.daily_cost_budget:
-        return "the day's cost budget is spent"
+    if budget := state.budget_spent(settings, state.now):
+        return f"the {budget}'s cost budget is spent"
     if state.guards.failures.paused(state.now):
         return "nothing that was sent lately has landed"
     if not leased(state, state.now, settings):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bmv.belief import QueueMark
-from bmv.config import DAY_MS
+from bmv.config import DAY_MS, HOUR_MS, Settings
 from bmv.core.allocation import Waiting
 from bmv.core.channel import Channel, Inertia
 from bmv.core.decay import decayed
@@ -261,6 +261,8 @@ class State:
     halt: Halt = field(default_factory=Halt)
     cost_day: int = 0
     cost_spent: Lamports = Lamports(0)
+    cost_hour: int = 0
+    cost_in_hour: Lamports = Lamports(0)
     last_tip: Lamports | None = None
     signal: str = ""
 
@@ -315,11 +317,23 @@ class State:
         return wallets
 
     def spend(self, lamports: Lamports, at: Millis) -> None:
-        """Count a cost against the budget of the (UTC) day."""
+        """Count a cost against the budgets of the (UTC) day and of the hour."""
         day = int(at) // DAY_MS
         if day != self.cost_day:
             self.cost_day, self.cost_spent = day, Lamports(0)
         self.cost_spent += lamports
+        hour = int(at) // HOUR_MS
+        if hour != self.cost_hour:
+            self.cost_hour, self.cost_in_hour = hour, Lamports(0)
+        self.cost_in_hour += lamports
+
+    def budget_spent(self, settings: Settings, now: Millis) -> str:
+        """Return which cost budget is spent, the ``day``'s or the ``hour``'s; '' where none is."""
+        if self.cost_today(now) >= settings.daily_cost_budget:
+            return "day"
+        this_hour = int(now) // HOUR_MS == self.cost_hour
+        limit = settings.hourly_cost_budget
+        return "hour" if limit and this_hour and self.cost_in_hour >= limit else ""
 
     def cost_today(self, now: Millis) -> Lamports:
         """Return what was spent in the (UTC) day of ``now``."""

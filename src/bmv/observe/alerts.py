@@ -22,7 +22,7 @@ ALERTS: Mapping[str, str] = {
     "STALE_WITHDRAWAL": "the chain was not seen for long; all orders are being withdrawn",
     "BUNDLE_NEVER_LANDS": "bundles are accepted and never land",
     "CYCLES_FAILED": "changes fail again and again; placing pauses",
-    "COST_BUDGET_SPENT": "the day's budget for tips and fees is spent; placements wait until midnight UTC",
+    "COST_BUDGET_SPENT": "the budget of a day or an hour for tips and fees is spent; placements wait",
     "WALLET_SET_ASIDE": "a wallet is set aside; its levels move to the others",
     "WALLET_LOW_GAS": "a wallet has too little SOL left for fees",
     "SIDE_STOPPED": "one side is not quoted any more",
