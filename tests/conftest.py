@@ -15,11 +15,16 @@ from typing import Any
 import asyncpg
 import pytest
 
+from bmv.events import AnyAction
+from bmv.observe.catalogue import problems
 from bmv.secret import Secret
+from bmv.services.chronicle import told_of
+from bmv.services.record import Record
 from bmv.state.folder import temporary_state
 from bmv.state.postgres import PostgresServer
 from bmv.state.servers import Servers
 from bmv.state.valkey import ValkeyServer
+from bmv.units import Millis
 
 WHERE = "BMV_OPENBOOK_V1_SO"
 DEFAULT = Path("~/.cache/bmv/openbook_v1.so")
@@ -69,6 +74,22 @@ def tmp_path(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     yield folder
     if request.session.testsfailed == failed:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _every_event_is_by_its_schema(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Look at every event of every engine that a test runs in this process."""
+    found: list[str] = []
+    did = Record.did
+
+    def looked_at(self: Record, action: AnyAction, at: Millis) -> None:
+        for name, fields in told_of(action):
+            found.extend(problems(name, fields))
+        did(self, action, at)
+
+    monkeypatch.setattr(Record, "did", looked_at)
+    yield
+    assert found == []
 
 
 @pytest.fixture(scope="session")

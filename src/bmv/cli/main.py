@@ -17,6 +17,7 @@ from bmv.cli.db import db_app
 from bmv.cli.demo import demo
 from bmv.cli.disclose import disclose
 from bmv.cli.doctor import doctor
+from bmv.cli.events import events
 from bmv.cli.feed import feed
 from bmv.cli.halt import halt
 from bmv.cli.history import history_app
@@ -48,6 +49,7 @@ app.command("disclose")(disclose)
 app.command("feed")(feed)
 app.command("replay")(replay)
 app.command("doctor")(doctor)
+app.command("events")(events)
 app.command("plan")(plan)
 app.command("run")(run)
 app.command("status")(status)

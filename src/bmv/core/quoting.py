@@ -40,7 +40,7 @@ from bmv.events import (
     TreasurySeen,
 )
 from bmv.model import LiveOrder, Quote, Side
-from bmv.units import Lamports, Millis
+from bmv.units import Bps, Lamports, Millis
 
 _QUIET = (Tick, MarketSeen, OracleSeen, SupplySeen, TreasurySeen)
 """What concerns the ladder only at its next pricing, unless it stirred something."""
@@ -74,7 +74,9 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     told += [*opening(state, settings), *leaving(state)]
     told += [*table_step(state, settings), *rent_step(state, settings)]
     # An unconfirmed jump: the old price and the target stand; limits see to it that repairs raise nothing.
+    spread = state.market.presence.quoted
     trigger = rebuild_if_due(state, settings) if _confirmed(state) else None
+    told += _tightened(state, spread, settings)
     views = [view for _, view in sorted(state.views.items())]
     plan = diff(placeable(state), views, state.busy(), settings, state.left_over_orders())
     for change in plan.wallets:
@@ -192,6 +194,14 @@ def _rebuilt(state: State, plan: Plan, trigger: Trigger, settings: Settings) -> 
     if waiting:
         fields["waiting_for"] = ", ".join(f"{each.side.name} {each.clip}" for each in waiting)
     return Report("GRID_REBUILD", fields)
+
+
+def _tightened(state: State, before: Bps | None, settings: Settings) -> list[AnyAction]:
+    """Tell that the inside spread took a step towards MIN_SPREAD because nobody traded."""
+    now = state.market.presence.quoted
+    if now is None or before is None or now >= min(before, settings.inside_spread):
+        return []
+    return [Report("IDLE_TIGHTEN", {"spread_bps": int(now), "before_bps": int(before)})]
 
 
 def expected_tip(state: State, settings: Settings) -> Lamports:

@@ -22,6 +22,7 @@ from bmv.core.state import Phase, State
 from bmv.errors import OutsideError
 from bmv.events import AnyAction, AnyEvent, BundleResolved, Finish, HaltRequested, Report, Tick
 from bmv.model import Outcome
+from bmv.observe.catalogue import level_of
 from bmv.observe.journal import Journal
 from bmv.observe.log import get_logger
 from bmv.ports import Clock
@@ -31,6 +32,7 @@ from bmv.services.outcomes import Sent
 from bmv.services.record import Record
 from bmv.services.rehearsal import Rehearsal
 from bmv.services.reload import Reload
+from bmv.services.speaking import spoken
 from bmv.units import Millis, Slot
 
 CRASH_PAUSE_S = 1.0
@@ -38,8 +40,6 @@ BELIEF_EVERY_MS = Millis(60_000)
 HALT_LOOK_S = 0.4
 Service = Callable[[], Awaitable[None]]
 """What runs until it is cancelled."""
-LOUD = frozenset({"CONFIG_REFUSED"})
-"""Reports that somebody should see who has not asked for more than warnings."""
 
 
 class Listener(Protocol):
@@ -176,8 +176,8 @@ class Engine:
                 self._journalled(partial(self._journal.action, action))
                 self.record.did(action, event.at)
                 if isinstance(action, Report):
-                    tell = self._log.warning if action.name in LOUD else self._log.info
-                    tell(action.name, **action.fields)
+                    tell = self._log.warning if level_of(action.name) == "warning" else self._log.info
+                    tell(action.name, **spoken(action, self.state.spec))
             for refusal in approved.refusals:
                 self._log.debug("REFUSED", reason=refusal.reason, price=int(refusal.place.price))
             if halts_now or self.state.now - self._kept >= BELIEF_EVERY_MS:

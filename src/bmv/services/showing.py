@@ -29,13 +29,13 @@ from bmv.services import tallies
 from bmv.services.accounts import WalletAccounts
 from bmv.services.engine import Engine
 from bmv.services.rungs import SIDES, Rungs
-from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Ticks
+from bmv.services.speaking import described, spoken
+from bmv.units import BaseAtoms, Lamports, Millis, Ticks
 
 HISTORY_POINTS = 4_000
 HISTORY_EVERY_MS = Millis(2_000)
 Kept = TypeVar("Kept")
 Shown = TypeVar("Shown")
-_CHAIN_FIELDS = ("price", "size", "price_fine", "pivot_fine", "pivot_raw_fine", "cost")
 
 
 class _Recent(Generic[Kept, Shown]):
@@ -207,20 +207,7 @@ class Showing:
 
     def _event(self, told: tuple[Millis, Report]) -> EventView:
         at, report = told
-        parts = [
-            f"{key.removesuffix('_fine')} {self._plain(key, value)}" for key, value in report.fields.items()
-        ]
-        return EventView(at=int(at), name=report.name, text=", ".join(parts))
-
-    def _plain(self, key: str, value: str | int) -> str:
-        """Return an event's field as people write it: prices in SOL, sizes in tokens."""
-        if key not in _CHAIN_FIELDS or not isinstance(value, int):
-            return str(value)
-        if key == "cost":
-            return f"{sol(value)} SOL"
-        if key == "size":
-            return f"{self._spec.size(BaseLots(value)):f}"
-        return f"{self._spec.price(Ticks(value if key == 'price' else value // FINE)):f}"
+        return EventView(at=int(at), name=report.name, text=described(spoken(report, self._spec)))
 
     def _price_view(self, state: State) -> PriceView | None:
         reading = state.market.reading
