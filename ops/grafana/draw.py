@@ -1,21 +1,23 @@
 """The dashboards, as code: ``python ops/grafana/draw.py`` writes their JSON beside this file.
 
-A panel is a title, a unit and its queries. Everything else about it is the same everywhere: the grid is
-filled from left to right, two graphs or six figures in a row. The data source is a variable of the dashboard,
-so that any Prometheus will do. Plain dictionaries: the format is Grafana's own (schema 39), and nothing of
-ours depends on a library for it.
+A panel is a title, a unit and its queries. Everything else about it is the same everywhere, two graphs or six
+figures in a row. The data source is a variable of the dashboard, so that any Prometheus will do.
 """
 
-import json
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from grafana_foundation_sdk.builders import stat, timeseries
+from grafana_foundation_sdk.builders.common import ReduceDataOptions, VizLegendOptions
+from grafana_foundation_sdk.builders.dashboard import Dashboard, DashboardLink, DatasourceVariable
+from grafana_foundation_sdk.builders.prometheus import Dataquery
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacement, VisibilityMode
+from grafana_foundation_sdk.models.dashboard import DashboardLinkType, DataSourceRef
 
 HERE = Path(__file__).parent
-WIDTH = 24
 SOL, RATIO, SECONDS, COUNT, TOKENS, USD = "suffix: SOL", "percentunit", "s", "short", "short", "currencyUSD"
-DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 
 @dataclass(frozen=True)
@@ -183,62 +185,44 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
 }
 
 
-def dashboard(name: str) -> dict[str, Any]:
-    """Return a dashboard as Grafana imports it."""
+def dashboard(name: str) -> Dashboard:
+    """Return a dashboard; its panels fill rows from left to right."""
     title, panels = DASHBOARDS[name]
-    return {
-        "uid": f"bmv-{name}",
-        "title": f"BMV · {title}",
-        "tags": ["bmv"],
-        "schemaVersion": 39,
-        "editable": False,
-        "refresh": "15s",
-        "time": {"from": "now-6h", "to": "now"},
-        "timezone": "utc",
-        "templating": {"list": [{"name": "datasource", "type": "datasource", "query": "prometheus"}]},
-        "links": [{"type": "dashboards", "title": "BMV", "tags": ["bmv"], "asDropdown": True}],
-        "panels": list(_placed(panels)),
-    }
-
-
-def _placed(panels: Sequence[Panel]) -> Iterator[dict[str, Any]]:
-    """Return panels with their places, filling rows from left to right."""
-    x = y = tall = 0
-    for number, panel in enumerate(panels, 1):
-        wide, high = (4, 4) if panel.figure else (12, 8)
-        if x + wide > WIDTH:
-            x, y, tall = 0, y + tall, 0
-        yield _panel(panel, number, {"x": x, "y": y, "w": wide, "h": high})
-        x, tall = x + wide, max(tall, high)
-
-
-def _panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, Any]:
-    targets = [
-        {"refId": chr(ord("A") + place), "datasource": DATASOURCE, "expr": query, "legendFormat": legend}
-        for place, (legend, query) in enumerate(panel.queries.items())
-    ]
-    custom = {} if panel.figure else {"custom": {"fillOpacity": 8, "showPoints": "never"}}
-    options = (
-        {"reduceOptions": {"calcs": ["lastNotNull"]}}
-        if panel.figure
-        else {"legend": {"displayMode": "table", "placement": "right", "calcs": ["lastNotNull"]}}
+    found = (
+        Dashboard(f"BMV · {title}")
+        .uid(f"bmv-{name}")
+        .tags(["bmv"])
+        .readonly()
+        .refresh("15s")
+        .time("now-6h", "now")
+        .timezone("utc")
+        .with_variable(DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
+        .link(DashboardLink("BMV").type(DashboardLinkType.DASHBOARDS).tags(["bmv"]).as_dropdown(True))
     )
-    return {
-        "id": number,
-        "type": "stat" if panel.figure else "timeseries",
-        "title": panel.title,
-        "description": panel.says,
-        "datasource": DATASOURCE,
-        "gridPos": place,
-        "fieldConfig": {"defaults": {"unit": panel.unit, **custom}, "overrides": []},
-        "options": options,
-        "targets": targets,
-    }
+    for number, panel in enumerate(panels, 1):
+        found = found.with_panel(_panel(panel).id(number))
+    return found
+
+
+def _panel(panel: Panel) -> stat.Panel | timeseries.Panel:
+    drawn: stat.Panel | timeseries.Panel
+    if panel.figure:
+        last = ReduceDataOptions().calcs(["lastNotNull"])
+        drawn = stat.Panel().reduce_options(last).span(4).height(4)
+    else:
+        legend = VizLegendOptions().display_mode(LegendDisplayMode.TABLE).placement(LegendPlacement.RIGHT)
+        drawn = timeseries.Panel().legend(legend.show_legend(True).calcs(["lastNotNull"]))
+        drawn = drawn.fill_opacity(8).show_points(VisibilityMode.NEVER).span(12).height(8)
+    drawn.title(panel.title).description(panel.says).unit(panel.unit).datasource(DATASOURCE)
+    for place, (legend_format, query) in enumerate(panel.queries.items()):
+        asked = Dataquery().ref_id(chr(ord("A") + place)).expr(query).legend_format(legend_format)
+        drawn.with_target(asked.datasource(DATASOURCE))
+    return drawn
 
 
 def written(name: str) -> str:
-    """Return a dashboard's file."""
-    return json.dumps(dashboard(name), indent=1, ensure_ascii=False) + "\n"
+    """Return a dashboard's file, as Grafana imports it."""
+    return JSONEncoder(sort_keys=True, indent=1, ensure_ascii=False).encode(dashboard(name).build()) + "\n"
 
 
 if __name__ == "__main__":

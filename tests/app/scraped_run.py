@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -25,11 +26,16 @@ from bmv.state.folder import temporary_state
 from bmv.state.history import History
 from bmv.state.hot import HotState
 from bmv.state.spool import Spool
-from tests.app.recorded_run import run
+from tests.app.recorded_run import Look, run
 from tests.state.real_clock import RealClock
 
 Shown = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 SECONDS, EVERY_S = 1_800, 30
+
+
+@contextlib.asynccontextmanager
+async def _nobody(_world: World, _assembly: Assembly) -> AsyncIterator[None]:
+    yield
 
 
 @dataclass
@@ -64,6 +70,12 @@ def stores(assembly: Assembly) -> list[Callable[[Values], None]]:
 @cache
 def scraped(faults: str = "standard", seconds: int = SECONDS) -> Seen:
     """Run a demo in virtual time and scrape it; one run serves all tests that look at it."""
+    crowd = CrowdOptions(arrivals_per_day=7_200)
+    return scraping(seconds, levels=40, faults=faults, crowd=crowd)
+
+
+def scraping(seconds: int, beside: Look = _nobody, **options: Any) -> Seen:
+    """Run a demo in virtual time, scrape it, and let ``beside`` do what it likes meanwhile."""
     found = Seen()
 
     @contextlib.asynccontextmanager
@@ -84,7 +96,7 @@ def scraped(faults: str = "standard", seconds: int = SECONDS) -> Seen:
             found.scrapes.append(shown(text))
             found.depths.append(true_depth(world, assembly))
 
-        async def scraping() -> None:
+        async def going_on() -> None:
             while True:
                 await asyncio.sleep(EVERY_S)
                 scrape()
@@ -92,16 +104,17 @@ def scraped(faults: str = "standard", seconds: int = SECONDS) -> Seen:
         assembly.engine.followers.append(note)
         assembly.engine.record.economics.followers.append(found.trades.append)
         scrape()
-        tasks = [asyncio.create_task(scraping()), asyncio.create_task(observed.lag.run())]
+        tasks = [asyncio.create_task(going_on()), asyncio.create_task(observed.lag.run())]
         try:
-            yield
+            async with beside(world, assembly):
+                yield
         finally:
             # The engine has halted; what it says of itself then is scraped last.
             scrape()
             for task in tasks:
                 task.cancel()
 
-    run(seconds, look=look, levels=40, faults=faults, crowd=CrowdOptions(arrivals_per_day=7_200))
+    run(seconds, look=look, **options)
     return found
 
 

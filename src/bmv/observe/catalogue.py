@@ -268,7 +268,8 @@ EVENTS: Mapping[str, Known] = {
         {"keys": _text("keys"), "reason": _REASON},
         "warning",
     ),
-    "KILL_SWITCH": Known("the engine halts", {"reason": _REASON}, "warning"),
+    # Every end begins so, and every command says at its end how it ended.
+    "KILL_SWITCH": Known("the engine halts", {"reason": _REASON}),
     "HALT_CANCELLED": Known(
         "the chain shows no order of ours for the first time", {"slots": _count("slots since the halt began")}
     ),
@@ -286,7 +287,7 @@ def problems(name: str, fields: Mapping[str, object]) -> list[str]:
     return found + [
         f"{name}.{key} is {type(value).__name__}, not {known.fields[key].kind.__name__}"
         for key, value in fields.items()
-        if key in known.fields and type(value) is not known.fields[key].kind
+        if key in known.fields and (isinstance(value, bool) or not isinstance(value, known.fields[key].kind))
     ]
 
 
