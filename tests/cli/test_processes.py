@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.hook import Hook, hook
 from tests.processes import BMV, PATIENCE_S, call, wait_for
 
 
@@ -62,7 +63,13 @@ def test_a_signal_at_any_moment_leaves_nothing_on_the_chain(
 
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["for people", "as json"])
 def test_the_page_is_shown_until_ctrl_c_and_then_the_book_is_emptied(form: tuple[str, ...]) -> None:
-    process = start("demo", "--speed", "20", "--port", "0", *form)
+    with hook() as pager:
+        _page_and_ctrl_c(form, pager)
+        assert [posted["event"] for _, posted in pager.taken][-1:] == ["KILL_SWITCH"]
+
+
+def _page_and_ctrl_c(form: tuple[str, ...], pager: Hook) -> None:
+    process = start("demo", "--speed", "20", "--port", "0", *form, BMV_ALERT_WEBHOOK_URL=f"{pager.url}/pager")
     assert process.stdout is not None
     line = process.stdout.readline()
     where = json.loads(line)["live page"] if form else line.removeprefix("live page: ").strip()

@@ -235,7 +235,7 @@ def test_alerts_fire_for_their_causes_and_no_others_do(
 
 
 def test_every_alert_about_the_engine_itself_has_a_run_in_which_it_fires() -> None:
-    # A dead engine comes below; what the databases do to their metrics, in the tests of history and hot state.
+    # A dead engine comes below; what databases do to their metrics, in the tests of history and hot state.
     elsewhere = {"BmvGone", "BmvHistoryAway", "BmvHistoryLost", "BmvHotStateAway"}
     assert {alert for run in FIRST_MINUTES.values() for alert in run} == set(ALERTS) - elsewhere
 

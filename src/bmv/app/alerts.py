@@ -16,9 +16,9 @@ from bmv.units import Millis
 ATTEMPTS, TOTAL_S = 3, 20.0
 
 
-def messengers_of(settings: Settings, session: aiohttp.ClientSession) -> list[Messenger]:
+def messengers_of(settings: Settings, session: aiohttp.ClientSession, haste: float = 1.0) -> list[Messenger]:
     """Return the ways to a person the settings name; BadInput: a token without a chat, or the reverse."""
-    patience = Patience(random.Random(), ATTEMPTS, TOTAL_S)
+    patience = Patience(random.Random(), ATTEMPTS, TOTAL_S * haste)
     found: list[Messenger] = []
     if settings.alert_webhook_url:
         found.append(Webhook(session, settings.alert_webhook_url, patience))

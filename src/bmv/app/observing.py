@@ -46,16 +46,32 @@ async def watched(assembly: Assembly, session: aiohttp.ClientSession) -> AsyncIt
 
     Raises BadInput where the port is taken or a messenger is half configured.
     """
-    engine, observed = assembly.engine, observe(assembly)
-    messengers = messengers_of(engine.settings, session)
+    observed, settings = observe(assembly), assembly.engine.settings
+    server = MetricsServer(observed.exposition.text, settings.metrics_host)
+    if settings.metrics_port:
+        await server.open(settings.metrics_port)
+    try:
+        async with alerted(assembly, session) as alerting:
+            yield {"lag": observed.lag.run, "alerting": alerting}
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def alerted(
+    assembly: Assembly, session: aiohttp.ClientSession, haste: float = 1.0
+) -> AsyncIterator[Service]:
+    """Listen for what a person is to be told while the block runs, and send what is left after it.
+
+    Yields the service that delivers; ``haste`` is how many seconds of the loop pass in a real one. Raises
+    BadInput where a messenger is half configured.
+    """
+    engine = assembly.engine
+    messengers = messengers_of(engine.settings, session, haste)
     count = partial(count_error, engine.record.errors)
     alerting = Alerting(messengers, lambda: engine.settings, assembly.spec.address, count)
-    server = MetricsServer(observed.exposition.text, engine.settings.metrics_host)
-    if engine.settings.metrics_port:
-        await server.open(engine.settings.metrics_port)
     engine.record.listeners.append(alerting.heard)
     try:
-        yield {"lag": observed.lag.run, "alerting": alerting.run}
+        yield alerting.run
     finally:
-        await alerting.finish(LAST_WORDS_S)
-        await server.stop()
+        await alerting.finish(LAST_WORDS_S * haste)

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from aiohttp import ClientSession
 
 from bmv.app.assembly import Assembly
 from bmv.app.demo import DemoOptions, run_demo
-from bmv.app.observing import observe
+from bmv.app.observing import alerted, observe
 from bmv.app.presenting import PageAt, page_shown
 from bmv.app.world import World
 from bmv.cli import options
@@ -141,17 +142,21 @@ class _Page:
     async def shown(self, _world: World, assembly: Assembly) -> AsyncIterator[None]:
         """Serve the page while the block runs."""
         observed = observe(assembly)
-        async with page_shown(
-            assembly,
-            "demo",
-            self._folder,
-            DEFAULT_PORT if self._port is None else self._port,
-            free_port_too=self._port is None,
-            pace=self._pace,
-            metrics=observed.exposition.text,
-        ) as page:
+        async with (
+            page_shown(
+                assembly,
+                "demo",
+                self._folder,
+                DEFAULT_PORT if self._port is None else self._port,
+                free_port_too=self._port is None,
+                pace=self._pace,
+                metrics=observed.exposition.text,
+            ) as page,
+            ClientSession() as session,
+            alerted(assembly, session, self._pace) as alerting,
+        ):
             self._say(page.place)
-            services = (page.note, observed.lag.run, partial(self._tell, page.showing))
+            services = (page.note, observed.lag.run, alerting, partial(self._tell, page.showing))
             beside = [asyncio.ensure_future(service()) for service in services]
             try:
                 yield

@@ -65,6 +65,7 @@ _CONVERTED: Mapping[str, Told] = {
 }
 _STOPPED: Mapping[str, Told] = {"side": _SIDE, "reason": _REASON, "price_fine": _PRICE_FINE}
 _SILENT: Mapping[str, Told] = {"silent_ms": Told("ms", "for how long")}
+_MEMBER: Mapping[str, Told] = {"wallet": _WALLET, "address": _text("its address")}
 _DAMPER: Mapping[str, Told] = {
     "drop_bps": Told("bps", "SOL below its average"),
     "usdc": Told("microdollars", "USDC held"),
@@ -155,6 +156,9 @@ EVENTS: Mapping[str, Known] = {
         "warning",
     ),
     # Wallets and sides
+    "WALLET_ADDED": Known("a wallet joined while the engine runs", _MEMBER),
+    "WALLET_LEAVING": Known("a wallet is to leave; its orders are withdrawn and it is emptied", _MEMBER),
+    "WALLET_RETIRED": Known("it has left", {"wallet": _WALLET}),
     "WALLET_SET_ASIDE": Known(
         "a wallet quotes no more for now", {"wallet": _WALLET, "reason": _REASON}, "warning"
     ),
