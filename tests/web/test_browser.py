@@ -11,7 +11,7 @@ from tests.web.sample_source import SampleSource
 
 pytestmark = needs_chromium
 TOKEN = "correct horse"
-DRAWN = "document.querySelectorAll('#chart .scatterlayer .trace').length > 3"
+DRAWN = "document.querySelectorAll('#chart path.line').length > 3"
 WIDTH = "document.documentElement.scrollWidth"
 CLIPPED = """[...document.querySelectorAll('.tile dd:not(.sub)')]
     .filter((place) => place.scrollWidth > place.clientWidth + 1).map((place) => place.id)"""
@@ -54,6 +54,12 @@ def test_the_page_draws_fits_every_screen_and_tells_reasons(tmp_path: Path) -> N
         why = await tab.ask("document.getElementById('ladder-why').textContent")
         assert "from the inside" in why
         assert "% of 120 SOL" in why
+        for chart, word in (("chart", "Pivot 0.0004"), ("depth", "from the inside")):
+            await tab.ask(
+                f"document.getElementById('{chart}').dispatchEvent("
+                "new PointerEvent('pointermove', {clientX: 200, clientY: 400}))"
+            )
+            assert word in await tab.ask(f"document.querySelector('#{chart} .tip:not([hidden])').textContent")
         for place in ("bands", "parts", "markouts", "bundles", "treasury", "wallets", "fills", "events"):
             assert await tab.ask(f"document.getElementById('{place}').children.length") > 2, place
         # What is pushed later changes what is shown.

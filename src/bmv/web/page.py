@@ -11,7 +11,6 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
-from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -45,7 +44,6 @@ def create_app(
     return Starlette(
         routes=[
             Route("/", page.index),
-            Route("/plotly.js", page.plotly),
             Route("/api/view", page.view),
             Route("/api/history", page.history),
             Route("/api/halt", page.halt, methods=["POST"]),
@@ -62,15 +60,9 @@ class _Page:
 
     def __init__(self, source: ViewSource, token: bytes, tick_s: float) -> None:
         self._source, self._token, self._pushing = source, token, Pushing(source, tick_s)
-        self._plotly = get_plotlyjs().encode()
 
     async def index(self, _: Request) -> Response:
         return FileResponse(STATIC / "index.html")
-
-    async def plotly(self, _: Request) -> Response:
-        return Response(
-            self._plotly, headers={"cache-control": "max-age=604800"}, media_type="text/javascript"
-        )
 
     async def view(self, _: Request) -> Response:
         return json_answer(self._source.view())

@@ -40,7 +40,6 @@ let view = null;
 let points = [];
 let started = null;
 let range = "channel";
-let library = "The charts are being loaded.";
 let [waiting, later, drawnAt] = [0, 0, -Infinity];
 let token = "";
 const RANGE_BUTTONS = document.querySelectorAll("[data-range]");
@@ -233,15 +232,15 @@ function showTables(now, digits) {
 
 // ---- charts -----------------------------------------------------------------------------------------------
 
+const width = () => document.documentElement.clientWidth;
+
 function showCharts(now, digits) {
-  const theme = document.documentElement.dataset.theme;
   const levels = [...nearest(now.ladder, "bid"), ...nearest(now.ladder, "ask")];
   const ready = { chart: points.length > 1, depth: levels.length > 0 };
-  for (const id of ["chart", "depth"]) byId(id).hidden = !ready[id] || !window.Plotly;
-  if (!window.Plotly) {
-    put("chart-empty", library);
-    return;
-  }
+  for (const id of ["chart", "depth"]) byId(id).hidden = !ready[id];
+  put("chart-empty", ready.chart ? "" : emptyText("chart", now.state));
+  put("depth-empty", ready.depth ? "" : emptyText("depth", now.state));
+  put("depth-note", ready.depth && now.price ? "dotted: price" : "");
   // Charts cost a browser more than all the rest: once a second is often enough.
   const wait = drawnAt + CHART_EVERY_MS - performance.now();
   if (wait > 0) {
@@ -249,13 +248,10 @@ function showCharts(now, digits) {
     return;
   }
   drawnAt = performance.now();
-  put("chart-empty", ready.chart ? "" : emptyText("chart", now.state));
-  put("depth-empty", ready.depth ? "" : emptyText("depth", now.state));
-  put("depth-note", ready.depth && now.price ? "dotted: price" : "");
-  if (ready.chart && changed("chart", [points.at(-1).seq, range, theme, now.fills.length])) {
+  if (ready.chart && changed("chart", [points.at(-1).seq, range, width(), now.fills.length])) {
     drawHistory("chart", points, now.fills, range, digits);
   }
-  if (ready.depth && changed("depth", [levels, now.price, theme])) {
+  if (ready.depth && changed("depth", [levels, now.price, width()])) {
     drawDepth("depth", levels, now.price ? Number(now.price.value) : null, now.symbol, digits);
   }
 }
@@ -367,21 +363,15 @@ function followTheme() {
   const light = matchMedia("(prefers-color-scheme: light)");
   document.documentElement.dataset.theme = light.matches ? "light" : "dark";
   light.addEventListener("change", followTheme, { once: true });
-  drawnAt = -Infinity;
-  show();
 }
 
 takeToken();
 followTheme();
-byId("plotly").addEventListener("load", show);
-byId("plotly").addEventListener("error", () => {
-  library = "The chart library did not load; the tables below are complete.";
-  show();
-});
 for (const kind of ["mouseover", "click"]) byId("ladder").addEventListener(kind, showWhy);
 byId("halt").addEventListener("click", askHalt);
 byId("halt-keep").addEventListener("click", () => byId("halt-dialog").close());
 byId("halt-form").addEventListener("submit", sendHalt);
 for (const button of RANGE_BUTTONS) button.addEventListener("click", chooseRange);
 document.addEventListener("visibilitychange", show);
+addEventListener("resize", soon);
 connect();
