@@ -113,7 +113,7 @@ def assign(
 
 
 def _share_out(sides: Sequence["_Sharing"], levels: Sequence[Level], *, placeable: bool) -> None:
-    for side in Side:
+    for side in SIDES:
         sides[side].set_quotas([level for level in levels if level.side is side], placeable=placeable)
 
 
@@ -194,7 +194,9 @@ class _Sharing:
         ``placeable``: count of each no more than the largest order that any of them may place.
         """
         most = max([purse.largest for purse in self._ring], default=0) if placeable else NO_LIMIT
-        total = sum([min(most, self._one_lot(level) * +level.size) for level in levels])
+        lot = self._quote_lot_size
+        costs = [+level.price * +level.size * lot if self._bid else +level.size for level in levels]
+        total = sum([each if each < most else most for each in costs])
         have = sum(purse.left for purse in self._ring)
         for purse in self._ring:
             purse.quota = -(-total * purse.left // have) if have else 0

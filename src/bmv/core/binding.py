@@ -13,6 +13,7 @@ Rules of this file
 """
 
 from collections.abc import Mapping, Sequence
+from operator import mul
 
 import msgspec
 
@@ -20,8 +21,11 @@ from bmv.config import Settings
 from bmv.core.allocation import spent
 from bmv.core.decay import BPS
 from bmv.core.ladder import SideLadder
-from bmv.model import TOUCH, Clip, Level, MarketSpec, Side
+from bmv.model import BID, TOUCH, Clip, Level, MarketSpec
 from bmv.units import BaseLots, Ticks
+
+_BOUND = Clip.BOUND
+_LOT = BaseLots(1)
 
 
 def bound(
@@ -37,13 +41,13 @@ def bound(
         return ladder
     side, asked = ladder.levels[0].side, ladder.levels
     sizes, least = _kept(asked, standing, settings, calm=calm)
-    worth = [int(level.price) * spec.quote_lot_size if side is Side.BID else 1 for level in asked]
-    left = ladder.standing - sum(size * each for size, each in zip(sizes, worth, strict=True))
+    worth = [+level.price * spec.quote_lot_size for level in asked] if side is BID else [1] * len(asked)
+    left = ladder.standing - sum(map(mul, sizes, worth))
     if left < 0:
         _shrink(sizes, least, worth, left)
     elif calm:
         slack = ladder.standing * int(settings.size_slack) // BPS
-        _grow(sizes, [int(level.size) for level in asked], worth, left, slack)
+        _grow(sizes, [+level.size for level in asked], worth, left, slack)
     levels = tuple([_resized(level, size) for level, size in zip(asked, sizes, strict=True)])
     used = spent(side, levels, spec)
     waiting = ladder.waiting + ladder.standing - used
@@ -57,14 +61,14 @@ def _kept(
     band, margin = BPS + int(settings.size_band), BPS + int(settings.size_margin)
     sizes, least = [], []
     for level in asked:
-        want, have = int(level.size), int(standing.get(level.price, 0))
-        less = want if level.point == TOUCH else max(1, want * BPS // margin)
+        want, have = +level.size, +standing.get(level.price, 0)
+        less = want if level.point == TOUCH else want * BPS // margin or 1
         if not have or level.point == TOUCH or (calm and have * band < want * BPS):
             size = want
         else:
             size = have if have * BPS <= want * band else want if calm else less
         sizes.append(size)
-        least.append(less if size > want or not have else min(size, want))
+        least.append(less if size > want or not have else size)
     return sizes, least
 
 
@@ -82,7 +86,7 @@ def _grow(sizes: list[int], asked: Sequence[int], worth: Sequence[int], left: in
     if left <= slack:
         return
     lacks = [(want - size) * each for want, size, each in zip(asked, sizes, worth, strict=True)]
-    for index in sorted(range(len(sizes)), key=lambda index: -lacks[index]):
+    for index in sorted(range(len(sizes)), key=lacks.__getitem__, reverse=True):
         if 2 * left <= slack or lacks[index] <= 0:
             return
         if lacks[index] <= left:
@@ -93,6 +97,4 @@ def _grow(sizes: list[int], asked: Sequence[int], worth: Sequence[int], left: in
 def _resized(level: Level, size: int) -> Level:
     if size == level.size:
         return level
-    return Level(
-        level.side, level.point, level.price, BaseLots(size), level.why and level.why.cut_by(Clip.BOUND)
-    )
+    return Level(level.side, level.point, level.price, size * _LOT, level.why and level.why.cut_by(_BOUND))
