@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,17 @@ def test_what_cannot_be_is_refused_by_name(tape: Path, options: list[str], field
     done = RUNNER.invoke(app, ["backtest", str(tape), *options])
     assert isinstance(done.exception, BadInput)
     assert done.exception.field == field
+
+
+def test_what_is_before_a_date_is_left_out(tape: Path) -> None:
+    common = ["backtest", str(tape), "--levels", "40"]
+    begin = "2023-11-15T06:00"
+    told = json.loads(RUNNER.invoke(app, [*common, "--from", begin, "--for", "12h"]).stdout)["runs"][0][
+        "tape"
+    ]
+    first = datetime.fromisoformat(begin).replace(tzinfo=UTC).timestamp() * 1000
+    assert first <= told["from_ms"] < first + 900_000
+    assert told["prints"] == 48
+    refused = RUNNER.invoke(app, [*common, "--from", "2030-01-01"])
+    assert isinstance(refused.exception, BadInput)
+    assert refused.exception.field == "--from"

@@ -23,6 +23,7 @@ from bmv.cli.tape_options import (
     STEP,
     SWAP,
     TIP,
+    Begin,
     Configs,
     Edge,
     Fills,
@@ -62,6 +63,7 @@ def backtest(
     path: Tape,
     config: Configs = None,
     preset: Presets = None,
+    begin: Begin = None,
     length: Length = None,
     column: Mapped = None,
     fills: Fills = "through",
@@ -88,7 +90,7 @@ def backtest(
 ) -> None:
     """Play recorded prices or trades through the live strategy; Ctrl-C reports what was played until then."""
     options.writable("--html", html), options.writable("--report", out)
-    table = table_of(path, column, length)
+    table = table_of(path, column, length, begin)
     assumed = assumptions(
         fills=fills,
         sole_maker=sole_maker,
@@ -141,6 +143,8 @@ def _play(scenes: Sequence[Scene], table: Table) -> tuple[list[Result], bool]:
                 finished = True
             except KeyboardInterrupt:
                 typer.echo("stopped; this is what was played", err=True)
+        if each.run.finish is not None and len(each.run.course) < 2:
+            raise BadInput("settings", each.name, each.run.finish.reason, table.source)
         if len(each.run.course) < 2:
             raise BadInput("PATH", table.source, "a longer piece of it, or more patience", options.SOURCE)
         told = report(each.name, table, each.tape, each.spec, each.run, time.monotonic() - began)

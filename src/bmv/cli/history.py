@@ -13,10 +13,8 @@ from bmv.app import past
 from bmv.backtest.tape import read_table
 from bmv.cli import options
 from bmv.cli.tape_options import Mapped, columns_of
-from bmv.errors import BadInput
 from bmv.state.folder import StateFolder
 from bmv.state.past import Cursor
-from bmv.units import Millis
 
 DEFAULT_STATE = Path("state")
 history_app = typer.Typer(help="What was before the engine's own records.", no_args_is_help=True)
@@ -50,7 +48,7 @@ def backfill(
     as_json: AsJson = False,
 ) -> None:
     """Read the market's trades back from the chain, and SOL/USD; Ctrl-C keeps what is read, again goes on."""
-    begin = _date(since)
+    begin = options.date("--from", since)
     settings, _ = options.configured(config)
     ask = partial(past.backfilled, since=begin, told=_shown)
     try:
@@ -67,16 +65,6 @@ def _shown(cursor: Cursor) -> None:
     if sys.stderr.isatty():
         at = datetime.fromtimestamp(cursor.oldest_at / 1000, UTC)
         typer.echo(f"\r{cursor.trades} trades, back to {at:%Y-%m-%d %H:%M}", nl=False, err=True)
-
-
-def _date(text: str) -> Millis:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadInput("--from", text, "a date such as 2026-01-31", options.SOURCE) from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return Millis(max(0, int(moment.timestamp() * 1000)))
 
 
 def _tell(found: dict[str, Any], as_json: bool) -> None:

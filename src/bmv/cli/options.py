@@ -18,6 +18,7 @@ from bmv.sandbox.faults import Faults
 from bmv.sandbox.people.crowd import CrowdOptions
 from bmv.sandbox.prices import PricePath, load_prices
 from bmv.services.reload import SettingsFile
+from bmv.units import Millis
 
 SOURCE = "command line"
 WHOLE = "INTEGER"
@@ -104,6 +105,17 @@ def _number(option: str, text: str, allowed: str) -> Decimal:
     if not number.is_finite():
         raise BadInput(option, text, allowed, SOURCE)
     return number
+
+
+def date(option: str, text: str) -> Millis:
+    """Return the moment an ISO date or time names, UTC where it names no zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadInput(option, text, "a date such as 2026-01-31", SOURCE) from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return Millis(max(0, int(moment.timestamp() * 1000)))
 
 
 def folder(option: str, path: Path | None) -> Path | None:

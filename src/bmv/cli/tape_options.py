@@ -20,6 +20,7 @@ Tape = Annotated[Path, typer.Argument(help="Bars or trades, FILE.parquet or FILE
 Configs = Annotated[list[Path] | None, typer.Option("--config", help="Settings, TOML; again: one more run.")]
 Presets = Annotated[list[str] | None, typer.Option("--preset", help="A preset; again: one more run.")]
 Length = Annotated[str | None, typer.Option("--for", help="The first so much of the tape: 24h, 30d.")]
+Begin = Annotated[str | None, typer.Option("--from", help="Leave out what is before a date: 2022-10-15.")]
 Mapped = Annotated[
     list[str] | None, typer.Option("--column", help="NAME=COLUMN, where it is named otherwise.")
 ]
@@ -55,11 +56,19 @@ Takers = Annotated[
 ]
 
 
-def table_of(path: Path, columns: Sequence[str] | None, length: str | None) -> Table:
+def table_of(
+    path: Path, columns: Sequence[str] | None, length: str | None, begin: str | None = None
+) -> Table:
     """Return the rows that are to be played."""
     run_s = options.seconds("--for", length)
     days = None if run_s is None else Decimal(str(run_s)) / 86_400
-    return cut(read_table(path, columns_of(columns or [])), days)
+    table = read_table(path, columns_of(columns or []))
+    if begin is not None:
+        first = int(table.times.searchsorted(int(options.date("--from", begin))))
+        if len(table.times) - first < 2:
+            raise BadInput("--from", begin, "a date with rows after it", table.source)
+        table = table.rows(slice(first, None))
+    return cut(table, days)
 
 
 def columns_of(texts: Sequence[str]) -> dict[str, str]:
