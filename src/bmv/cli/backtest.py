@@ -110,8 +110,7 @@ def backtest(
         swap_cost=swap_cost,
     )
     if sol_usd is None and (usdc, swap_cost) != ("0", SWAP):
-        allowed = "these together with --sol-usd only"
-        raise BadInput("--usdc, --swap-cost", f"{usdc}, {swap_cost}", allowed, options.SOURCE)
+        raise BadInput("--usdc, --swap-cost", f"{usdc}, {swap_cost}", "with --sol-usd only", options.SOURCE)
     dollars = None if sol_usd is None else read_table(sol_usd)
     scenes = [
         scene(name, table, found.settings, assumed, dollars)
