@@ -64,6 +64,8 @@ class Paper:
     ) -> list[tuple[Rule, Fraction]]:
         """Return what each rule would convert now, in dollars, cut to a step and to what is there."""
         r, p = usdc + sol * price, place.price
+        if not r:
+            return []
         wants = []
         if self.buying_back:
             wants.append((Rule.INJECTION, Fraction(70, 100) * r - sol * price))

@@ -130,6 +130,7 @@ def _inside_first(levels: Sequence[Level]) -> list[Level]:
 class _Purse:
     """What one wallet can still spend on one side, its largest order, and its share of the segment.
 
+    ``left`` is below zero where kept orders lock more than is wanted of them and the rest was given away.
     ``worth`` is how much its orders may still come to, in lamports whatever the side spends.
     """
 
@@ -142,7 +143,7 @@ class _Purse:
     @property
     def reach(self) -> int:
         """Return the most its next order may spend."""
-        return self.left if self.left < self.largest else self.largest
+        return max(0, self.left if self.left < self.largest else self.largest)
 
 
 class _Sharing:
@@ -197,9 +198,10 @@ class _Sharing:
         lot = self._quote_lot_size
         costs = [+level.price * +level.size * lot if self._bid else +level.size for level in levels]
         total = sum([each if each < most else most for each in costs])
-        have = sum(purse.left for purse in self._ring)
-        for purse in self._ring:
-            purse.quota = -(-total * purse.left // have) if have else 0
+        lefts = [max(0, purse.left) for purse in self._ring]
+        have = sum(lefts)
+        for purse, left in zip(self._ring, lefts, strict=True):
+            purse.quota = -(-total * left // have) if have else 0
 
     def give_next(self, level: Level) -> None:
         """Give a level to the wallet whose segment this is, else to the richest that can place it."""
@@ -259,8 +261,7 @@ class _Sharing:
             spends, exposed = one_lot * +size, worth * +size
         self.quotes[price] = Quote(wallet, self._side, level.point, price, size, why)
         locked = one_lot * self._surplus(wallet, price, size) if there and there.size > size else 0
-        left = purse.left - locked
-        purse.left = left - spends if left > spends else 0
+        purse.left -= locked + spends
         purse.quota -= spends
         purse.worth -= exposed
         self._seats[wallet] -= 1
