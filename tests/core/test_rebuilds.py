@@ -157,7 +157,7 @@ def test_a_wallet_that_lost_its_accounts_gives_its_levels_to_the_others() -> Non
 
 def test_what_stands_grows_in_calm_but_not_while_the_price_moves() -> None:
     # The asks are worth so much that what the bids gain is little beside them.
-    desk = quoting(STEADY.model_copy(update={"rebuild_min_change": 0}))
+    desk = quoting()
     desk.see(
         views=[wallet(n, sol=300 * SOL, lots=1_000_000, orders=desk.views[n].orders) for n in desk.views]
     )

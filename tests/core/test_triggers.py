@@ -197,3 +197,12 @@ def test_a_rebuild_by_the_clock_is_sent_from_five_percent_of_the_value_or_a_thir
             worth_sending(old, [msgspec.structs.replace(first, price=Ticks(price)), *old[1:]], half) == worth
         )
     assert worth_sending(old, [], STEADY)
+
+
+@pytest.mark.parametrize(("size", "worth"), [(109, False), (112, True)])
+def test_a_small_side_counts_as_half_a_ladder_however_much_the_other_is_worth(size: int, worth: bool) -> None:
+    asks = [quote(0, Side.ASK, 1_001 + n, 100_000) for n in range(10)]
+    old = [quote(0, Side.BID, 1_000 - n, 100) for n in range(10)]
+    new = [msgspec.structs.replace(each, size=BaseLots(size)) for each in old]
+    assert worth_sending(old + asks, new + asks, STEADY) == worth
+    assert worth_sending(asks + old, asks + new, STEADY) == worth

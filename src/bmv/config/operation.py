@@ -30,7 +30,7 @@ class Rebuilds(Keys):
     forced_sync: Duration = key("FORCED_SYNC", HOUR_MS, 60_000, 7 * DAY_MS)
     """The ladder is compared with the chain and computed anew at least this often."""
     rebuild_min_change: Percent = key("REBUILD_MIN_CHANGE_PCT", 500, 0, 10_000)
-    """A rebuild by the clock alone that changes less of the ladder's value is not sent."""
+    """A rebuild by the clock is sent if so much of the ladder changes, or twice that of a side."""
     topup_min_interval: Duration = key("TOPUP_MIN_INTERVAL", 15 * 60_000, 1_000, DAY_MS)
     """A side whose best order is gone is topped up at most this often."""
     idle_interval: Minutes = key("IDLE_INTERVAL_MIN", 15 * 60_000, 60_000, DAY_MS)

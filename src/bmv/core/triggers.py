@@ -89,7 +89,10 @@ def _timed(state: State, settings: Settings) -> Trigger | None:
 
 
 def worth_sending(old: Sequence[Quote], new: Sequence[Quote], settings: Settings) -> bool:
-    """Say whether a forced rebuild moves a best price or enough of the ladder's value."""
+    """Say whether a forced rebuild moves a best price or enough of the ladder's value, or of one side's.
+
+    A side counts as half a ladder however little it is worth, or bids beside much stock could never grow.
+    """
     for side in Side:
         before = [quote.price for quote in old if quote.side is side]
         after = [quote.price for quote in new if quote.side is side]
@@ -97,12 +100,24 @@ def worth_sending(old: Sequence[Quote], new: Sequence[Quote], settings: Settings
             return True
         if before and int(abs(before[0] - after[0])) * BPS >= int(before[0]) * FORCED_MOVE_BPS:
             return True
-    was = {(quote.side, quote.price): quote for quote in old}
+    least = int(settings.rebuild_min_change)
+    sides = [_changed(old, new, side) for side in Side]
+    changed, total = map(sum, zip(*sides, strict=True))
+    return changed > 0 and (
+        changed * BPS >= total * least
+        or any(part > 0 and part * BPS >= 2 * value * least for part, value in sides)
+    )
+
+
+def _changed(old: Sequence[Quote], new: Sequence[Quote], side: Side) -> tuple[int, int]:
+    """Return how much of a side's value changes, and what it is worth then."""
+    was = {quote.price: quote for quote in old if quote.side is side}
     total = changed = 0
     for quote in new:
+        if quote.side is not side:
+            continue
         value = int(quote.price) * int(quote.size)
-        match = was.pop((quote.side, quote.price), None)
+        match = was.pop(quote.price, None)
         total += value
         changed += int(quote.price) * int(abs(quote.size - match.size)) if match else value
-    changed += sum(int(quote.price) * int(quote.size) for quote in was.values())
-    return changed > 0 and changed * BPS >= total * int(settings.rebuild_min_change)
+    return changed + sum(int(quote.price) * int(quote.size) for quote in was.values()), total
