@@ -51,7 +51,7 @@ class MarketSeen(Event, frozen=True):
     ``closed`` says why the market itself takes no orders any more: disabled, or closed. ``clock`` is the
     chain's own, in unix seconds: what ``max_ts`` of a placement is held against.
     ``leftovers`` are all accounts of ours that nothing uses, told when they changed; ``reclaimed`` those that
-    are gone since the last reading, as they were then.
+    are gone since the last reading, as they were then, with the lamports their closing has brought.
     """
 
     slot: Slot

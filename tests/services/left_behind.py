@@ -63,13 +63,13 @@ async def run_and_search(it: Living, seconds: float) -> bool:
     return await it.run_engine(seconds, {"leftovers": it.assembly.search.run})
 
 
-def check_recovered(it: Living, left: Sequence[Pubkey]) -> None:
-    """Check that all is back, is told, and is booked to the lamport."""
+def check_recovered(it: Living, left: Sequence[Pubkey], gifts: int = 0) -> None:
+    """Check that all is back, is told, and is booked to the lamport, ``gifts`` of strangers among it."""
     assert [it.world.chain.account(bytes(key)) for key in left] == [None] * len(left)
     record = it.assembly.engine.record
-    assert record.rent_reclaimed == Lamports(2 * OPEN_ORDERS_RENT + TOKEN_RENT)
+    assert record.rent_reclaimed == Lamports(2 * OPEN_ORDERS_RENT + TOKEN_RENT + gifts)
     assert record.ledger is not None
-    assert int(record.ledger.totals()[Part.RENT]) > 2 * OPEN_ORDERS_RENT + TOKEN_RENT
+    assert int(record.ledger.totals()[Part.RENT]) > 2 * OPEN_ORDERS_RENT + TOKEN_RENT + gifts
     assert reporting.books(it.assembly)["identity_residual_lamports"] == 0
     assert reporting.after_drain(it.world, it.assembly) == {"orders_live": 0, "locked": 0}
 

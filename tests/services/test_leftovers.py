@@ -9,7 +9,11 @@ from bmv.app import reporting
 from bmv.chain.rpc import Rpc
 from bmv.core.ledger import Part
 from bmv.errors import Refused
+from bmv.events import Reclaim
 from bmv.sandbox.clock import LoopClock
+from bmv.sandbox.faucet import Faucet
+from bmv.sandbox.market_genesis import seeded_keypair
+from bmv.services.outcomes import Sent
 from tests.services.left_behind import (
     OPEN_ORDERS_RENT,
     TOKEN_RENT,
@@ -18,6 +22,8 @@ from tests.services.left_behind import (
     run_and_search,
 )
 from tests.services.living_world import NOBODY, Living, living, reading, settings_with, virtually
+
+GIFT = 1_234_567
 
 
 def closed(it: Living) -> dict[str, list[bool]]:
@@ -41,6 +47,53 @@ def test_what_a_crash_left_is_withdrawn_settled_closed_and_booked() -> None:
             check_recovered(again, left)
             assert closed(again) == {key: [False, False] for key in ("open_orders", "base", "quote")}
             assert again.assembly.feed._reader.leftovers.keys == []
+
+    virtually(scenario)
+
+
+def test_lamports_that_come_to_an_account_just_before_it_is_closed_are_told_and_booked_too() -> None:
+    gifts = list[str]()
+
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock) as it:
+            assert await it.run_engine(60)
+            left = await leave_behind(it)
+            again = await it.assembled_again()
+            stranger = Faucet(it.world.chain, seeded_keypair(it.world.options.seed, "faucet", 0))
+            dispatcher = again.assembly.dispatcher
+            sending = dispatcher._on_sending
+
+            def giving(sent: Sent) -> None:
+                sending(sent)
+                flights = [again.assembly.engine.state.in_flight[ticket] for ticket in sent.tickets]
+                closing = [one.action for one in flights if isinstance(one.action, Reclaim)]
+                for account in (one for action in closing for one in action.accounts):
+                    if account.address not in gifts:
+                        gifts.append(account.address)
+                        stranger.methods["requestAirdrop"]([account.address, GIFT])
+
+            dispatcher._on_sending = giving
+            assert await run_and_search(again, 600)
+            assert sorted(gifts) == sorted(map(str, left))
+            check_recovered(again, left, GIFT * len(left))
+
+    virtually(scenario)
+
+
+def test_where_the_node_does_not_say_what_a_closing_brought_what_was_last_seen_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refused(*_: Any, **__: Any) -> None:
+        raise Refused("rpc", "transaction history is not available from this node", -32011)
+
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock) as it:
+            assert await it.run_engine(60)
+            left = await leave_behind(it)
+            again = await it.assembled_again()
+            monkeypatch.setattr(Rpc, "signatures_for_address", refused)
+            assert await run_and_search(again, 600)
+            check_recovered(again, left)
 
     virtually(scenario)
 

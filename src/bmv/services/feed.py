@@ -21,6 +21,7 @@ from bmv.events import AnyEvent, EventsFound, FeedLost, Tick, TreasurySeen
 from bmv.observe.log import get_logger
 from bmv.ports import Clock
 from bmv.services.backfill import Backfill, Gap
+from bmv.services.closing import Brought, brought_by_closing
 from bmv.services.reading import Reader
 from bmv.services.record import Record
 from bmv.units import BaseAtoms, Millis, Slot
@@ -100,7 +101,8 @@ class Feed:
             try:
                 oldest = max(self._wanted, self._seen) or None
                 reading = await self._rpc.accounts(self._reader.keys, min_slot=oldest, commitment="confirmed")
-                self._tell(reading)
+                closed = self._reader.leftovers.closed(self._reader.others(reading))
+                self._tell(reading, await brought_by_closing(self._rpc, closed))
                 self._seen = reading.slot
                 if self._reader.gap is not None:
                     self._backfill.close(self._reader.gap)
@@ -111,12 +113,12 @@ class Feed:
                 await asyncio.sleep(RETRY_S)
                 self._changed.set()
 
-    def _tell(self, reading: AccountsAt) -> None:
+    def _tell(self, reading: AccountsAt, brought: Brought) -> None:
         """Emit what a reading shows: supply and treasury where they changed, then the market."""
         now = self._clock.now()
         supply = self._reader.read_supply(now, reading)
         treasury = self._reader.read_treasury(now, reading)
-        market = self._reader.read(now, reading)
+        market = self._reader.read(now, reading, brought)
         if (supply.supply, supply.locked) != self._supply:
             self._supply = supply.supply, supply.locked
             self._emit(supply)

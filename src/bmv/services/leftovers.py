@@ -2,12 +2,14 @@
 
 An OpenOrders account of our market that is not its wallet's own, and a token account that is empty and none
 the engine works with. The search only says which addresses to read; what they hold comes with every reading,
-so that what is closed is seen in the same reading as the lamports that came back.
+so that what is closed is seen in the same reading as the lamports that came back. How many those were says
+the transaction that closed it (see ``closing.py``).
 """
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from msgspec.structs import replace
 from solders.pubkey import Pubkey
 
 from bmv.chain.rpc import AccountImage, Rpc
@@ -19,6 +21,7 @@ from bmv.observe.log import get_logger
 from bmv.services import compute
 from bmv.services.accounts import WalletAccounts
 from bmv.services.building import Step, settle_steps
+from bmv.services.closing import NOTHING, Brought
 from bmv.units import BaseAtoms, BaseLots, Lamports, Ticks
 from bmv.venue.jupiter import USDC
 from bmv.venue.openbook_v1.codec import decode_open_orders
@@ -58,14 +61,25 @@ class LeftoverBook:
         """Say whether an OpenOrders account is a left-over one of ours, or was one until it was closed."""
         return account in self._ours
 
+    def closed(self, shown: Mapping[Pubkey, AccountImage | None]) -> list[Pubkey]:
+        """Return the accounts that were there, and are gone in what a reading shows of ``keys``."""
+        return [key for key, image in shown.items() if image is None and key in self._seen]
+
     def see(
-        self, shown: Mapping[Pubkey, AccountImage | None], orders: Mapping[Side, Sequence[BookOrder]]
+        self,
+        shown: Mapping[Pubkey, AccountImage | None],
+        orders: Mapping[Side, Sequence[BookOrder]],
+        brought: Brought = NOTHING,
     ) -> tuple[tuple[Leftover, ...] | None, tuple[Leftover, ...]]:
         """Take in what a reading shows of ``keys`` as they were then, and the orders of the whole book.
 
-        Return all left-over accounts where they changed, else None, and those that are gone.
+        Return all left-over accounts where they changed, else None, and those that are gone, with the
+        lamports their closing ``brought``: what they held when last seen, where that is not known.
         """
-        gone = tuple(self._seen[key] for key, image in shown.items() if image is None and key in self._seen)
+        gone = tuple(
+            replace(self._seen[key], lamports=brought.get(key, self._seen[key].lamports))
+            for key in self.closed(shown)
+        )
         for key in [key for key, image in shown.items() if image is None]:
             del self._owners[key]
         seen = ((key, self._read(key, image, orders)) for key, image in shown.items() if image is not None)

@@ -30,6 +30,7 @@ from bmv.model import (
 )
 from bmv.services.accounts import TreasuryAccounts, WalletAccounts
 from bmv.services.backfill import Gap
+from bmv.services.closing import NOTHING, Brought
 from bmv.services.fills import Matches, half_of_event
 from bmv.services.leftovers import LeftoverBook
 from bmv.services.tables import TableBook
@@ -106,6 +107,11 @@ class Reader:
         self._varying = list(self.tables.keys), self.leftovers.keys
         return [*self._keys, *self._varying[0], *self._varying[1]]
 
+    def others(self, reading: AccountsAt) -> dict[Pubkey, AccountImage | None]:
+        """Return what a reading of ``keys`` shows of the left-over accounts."""
+        tables, others = self._varying
+        return dict(zip(others, reading.accounts[len(self._keys) + len(tables) :], strict=True))
+
     def _admit(self) -> None:
         """Number the wallets that joined, and lay out what to fetch; never between ``keys`` and ``read``."""
         if not self._joining:
@@ -124,10 +130,11 @@ class Reader:
         if self._treasury is not None:
             self._keys += [self._treasury.owner, self._treasury.usdc, self._treasury.wrapped]
 
-    def read(self, at: Millis, reading: AccountsAt) -> MarketSeen:
+    def read(self, at: Millis, reading: AccountsAt, brought: Brought = NOTHING) -> MarketSeen:
         """Return what changed since the last reading; raise BadBytes if any account does not decode.
 
-        Where events were lost unread, ``gap`` says what is missing; it is None otherwise.
+        ``brought`` are the lamports that left-over accounts it shows closed gave back. Where events were lost
+        unread, ``gap`` says what is missing; it is None otherwise.
         """
         first = (_present(image, "market") for image in reading.accounts[:_MARKET_ACCOUNTS])
         bids, asks, events, market, clock = first
@@ -135,10 +142,8 @@ class Reader:
         self._read_side(Side.ASK, asks.data)
         queue = decode_event_queue(events.data)
         closed, unix_seconds = closed_reason(market.data), decode_clock(clock.data)
-        tables, others = self._varying
-        at_end = dict(zip([*tables, *others], reading.accounts[len(self._keys) :], strict=True))
-        rent = self.tables.see([at_end[key] for key in tables], reading.slot)
-        leftovers, reclaimed = self.leftovers.see({key: at_end[key] for key in others}, self._orders)
+        rent = self.tables.see(reading.accounts[len(self._keys) :][: len(self._varying[0])], reading.slot)
+        leftovers, reclaimed = self.leftovers.see(self.others(reading), self._orders, brought)
         views = self._wallet_views(reading.accounts, queue)
         # The first wallet has paid for the tables, and gets it back.
         views[0] = msgspec.structs.replace(views[0], rent=views[0].rent + rent)
