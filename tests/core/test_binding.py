@@ -50,11 +50,11 @@ class Bound(NamedTuple):
         return self.free.standing - self.found.standing
 
 
-def binding(side: Side, sizes: list[tuple[int, int]], *, calm: bool) -> Bound:
+def binding(side: Side, sizes: list[tuple[int, int]], *, calm: bool, rested: bool = False) -> Bound:
     """Bind a ladder to what stands and check what holds in every market."""
     free = ladder(side, [size for size, _ in sizes])
     there = {each.price: BaseLots(size) for each, (_, size) in zip(free.levels, sizes, strict=True) if size}
-    found = bound(free, there, market(), SETTINGS, calm=calm)
+    found = bound(free, there, market(), SETTINGS, calm=calm, rested=rested)
     assert [each.price for each in found.levels] == [each.price for each in free.levels]
     assert found.levels[0] == free.levels[0]
     assert found.standing == money(found.levels) <= free.standing
@@ -113,6 +113,15 @@ def test_in_calm_sizes_lie_within_the_band_and_no_more_than_the_slack_is_missing
     if seen.left > SLACK * seen.free.standing and not shrunk:
         # What still lacks is more than there is, as others stand for too much.
         assert all(gap <= 0 or gap > seen.left for gap in missing)
+
+
+@given(st.sampled_from(list(Side)), SIZES)
+def test_where_the_market_has_rested_each_size_is_within_reanchor_of_what_its_level_asks_for(
+    side: Side, sizes: list[tuple[int, int]]
+) -> None:
+    seen = binding(side, sizes, calm=True, rested=True)
+    for want, have, now in seen.each:
+        assert now == want or (now == have and 10 * want <= 13 * have and 10 * have <= 13 * want)
 
 
 def test_a_bound_level_says_that_the_market_moves() -> None:

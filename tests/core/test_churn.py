@@ -6,6 +6,7 @@ whose place an order stood or stands. A move of exactly REBALANCE_THRESHOLD does
 default every second one does, with half of it each.
 """
 
+from math import log
 from typing import NamedTuple
 
 import pytest
@@ -17,7 +18,7 @@ from bmv.core.plan import Plan, diff
 from bmv.core.price import PriceReading
 from bmv.core.rebuilding import rebuild_if_due
 from bmv.core.state import State
-from bmv.model import LiveOrder, Side
+from bmv.model import TOUCH, Clip, LiveOrder, Side
 from bmv.units import Millis
 from tests.core.belongings import SOL, START, market, order, quoting_state, settings, wallet
 
@@ -112,3 +113,39 @@ def test_moves_too_small_for_threshold_and_clock_write_nothing() -> None:
     # Ten times 0.02 %: less than the 0.3 % of a best price that a forced rebuild would be sent for.
     churn = moved(100, 2, rigid=True)
     assert (churn.written, churn.cancelled) == (0, 0)
+
+
+def bend(state: State) -> float:
+    """Return by which factor bids with enough funds differ from growing eightfold over 15 % of price."""
+    bids = [
+        quote
+        for quote in state.target.quotes
+        if quote.side is Side.BID and quote.point != TOUCH and quote.why and quote.why.clip is not Clip.FUNDS
+    ]
+    ways = [log(int(bids[0].price) / int(bid.price)) / log(1 / 0.85) for bid in bids]
+    shape = [int(bid.size) / 8**way for bid, way in zip(bids, ways, strict=True)]
+    return max(shape) / min(shape)
+
+
+def test_what_a_fall_has_bent_is_straight_again_once_the_price_has_rested() -> None:
+    chosen = settings(GRID_LEVELS=100, TARGET_CONTROL_PCT=0)
+    state = quoting_state(
+        [wallet(n, sol=SOL_EACH, lots=LOTS_EACH) for n in range(4)], spec=market(1_600, 1_600)
+    )
+    price = P * FINE
+    look(state, chosen, price, price, price)
+    assert bend(state) < 1.05
+    for number in range(1, 11):
+        state.now = state.seen_at = START + Millis(number * TEN_MINUTES)
+        state.market.presence.on_trade(state.now)
+        price = price * 9_900 // 10_000
+        look(state, chosen, price, price, price)
+    rests, written = state.now, []
+    for hour in range(1, 26):
+        state.now = state.seen_at = rests + Millis(hour * int(chosen.forced_sync))
+        state.market.presence.on_trade(state.now)
+        written.append(look(state, chosen, price, price, price)[0])
+        # Each size within SIZE_BAND of what its level asks for, and in the end within REANCHOR.
+        assert bend(state) < 1.3**2 if hour >= 12 else 2 < bend(state) < 2**2
+    assert written[11] > 0
+    assert sum(written[1:11] + written[12:]) == 0

@@ -38,7 +38,7 @@ class Rebuilds(Keys):
     size_tolerance: Percent = key("SIZE_TOLERANCE_PCT", 2_500, 0, 10_000)
     """An order whose size is within this of the wanted one stays."""
     grow_after_syncs: Whole = key("GROW_AFTER_SYNCS", 12, 0, 1_000)
-    """While the price moves, nothing is made larger for so many times FORCED_SYNC; 0: sizes are not bound."""
+    """FORCED_SYNCs without growth while the price moves; so long a calm straightens sizes; 0: not bound."""
     size_band: Percent = key("SIZE_BAND_PCT", 10_000, 0, 100_000)
     """A standing order keeps its size while its level asks for no more and no less than this beside it."""
     size_margin: Percent = key("SIZE_MARGIN_PCT", 6_000, 0, 10_000)

@@ -8,6 +8,8 @@ Rules of this file
   each step.
 - In calm, where more than SIZE_SLACK of what a side asks for is not in the book, the orders that lack most
   are made as large as their levels ask for, until half of that is there.
+- Where the market has rested, what is off by more than REANCHOR is set anew, without a margin: a trend leaves
+  no lasting bend.
 - The first order is not bound: it gets its level's size.
 - Standing, waiting and rest still add up to the budget.
 """
@@ -22,7 +24,7 @@ from bmv.core.allocation import spent
 from bmv.core.decay import BPS
 from bmv.core.ladder import SideLadder
 from bmv.model import BID, TOUCH, Clip, Level, MarketSpec
-from bmv.units import BaseLots, Ticks
+from bmv.units import BaseLots, Bps, Ticks
 
 _BOUND = Clip.BOUND
 _LOT = BaseLots(1)
@@ -35,12 +37,17 @@ def bound(
     settings: Settings,
     *,
     calm: bool,
+    rested: bool = False,
 ) -> SideLadder:
-    """Return the ladder with the sizes that its levels have beside what stands; ``standing`` by price."""
+    """Return the ladder with the sizes that its levels have beside what stands; ``standing`` by price.
+
+    ``rested`` (calm for long) asks for ``calm`` too.
+    """
     if not ladder.levels:
         return ladder
     side, asked = ladder.levels[0].side, ladder.levels
-    sizes, least = _kept(asked, standing, settings, calm=calm)
+    band, margin = (settings.reanchor, Bps(0)) if rested else (settings.size_band, settings.size_margin)
+    sizes, least = _kept(asked, standing, BPS + int(band), BPS + int(margin), calm=calm)
     worth = [+level.price * spec.quote_lot_size for level in asked] if side is BID else [1] * len(asked)
     left = ladder.standing - sum(map(mul, sizes, worth))
     if left < 0:
@@ -55,10 +62,9 @@ def bound(
 
 
 def _kept(
-    asked: Sequence[Level], standing: Mapping[Ticks, BaseLots], settings: Settings, *, calm: bool
+    asked: Sequence[Level], standing: Mapping[Ticks, BaseLots], band: int, margin: int, *, calm: bool
 ) -> tuple[list[int], list[int]]:
     """Return the sizes beside what stands, and what each may be made where they come to too much."""
-    band, margin = BPS + int(settings.size_band), BPS + int(settings.size_margin)
     sizes, least = [], []
     for level in asked:
         want, have = +level.size, +standing.get(level.price, 0)

@@ -76,6 +76,7 @@ def rebuild_if_due(state: State, settings: Settings) -> Trigger | None:
         prices=old.prices | dict.fromkeys(built, price_fine(state)),
         built_at=state.now if whole else old.built_at,
         grown_at=state.now if _grows(state, settings, trigger) else old.grown_at,
+        moved_at=state.now if trigger.name == "threshold" else old.moved_at or state.now,
         waiting=waiting,
         transfers=proposals(quotes, waiting, fit, state.spec, settings),
         # Only top-ups count as such: a touch taken soon after a rebuild need not wait for the next one.
@@ -121,7 +122,8 @@ def _built(state: State, settings: Settings, side: Side, trigger: Trigger) -> Se
     ladder = _ladder(state, settings, side)
     if settings.grow_after_syncs and trigger.cause != OTHER_SETTINGS:
         calm = _grows(state, settings, trigger)
-        ladder = bound(ladder, _standing(state, side), state.spec, settings, calm=calm)
+        rested = trigger.name == "forced" and _rested(state, settings)
+        ladder = bound(ladder, _standing(state, side), state.spec, settings, calm=calm, rested=rested)
     if not ladder.levels or ladder.levels[0].point != TOUCH:
         return ladder.levels
     innermost = next((quote for quote in state.target.quotes if quote.side is side), None)
@@ -206,6 +208,11 @@ def _grows(state: State, settings: Settings, trigger: Trigger) -> bool:
     waited = state.now - state.target.grown_at >= settings.grow_after_syncs * settings.forced_sync
     moving = trigger.name == "threshold" or trigger.cause in (SOL_SENT, SOL_COLLECTED)
     return trigger.whole and (not moving or waited)
+
+
+def _rested(state: State, settings: Settings) -> bool:
+    """Say whether P has stood so long that sizes which a trend has bent are worth setting anew."""
+    return state.now - state.target.moved_at >= settings.grow_after_syncs * settings.forced_sync
 
 
 def _standing(state: State, side: Side) -> dict[Ticks, BaseLots]:

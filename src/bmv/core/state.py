@@ -110,14 +110,15 @@ class Target:
     """The ladder of the last trigger; fills lower it, only triggers rebuild it.
 
     ``prices`` is the P each side was built at (fine ticks), ``built_at`` when both were, ``grown_at`` when
-    standing orders last were free to grow. ``waiting`` is the money that no wallet can place, ``transfers``
-    what would help, ``wallets`` those it was shared out to.
+    standing orders last were free to grow, ``moved_at`` when P last left where it was built. ``waiting`` is
+    the money that no wallet can place, ``transfers`` what would help, ``wallets`` those it was shared out to.
     """
 
     quotes: tuple[Quote, ...] = ()
     prices: dict[Side, int] = field(default_factory=dict)
     built_at: Millis = Millis(0)
     grown_at: Millis = Millis(0)
+    moved_at: Millis = Millis(0)
     waiting: tuple[Waiting, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     topped_up_at: dict[Side, Millis] = field(default_factory=dict)
