@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import random
 import socket
 import time
 import traceback
@@ -142,6 +143,23 @@ def test_when_every_region_is_busy_the_bundle_is_certainly_not_sent(busy: Reply)
             with pytest.raises(RateLimited):
                 await engine(first, second).send_bundle(RAWS)
             assert (len(first.requests), len(second.requests)) == (1, 1)
+
+    asyncio.run(run())
+
+
+def test_a_region_that_was_busy_often_is_asked_again_before_a_bundle_has_waited_too_long() -> None:
+    async def run() -> None:
+        moment = 0.0
+        async with Stage(BUSY) as stage:
+            rng = random.Random(1)
+            jito = BlockEngine(stage.session, [stage.base], auth_uuid=None, rng=rng, now=lambda: moment)
+            wait_s = jito._max_wait_s
+            jito._max_wait_s = 0.0
+            for asked in range(6):
+                with pytest.raises(RateLimited):
+                    await jito.send_bundle(RAWS)
+                assert len(stage.requests) == asked + 1
+                moment += wait_s
 
     asyncio.run(run())
 

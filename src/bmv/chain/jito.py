@@ -49,7 +49,8 @@ TIP_ACCOUNTS = tuple(
 )
 """Mainnet's; every bundle writes one of them."""
 
-_COOL_S, _LONGEST_COOL_S = 1.0, 30.0
+_COOL_S, _LONGEST_COOL_S = 1.0, 1.5
+"""Unless a region asks for more it is tried again before a bundle has waited too long, jitter included."""
 _ABSURD_TIP_SOL = 10
 
 Outcome = Literal["accepted", "unknown", "already_processed"]
