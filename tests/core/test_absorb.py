@@ -25,6 +25,7 @@ from bmv.events import (
     Tick,
 )
 from bmv.model import BundleCost, Fill, ForeignBook, LiveOrder, Outcome, Placement, Side, Trade, WalletView
+from bmv.observe.catalogue import problems
 from bmv.units import BaseLots, Lamports, Millis, Slot, Ticks
 from tests.core.belongings import (
     QUOTE_LOT,
@@ -375,6 +376,16 @@ def test_the_budget_of_the_day_being_spent_is_told_once() -> None:
     events = [resolved(Outcome.LANDED, 1, cost=4_000) for _ in range(5)]
     assert [told(state, event, chosen) for event in events] == [[], [], ["COST_BUDGET_SPENT"], [], []]
     assert state.cost_today(state.now) == 20_000
+
+
+@pytest.mark.parametrize("budget", ["day", "hour"])
+def test_which_budget_is_spent_is_told_as_the_catalogue_says(budget: str) -> None:
+    name = {"day": "DAILY_COST_BUDGET_SOL", "hour": "HOURLY_COST_BUDGET_SOL"}[budget]
+    chosen = settings(**{name: "0.000004"})
+    (report,) = absorb(quoting_state([wallet(0)]), resolved(Outcome.LANDED, 1, cost=4_000), chosen)
+    assert isinstance(report, Report)
+    assert report.fields == {"budget": budget, "lamports": 4_000}
+    assert problems(report.name, report.fields) == []
 
 
 def test_a_halt_is_begun_once_and_keeps_its_first_reason() -> None:

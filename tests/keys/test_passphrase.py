@@ -11,6 +11,7 @@ import pytest
 from bmv.errors import BadInput
 from bmv.keys.passphrase import CREDENTIAL_NAME, read_passphrase
 from bmv.keys.private import TooOpen
+from bmv.secret import Secret
 
 KEYSTORE = Path("keystore.json")
 
@@ -60,6 +61,24 @@ def test_a_systemd_credential_is_found_and_must_be_private(tmp_path: Path) -> No
         credential.chmod(mode)
         with pytest.raises(TooOpen):
             read_passphrase(KEYSTORE, None, environ=environ)
+
+
+TOOL = """#!/bin/sh
+[ "$*" = "lookup service bmv-keystore path $EXPECTED" ] && printf 'open sesame\\n'
+"""
+
+
+def test_a_keyring_is_asked_for_the_keystore_s_own_path_where_a_desktop_runs(tmp_path: Path) -> None:
+    tool = tmp_path / "secret-tool"
+    tool.write_text(TOOL)
+    tool.chmod(0o700)
+    desktop = {"PATH": str(tmp_path), "EXPECTED": str(KEYSTORE.resolve()), "DBUS_SESSION_BUS_ADDRESS": "x"}
+    assert read_passphrase(KEYSTORE, None, environ=desktop).reveal() == "open sesame"
+    no_desktop = {name: value for name, value in desktop.items() if name != "DBUS_SESSION_BUS_ADDRESS"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bmv.keys.passphrase.ask", lambda *_, **__: Secret("typed"))
+        for keystore, environ in ((KEYSTORE, no_desktop), (Path("another.json"), desktop)):
+            assert read_passphrase(keystore, None, environ=environ).reveal() == "typed"
 
 
 SCRIPT = """

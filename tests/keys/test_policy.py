@@ -111,13 +111,14 @@ def swap(
     spends: int = 10**8,
     slippage: int = 50,
     fee: int = 0,
+    surplus: int = 0,
     more: Sequence[Pubkey] = (),
 ) -> Instruction:
     mints = [token.WRAPPED_SOL, USDC, token.TOKEN_PROGRAM, token.TOKEN_PROGRAM]
     named = [TREASURY, source, destination, *mints, receiver, EVENT_AUTHORITY, JUPITER, STRANGER, *more]
     metas = [AccountMeta(one, one == TREASURY, one in (source, destination)) for one in named]
     head = hashlib.sha256(b"global:route_v2").digest()[:8]
-    return Instruction(JUPITER, head + struct.pack("<QQHHHI", spends, 17, slippage, fee, 0, 0), metas)
+    return Instruction(JUPITER, head + struct.pack("<QQHHHI", spends, 17, slippage, fee, surplus, 0), metas)
 
 
 def of_token(data: bytes, *accounts: Pubkey) -> Instruction:
@@ -202,6 +203,7 @@ UNLAWFUL = {
     "a swap that names another wallet of ours": message(swap(more=[FIRST]), payer=TREASURY),
     "a swap with too much slippage": message(swap(slippage=51), payer=TREASURY),
     "a swap with a platform's fee": message(swap(fee=1), payer=TREASURY),
+    "a swap whose surplus is kept from us": message(swap(surplus=1), payer=TREASURY),
     "a swap of too much": message(swap(spends=10**9 + 1), payer=TREASURY),
     "a swap of what is not to be spent": message(
         swap(source=TREASURY_USDC, destination=TREASURY_SOL), payer=TREASURY

@@ -53,6 +53,8 @@ def belief_of(state: State) -> Belief:
         peaks=tuple(drawdown.peaks),
         cost_day=state.cost_day,
         cost_spent=state.cost_spent,
+        cost_hour=state.cost_hour,
+        cost_in_hour=state.cost_in_hour,
         usdc=memory.usdc,
         usdc_high=memory.high,
         onset=memory.onset,
@@ -132,6 +134,7 @@ def _restore(state: State, belief: Belief) -> None:
     drawdown.gain, drawdown.mark = belief.gain, belief.gain_mark
     drawdown.peaks.extend(belief.peaks)
     state.cost_day, state.cost_spent = belief.cost_day, belief.cost_spent
+    state.cost_hour, state.cost_in_hour = belief.cost_hour, belief.cost_in_hour
     state.memory = Memory(belief.usdc, belief.usdc_high, belief.onset, belief.injecting, belief.asked_at)
     state.treasury = replace(state.treasury, unshared=belief.unshared)
     if belief.sol_recent is not None:

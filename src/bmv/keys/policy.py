@@ -112,8 +112,9 @@ class Policy:
         if self.is_halted and not effect.way_out:
             raise Unlawful("halted", "after a kill only cancel, crank, settle and close are signed")
         for _, route in effect.swaps:
-            if route.slippage_bps > self.limits.slippage_bps or route.platform_fee_bps:
-                terms = f"slippage {route.slippage_bps}, fee {route.platform_fee_bps}"
+            fee = route.platform_fee_bps + route.positive_slippage_bps
+            if route.slippage_bps > self.limits.slippage_bps or fee:
+                terms = f"slippage {route.slippage_bps}, fee {fee}"
                 raise Unlawful("swap", f"{terms}; at most {self.limits.slippage_bps} and 0 basis points")
         return effect
 

@@ -151,8 +151,8 @@ EVENTS: Mapping[str, Known] = {
     ),
     "CYCLES_LAND_AGAIN": Known("after such a pause something landed", {"after": _count("failed attempts")}),
     "COST_BUDGET_SPENT": Known(
-        "the day's budget is spent; placements wait until midnight UTC",
-        {"lamports": Told("lamports", "tips and fees of the day")},
+        "a budget is spent; placements wait until midnight UTC, or the next full hour",
+        {"budget": _text("day or hour"), "lamports": Told("lamports", "its tips and fees so far")},
         "warning",
     ),
     # Wallets and sides
