@@ -134,6 +134,7 @@ def test_an_honest_node_lets_an_honest_swap_pass() -> None:
         ({"after_sol": -20 * SOL}, "it takes more than asked, or brings less"),
         ({"after_usdc": 1_000 * 10**6}, "it takes more than asked, or brings less"),
         ({"after_usdc": 0}, "it takes more than asked, or brings less"),
+        ({"units": 1_000_001}, "it is said to use more than it may"),
         ({"missing": True}, "it takes more than asked, or brings less"),
         ({"table": bytes(56)}, "the lookup table"),
         ({"table": b""}, "the lookup table"),

@@ -202,6 +202,8 @@ class Treasury:
         trial = await self._rpc.simulate(b"\1" + bytes(64) + message, watched)
         if trial.err is not None:
             raise Unfit(f"it fails when tried: {trial.err}")
+        if trial.units_consumed > TRIAL_UNITS:
+            raise Unfit("when tried it is said to use more than it may")
         if not _does_what_is_asked(swap.order, before, trial.accounts):
             raise Unfit("when tried it takes more than asked, or brings less")
         return trial.units_consumed * 6 // 5
