@@ -67,7 +67,7 @@ def test_the_fresher_sound_account_counts(
     images: tuple[AccountImage | None, ...], dollars: int, published: int
 ) -> None:
     found = reading(*images)
-    assert (found.micros, found.published) == (dollars * 10**6, published * 1_000)
+    assert (found.micros, int(found.published)) == (dollars * 10**6, published * 1_000)
 
 
 def test_where_neither_is_sound_it_says_what_is_wrong_with_both() -> None:
