@@ -23,7 +23,7 @@ from bmv.events import (
 from bmv.model import ForeignBook, Leftover, LiveOrder, Outcome, Side, Trade
 from bmv.units import BaseLots, Lamports, Millis, Slot, Ticks
 from tests.core.belongings import SOL, order, settings, wallet
-from tests.core.desk import Desk, P, quoting
+from tests.core.desk import MINUTE, Desk, P, quoting
 
 # Starting
 
@@ -52,12 +52,27 @@ def test_the_start_waits_for_the_first_reading_of_every_wallet() -> None:
     assert phases == [Phase.STARTING, Phase.QUOTING]
 
 
-def test_without_any_price_the_start_is_refused_with_a_reason() -> None:
+def test_without_any_price_the_start_is_refused_with_a_reason_after_a_minute() -> None:
     desk = Desk()
     desk.see()
+    desk.wait(MINUTE - 1)
+    assert (desk.state.halt_reason, desk.done) == ("", [])
+    desk.wait(1)
     desk.see()
     assert desk.state.phase in {Phase.HALTING, Phase.DONE}
     assert desk.state.halt_reason == NO_PRICE
+
+
+def test_a_book_whose_one_side_is_empty_at_the_start_is_waited_for() -> None:
+    desk = Desk(settings(PIVOT_MODE="pure", ORDERS_PER_WALLET=16))
+    desk.book = ForeignBook(None, Ticks(P + 1), None, Ticks(P + 1), 0, 1)
+    desk.see()
+    desk.wait(MINUTE // 2)
+    assert (desk.state.halt_reason, desk.done) == ("", [])
+    desk.book = ForeignBook(Ticks(P - 1), Ticks(P + 1), Ticks(P - 1), Ticks(P + 1), 1, 1)
+    desk.settle_down()
+    assert desk.state.phase is Phase.QUOTING
+    assert len(desk.standing()) > 16
 
 
 def test_orders_found_at_the_start_are_adopted_where_they_fit_and_withdrawn_where_not() -> None:

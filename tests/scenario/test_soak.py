@@ -67,7 +67,7 @@ def test_a_day_comes_to_the_same_digest_from_its_journal(tmp_path: Path) -> None
     (run,) = json.loads(done.stdout)["runs"]
     assert (run["complete"], run["first_difference"]) == (True, None)
     assert run["digest"] == report["digest"]
-    assert run["actions"] > 1_000
+    assert run["actions"] > 300
 
 
 def test_a_month_around_recorded_prices_stays_near_them_within_twenty_minutes() -> None:

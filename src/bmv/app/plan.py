@@ -19,7 +19,8 @@ from bmv.core.cost import Estimate
 from bmv.core.decay import FINE
 from bmv.core.outlook import best, plan_cost, side_rooms, whole_plan
 from bmv.core.plan import Plan
-from bmv.core.state import State
+from bmv.core.pricing import NO_PRICE
+from bmv.core.state import Phase, State
 from bmv.events import AnyAction
 from bmv.model import Cancel, MarketSpec, Placement, Quote, Side
 from bmv.services.rungs import reason
@@ -227,6 +228,8 @@ def _warnings(found: Rehearsed, settings: Settings) -> list[str]:
         told.append("the chain showed nothing in time")
     elif state.halt_reason:
         told.append(f"a run would end at once: {state.halt_reason}")
+    elif state.phase is Phase.QUOTING and state.market.reading is None:
+        told.append(f"a run would wait a minute for a price, then end: {NO_PRICE}")
     elif found.approved is None:
         told.append("no ladder could be decided in time")
     if found.forgotten:

@@ -1,8 +1,8 @@
 """Bring P, Pivot and channel up to date, in this order: each follows from those before it.
 
 Rules of this file
-- A start without a price, or without the Pivot that its modes need, is refused with a reason; an engine that
-  quotes goes on.
+- A start without a price (after a moment's patience, see ``quoting``), or without the Pivot that its modes
+  need, is refused with a reason; an engine that quotes goes on.
 - P walks only where that can refill a side.
 - A side that finds no price in its zone is told of when that begins and when it ends.
 """

@@ -19,7 +19,7 @@ from bmv.core.kill import begin_halt
 from bmv.core.limits import standstill
 from bmv.core.opening import opening
 from bmv.core.plan import MAX_CHANGE, Plan, cancel_of, diff
-from bmv.core.pricing import NO_SOL_USD, out_of_channel, reprice
+from bmv.core.pricing import NO_PRICE, NO_SOL_USD, out_of_channel, reprice
 from bmv.core.rebuilding import price_fine, rebuild_if_due
 from bmv.core.rent import rent_step
 from bmv.core.replacing import numbered
@@ -48,8 +48,8 @@ PRICE_EVERY_MS = Millis(5_000)
 CRANK_PENDING = 24
 CRANK_EVERY_MS = Millis(60_000)
 CRANK_APART_MS = Millis(3_000)
-ORACLE_PATIENCE_MS = Millis(60_000)
-"""So long a start waits for the oracle's first word."""
+START_PATIENCE_MS = Millis(60_000)
+"""So long a start waits for the oracle's first word, or for a first trade or two-sided book."""
 
 
 def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction]:
@@ -61,7 +61,7 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
         return []
     state.stirred = False
     if reason := reprice(state, settings):
-        waits = reason == NO_SOL_USD and state.now - Millis(state.market.pivot.started) < ORACLE_PATIENCE_MS
+        waits = reason in (NO_SOL_USD, NO_PRICE) and state.now - state.started < START_PATIENCE_MS
         return [] if waits else begin_halt(state, reason)
     told = [*guarding(state, settings), *out_of_channel(state)]
     if state.phase is not Phase.QUOTING:

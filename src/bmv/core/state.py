@@ -216,7 +216,7 @@ class Halt:
 class State:
     """The engine's belief; see the module's rules.
 
-    ``stirred``: readings have shown something new since the ladder was last looked at. ``tables`` is None
+    ``started`` is when this run began. ``stirred``: readings have shown something new since the ladder was last looked at. ``tables`` is None
     where nobody can say which lookup tables there are. ``jobs`` are the procedures under way, by name.
     ``never_landed`` counts the bundles taken by the block engine in a row of which the chain knows nothing.
     ``lease_until`` is None where there is no lease to hold. ``duties`` holds the wallets that were told
@@ -226,6 +226,7 @@ class State:
     spec: MarketSpec
     wallet_count: int
     market: Market
+    started: Millis = Millis(0)
     now: Millis = Millis(0)
     slot: Slot = Slot(0)
     phase: Phase = Phase.STARTING
@@ -350,4 +351,4 @@ def new_state(spec: MarketSpec, wallet_count: int, started: Millis) -> State:
         inertia=Inertia(),
         presence=Presence(started),
     )
-    return State(spec=spec, wallet_count=wallet_count, market=market, now=started)
+    return State(spec=spec, wallet_count=wallet_count, market=market, started=started, now=started)

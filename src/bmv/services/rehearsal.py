@@ -31,7 +31,9 @@ class Rehearsal:
     def follow(self, state: State) -> None:
         """See whether enough is known to tell what the ladder comes to."""
         patient = self._waits_for_oracle and state.oracle.sol_usd is None
-        if state.phase in (Phase.HALTING, Phase.DONE) or (self.approved is not None and not patient):
+        priceless = state.phase is Phase.QUOTING and state.market.reading is None
+        known = self.approved is not None or priceless
+        if state.phase in (Phase.HALTING, Phase.DONE) or (known and not patient):
             self.called.set()
 
     def conclude(self, state: State, settings: Settings) -> Approved | None:
