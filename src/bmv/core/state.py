@@ -216,7 +216,8 @@ class Halt:
 class State:
     """The engine's belief; see the module's rules.
 
-    ``started`` is when this run began. ``stirred``: readings have shown something new since the ladder was last looked at. ``tables`` is None
+    ``started`` is when this run began.
+    ``stirred``: readings have shown something new since the ladder was last looked at. ``tables`` is None
     where nobody can say which lookup tables there are. ``jobs`` are the procedures under way, by name.
     ``never_landed`` counts the bundles taken by the block engine in a row of which the chain knows nothing.
     ``lease_until`` is None where there is no lease to hold. ``duties`` holds the wallets that were told
