@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 DASHBOARDS = sorted((ROOT / "ops" / "grafana").glob("*.json"))
 NAME = re.compile(r"\bbmv_\w+")
 NEEDS = {"prometheus", "promtool"}
-LIVE_PATIENCE_S = 150
+LIVE_PATIENCE_S = 300
 needs_prometheus = pytest.mark.skipif(
     not all(map(shutil.which, NEEDS)), reason="prometheus and promtool are not installed"
 )
@@ -263,7 +263,7 @@ def test_a_prometheus_beside_a_demo_has_data_for_every_panel_and_rule(tmp_path: 
                 assert "firing" not in server.alerts().values()
             finally:
                 demo.send_signal(signal.SIGINT)
-                demo.wait(60)
+                demo.wait(LIVE_PATIENCE_S)
             until = time.monotonic() + LIVE_PATIENCE_S
             while server.alerts().get("BmvGone") != "pending":
                 assert time.monotonic() < until, server.alerts()
