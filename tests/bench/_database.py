@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from bmv.model import MarketSpec
+from bmv.observe.log import configure
 from bmv.sandbox.clock import LoopClock, SimulatedLoop
 from bmv.secret import Secret
 from bmv.state.folder import temporary_state
@@ -20,7 +21,9 @@ SPEC = MarketSpec("bench", "mint", 9, 9, 1_000, 10, 100, 100, 100)
 def with_history(url: Secret, told: Callable[[History], Awaitable[T]]) -> T:
     """Return what ``told`` returns, given the history in the database at ``url``."""
     loop = SimulatedLoop(1.0)
-    history = History.at(url, SPEC, "bench", LoopClock(loop, int(time.time() * 1000)))
+    clock = LoopClock(loop, int(time.time() * 1000))
+    configure(clock.now, quiet=True)
+    history = History.at(url, SPEC, "bench", clock)
 
     async def opened() -> T:
         try:
