@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import optuna
 import pytest
 from optuna.distributions import IntDistribution
@@ -17,6 +18,7 @@ from optuna.distributions import IntDistribution
 from bmv.backtest.assumptions import Assumptions
 from bmv.backtest.front import front_page, summary
 from bmv.backtest.space import read_space
+from bmv.backtest.tape import read_table
 from bmv.backtest.tuning import (
     Objective,
     Task,
@@ -25,11 +27,12 @@ from bmv.backtest.tuning import (
     scores,
     storage_of,
     walk_forward,
+    work,
 )
 from bmv.config import Settings, read
 from bmv.errors import BadInput
 from bmv.secret import Secret
-from tests.backtest.scenes import bars, walk
+from tests.backtest.scenes import START, bars, walk
 
 PIECES = 3
 
@@ -43,7 +46,7 @@ def task(folder: Path, *objectives: Objective, identity: str = "one") -> Task:
 
     table = bars(folder, walk(1, 96))
     pieces = cut_in_pieces(table, PIECES)
-    return Task(pieces, read_space(space), objectives or ("pnl",), Assumptions(), settings, identity)
+    return Task(pieces, read_space(space), objectives or ("pnl",), Assumptions(), None, settings, identity)
 
 
 def study_of(*played: list[list[float]]) -> optuna.Study:
@@ -97,6 +100,27 @@ def test_scores_are_those_of_backtests_of_the_pieces(tmp_path: Path) -> None:
         assert cost > 0
         assert 0 <= drawdown < 1
         assert -1 < pnl < 1
+
+
+def test_a_treasury_plays_where_it_is_known_what_a_sol_cost(tmp_path: Path) -> None:
+    asked = task(tmp_path, "pnl")
+    file = tmp_path / "sol.csv"
+    hours = [f"{START - 3_600 + 3_600 * n},{60 + 5 * (-1) ** n}" for n in range(30)]
+    file.write_text("ts,close\n" + "\n".join(hours) + "\n")
+    with_dollars = msgspec.structs.replace(asked, sol_usd=read_table(file))
+    chosen = {"BUY_CHANNEL_WIDTH_PCT": "10"}
+    assert scores(with_dollars, chosen) != scores(asked, chosen)
+    told = summary(study_of([[0.1], [0.1], [0.1]]), with_dollars)
+    assert any(str(file) in sentence for sentence in told["assumptions"])
+
+
+def test_a_space_of_which_settings_take_nothing_is_given_up(tmp_path: Path) -> None:
+    def refuse(_: Mapping[str, str]) -> Settings:
+        raise BadInput("BUY_CHANNEL_WIDTH_PCT", "7", "another one", "a test")
+
+    asked = msgspec.structs.replace(task(tmp_path), settings=refuse)
+    with pytest.raises(BadInput, match="another one"):
+        work(optuna.create_study(directions=["maximize"]), asked, 2, lambda _: None)
 
 
 def test_a_study_of_another_task_is_refused(tmp_path: Path, database_url: Secret) -> None:

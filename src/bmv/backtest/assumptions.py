@@ -6,7 +6,6 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from bmv.backtest.dollars import Dollars
 from bmv.backtest.paper import Model
 from bmv.backtest.tape import Tape
 from bmv.units import LAMPORTS_PER_SOL, MICROS_PER_USD, Bps, Lamports, MicroUsd
@@ -57,8 +56,8 @@ class Assumptions(msgspec.Struct, frozen=True):
         first_day = tape.sizes[: int(tape.times.searchsorted(int(tape.times[0]) + 86_400_000))]
         return int(np.median(first_day)) * QUEUE_PRINTS
 
-    def sentences(self, dollars: Dollars | None = None) -> list[str]:
-        """Return every assumption as a sentence for people; ``dollars`` is what is known of SOL/USD."""
+    def sentences(self, dollars: str | None = None) -> list[str]:
+        """Return every assumption as a sentence for people; ``dollars`` names what tells SOL/USD, if any."""
         reach = {
             "touch": "An order fills when a print reaches its price.",
             "through": "An order fills only when a print goes beyond its price.",
@@ -106,12 +105,12 @@ class Assumptions(msgspec.Struct, frozen=True):
             "Within a bar that rises the low comes before the high, else the high before the low.",
         ]
 
-    def _of_treasury(self, dollars: Dollars | None) -> list[str]:
+    def _of_treasury(self, dollars: str | None) -> list[str]:
         if dollars is None:
             return ["Without SOL/USD there is no treasury: nothing is converted."]
         held = f"{Decimal(int(self.usdc)) / MICROS_PER_USD:f} USDC and {_sol(self.treasury_sol)} SOL"
         return [
-            f"A SOL costs what {dollars.source} says, each price until the next; the oracle is never stale.",
+            f"A SOL costs what {dollars} says, each price until the next; the oracle is never stale.",
             f"The treasury starts with {held}; a swap costs {_percent(self.swap_cost)} of that price beside "
             "tip and fee, and moves no price.",
         ]

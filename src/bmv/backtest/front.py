@@ -28,7 +28,7 @@ def summary(study: optuna.Study, task: Task) -> dict[str, Any]:
         "best": front,
         "walk_forward": walk_forward(study, task),
         "warnings": [warning for row in front for warning in row["warnings"]],
-        "assumptions": task.assumed.sentences(),
+        "assumptions": task.assumed.sentences(task.sol_usd.source if task.sol_usd else None),
     }
 
 

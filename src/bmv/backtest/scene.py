@@ -36,6 +36,16 @@ def market_of(table: Table) -> MarketSpec:
     return MarketSpec("", "", DECIMALS, 9, lots.base, lots.quote, BOOK_SIDE, BOOK_SIDE, BOOK_SIDE)
 
 
+def refuse_unplayable(table: Table, assumed: Assumptions, sol_usd: Table | None) -> None:
+    """Raise BadInput where a table cannot be played as is assumed, whatever the settings."""
+    if assumed.fills == "queue" and table.sizes is None:
+        raise BadInput(
+            "--fills", "queue", "touch or through: bars do not say how much traded", "command line"
+        )
+    if sol_usd is not None:
+        dollars_of(sol_usd, tape_of(table, market_of(table)))
+
+
 def scene(
     name: str, table: Table, settings: Settings, assumed: Assumptions, sol_usd: Table | None = None
 ) -> Scene:
@@ -44,10 +54,7 @@ def scene(
     Raises BadInput where settings ask for more levels than wallets and book hold, or the fill model asks for
     sizes that the table has not, or the prices of SOL do not span it.
     """
-    if assumed.fills == "queue" and table.sizes is None:
-        raise BadInput(
-            "--fills", "queue", "touch or through: bars do not say how much traded", "command line"
-        )
+    refuse_unplayable(table, assumed, sol_usd)
     spec = market_of(table)
     check_levels(spec, assumed.wallets, settings)
     if assumed.sole_maker and not settings.seed_price:

@@ -43,15 +43,22 @@ GRACE_S = 30
 RETRIES = 2
 PIECES = "pieces"
 IDENTITY = "identity"
+REFUSED = "refused"
+MOST_REFUSED = 50
+"""Where so many trials are refused and none is not, there is nothing to be found."""
 
 
 class Task(msgspec.Struct, frozen=True):
-    """What every trial does; ``settings`` returns those of chosen values or raises BadInput."""
+    """What every trial does; ``settings`` returns those of chosen values or raises BadInput.
+
+    ``sol_usd`` says what a SOL cost, for the treasury.
+    """
 
     pieces: tuple[Table, ...]
     space: Space
     objectives: tuple[Objective, ...]
     assumed: Assumptions
+    sol_usd: Table | None
     settings: Callable[[Mapping[str, str]], Settings]
     identity: str
 
@@ -95,6 +102,8 @@ def work(study: optuna.Study, task: Task, trials: int, told: Callable[[int], Non
     """Try settings until ``trials`` are complete; ``told`` hears how many are."""
     while (done := _count(study, TrialState.COMPLETE)) < trials:
         told(done)
+        if not done and len(refused := _refused(study)) >= MOST_REFUSED:
+            raise BadInput("--space", refused[-1], "values that go with the settings", "the study")
         waiting = _count(study, TrialState.WAITING)
         if done + _count(study, TrialState.RUNNING) >= trials and not waiting:
             # Others are at the last ones; should they die, these come back to us.
@@ -112,7 +121,7 @@ def scores(task: Task, chosen: Mapping[str, str]) -> list[list[float]]:
     settings = task.settings(chosen)
     found = []
     for piece in task.pieces:
-        made = scene("trial", piece, settings, task.assumed)
+        made = scene("trial", piece, settings, task.assumed, task.sol_usd)
         made.run.run()
         told = report("trial", piece, made.tape, made.spec, made.run, 0.0)
         found.append([_value(told, each) for each in task.objectives])
@@ -172,6 +181,7 @@ def _tried(study: optuna.Study, task: Task, trial: optuna.Trial, trials: int) ->
     try:
         found = scores(task, chosen)
     except BadInput as error:
+        trial.set_user_attr(REFUSED, str(error))
         raise optuna.TrialPruned(str(error)) from error
     trial.set_user_attr(PIECES, found)
     trial.set_user_attr("settings", chosen)
@@ -229,6 +239,12 @@ def _single_sampler(seed: int) -> optuna.samplers.TPESampler:
 
 def _direction(objective: Objective) -> StudyDirection:
     return StudyDirection.MAXIMIZE if MAXIMISED[objective] else StudyDirection.MINIMIZE
+
+
+def _refused(study: optuna.Study) -> list[str]:
+    """Return why settings were refused, trial by trial."""
+    pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
+    return [trial.user_attrs[REFUSED] for trial in pruned if REFUSED in trial.user_attrs]
 
 
 def _count(study: optuna.Study, state: TrialState) -> int:

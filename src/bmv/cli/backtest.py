@@ -14,110 +14,38 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bmv.backtest.measure import Columns, report
 from bmv.backtest.scene import Scene, scene
-from bmv.backtest.tape import Table, read_table
+from bmv.backtest.tape import Table
 from bmv.cli import options
 from bmv.cli.demo import with_levels
-from bmv.cli.tape_options import (
-    LATENCY,
-    SPREAD,
-    STEP,
-    SWAP,
-    TIP,
-    Begin,
-    Configs,
-    Edge,
-    Fills,
-    Latency,
-    Length,
-    Levels,
-    Loss,
-    Mapped,
-    Presets,
-    Seed,
-    Sol,
-    Sole,
-    SolUsd,
-    Spread,
-    Step,
-    Swap,
-    Sweep,
-    Takers,
-    Tape,
-    Tip,
-    Usdc,
-    Wallets,
-    Worth,
-    assumptions,
-    table_of,
-)
+from bmv.cli.tape_options import Stage, on_stage
 from bmv.config import Configuration, read
 from bmv.config.presets import TEXTS
 from bmv.errors import BadInput
 
 Result = tuple[dict[str, Any], Columns]
+Configs = Annotated[list[Path] | None, typer.Option("--config", help="Settings, TOML; again: one more run.")]
+Presets = Annotated[list[str] | None, typer.Option("--preset", help="A preset; again: one more run.")]
 Html = Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")]
 Out = Annotated[Path | None, typer.Option("--report", help="Write the JSON to this file instead.")]
 
 
+@on_stage
 def backtest(
-    path: Tape,
+    stage: Stage,
     config: Configs = None,
     preset: Presets = None,
-    begin: Begin = None,
-    length: Length = None,
-    column: Mapped = None,
-    fills: Fills = "through",
-    sole_maker: Sole = False,
-    latency: Latency = LATENCY,
-    edge: Edge = "0",
-    sweep: Sweep = "0",
-    loss: Loss = "0.05",
-    tip: Tip = TIP,
-    spread: Spread = SPREAD,
-    step: Step = STEP,
-    wallets: Wallets = 4,
-    levels: Levels = None,
-    sol: Sol = "120",
-    tokens_worth: Worth = "120",
-    seed: Seed = 1,
-    takers: Takers = 0,
-    sol_usd: SolUsd = None,
-    usdc: Usdc = "0",
-    swap_cost: Swap = SWAP,
     html: Html = None,
     out: Out = None,
     as_json: options.JsonFirst = True,
 ) -> None:
     """Play recorded prices or trades through the live strategy; Ctrl-C reports what was played until then."""
     options.writable("--html", html), options.writable("--report", out)
-    table = table_of(path, column, length, begin)
-    assumed = assumptions(
-        fills=fills,
-        sole_maker=sole_maker,
-        edge=edge,
-        sweep=sweep,
-        loss=loss,
-        wallets=wallets,
-        sol=sol,
-        tokens_worth=tokens_worth,
-        takers=takers,
-        latency=latency,
-        tip=tip,
-        spread=spread,
-        step=step,
-        seed=seed,
-        usdc=usdc,
-        swap_cost=swap_cost,
-    )
-    if sol_usd is None and (usdc, swap_cost) != ("0", SWAP):
-        raise BadInput("--usdc, --swap-cost", f"{usdc}, {swap_cost}", "with --sol-usd only", options.SOURCE)
-    dollars = None if sol_usd is None else read_table(sol_usd)
     scenes = [
-        scene(name, table, found.settings, assumed, dollars)
-        for name, found in _configurations(config, preset, levels, wallets)
+        scene(name, stage.table, found.settings, stage.assumed, stage.sol_usd)
+        for name, found in _configurations(config, preset, stage)
     ]
-    results, whole_tape = _play(scenes, table)
-    sentences = assumed.sentences(scenes[0].run.dollars)
+    results, whole_tape = _play(scenes, stage.table)
+    sentences = stage.sentences()
     told = {"assumptions": sentences, "finished": whole_tape, "runs": [each for each, _ in results]}
     if html is not None:
         from bmv.backtest.page import page  # noqa: PLC0415  (the plotting library takes long to load)
@@ -168,13 +96,14 @@ def _progress(name: str) -> Iterator[Callable[[float], bool]]:
 
 
 def _configurations(
-    files: list[Path] | None, presets: list[str] | None, levels: int | None, wallets: int
+    files: list[Path] | None, presets: list[str] | None, stage: Stage
 ) -> Iterator[tuple[str, Configuration]]:
     """Yield the settings of each run and what it is called; the defaults where nothing is named."""
     environ = dict(os.environ)
+    seats = stage.levels, stage.assumed.wallets
     for path in files or []:
-        yield path.stem, with_levels(read(path, environ), levels, wallets)
+        yield path.stem, with_levels(read(path, environ), *seats)
     for name in presets or ([] if files else ["growth"]):
         if name not in TEXTS:
             raise BadInput("--preset", name, f"one of {', '.join(TEXTS)}", options.SOURCE)
-        yield name, with_levels(read(None, {**environ, "BMV_PRESET": name}), levels, wallets)
+        yield name, with_levels(read(None, {**environ, "BMV_PRESET": name}), *seats)

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,12 +13,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from bmv.backtest.assumptions import Assumptions
 from bmv.backtest.front import front_page, summary
+from bmv.backtest.identity import identity
 from bmv.backtest.space import read_space
-from bmv.backtest.tape import Table
 from bmv.backtest.tuning import Objective, Task, complete, cut_in_pieces, open_study, work
 from bmv.cli import options
+from bmv.cli.tape_options import Stage
 from bmv.config import Settings
 from bmv.errors import BadInput
 from bmv.sandbox.clock import LoopClock, SimulatedLoop
@@ -36,10 +35,8 @@ class Asked(msgspec.Struct, frozen=True):
     trials: int
     pieces: int
     objectives: tuple[str, ...]
-    table: Table
-    assumed: Assumptions
+    stage: Stage
     given: Settings
-    levels: int | None
     state: Path
     seed: int
     html: Path | None
@@ -61,11 +58,12 @@ def studied(asked: Asked, settings: Callable[[Mapping[str, str]], Settings]) -> 
 
 
 def _task(asked: Asked, settings: Callable[[Mapping[str, str]], Settings]) -> Task:
-    wanted, parts = _objectives(asked.objectives), read_space(asked.space)
-    told = (parts, wanted, asked.assumed, asked.pieces, asked.given.written(), asked.levels)
-    tape = asked.table.times.tobytes() + asked.table.points.tobytes()
-    identity = sha256(msgspec.json.encode(told) + tape).hexdigest()
-    return Task(cut_in_pieces(asked.table, asked.pieces), parts, wanted, asked.assumed, settings, identity)
+    wanted, parts, stage = _objectives(asked.objectives), read_space(asked.space), asked.stage
+    pieces = cut_in_pieces(stage.table, asked.pieces)
+    told = parts, wanted, stage.assumed, asked.pieces, asked.given.written(), stage.levels
+    # Machines may keep the same file in different places.
+    known = (table and msgspec.structs.replace(table, source="") for table in (stage.table, stage.sol_usd))
+    return Task(pieces, parts, wanted, stage.assumed, stage.sol_usd, settings, identity(told, *known))
 
 
 def _worked(study: optuna.Study, task: Task, trials: int) -> bool:

@@ -1,24 +1,29 @@
-"""What ``bmv backtest`` and ``bmv tune`` are told alike: the tape, and what is assumed about the outside."""
+"""What ``bmv backtest`` and ``bmv tune`` are told alike: the tape, and what is assumed about the outside.
 
-from collections.abc import Sequence
+``on_stage`` gives a command the options of ``staged``, which are declared once, there.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
+import msgspec
 import typer
 
 from bmv.backtest.assumptions import Assumptions
 from bmv.backtest.paper import Model
+from bmv.backtest.scene import refuse_unplayable
 from bmv.backtest.tape import Table, cut, read_table
 from bmv.cli import options
 from bmv.cli.options import WHOLE, whole
 from bmv.errors import BadInput
 from bmv.units import LAMPORTS_PER_SOL, MICROS_PER_USD, Bps, Lamports, MicroUsd
 
-LATENCY, TIP, SPREAD, STEP, SWAP = "1.2s", "0.00001", "60", "5min", "10"
+USDC, SWAP = "0", "10"
 Tape = Annotated[Path, typer.Argument(help="Bars or trades, FILE.parquet or FILE.csv.", metavar="PATH")]
-Configs = Annotated[list[Path] | None, typer.Option("--config", help="Settings, TOML; again: one more run.")]
-Presets = Annotated[list[str] | None, typer.Option("--preset", help="A preset; again: one more run.")]
 Length = Annotated[str | None, typer.Option("--for", help="The first so much of the tape: 24h, 30d.")]
 Begin = Annotated[str | None, typer.Option("--from", help="Leave out what is before a date: 2022-10-15.")]
 Mapped = Annotated[
@@ -56,9 +61,91 @@ Takers = Annotated[
 ]
 
 
-def table_of(
-    path: Path, columns: Sequence[str] | None, length: str | None, begin: str | None = None
-) -> Table:
+class Stage(msgspec.Struct, frozen=True):
+    """What settings are played on: the tape, the assumptions, and what a SOL cost where that is known."""
+
+    table: Table
+    assumed: Assumptions
+    sol_usd: Table | None
+    levels: int | None
+
+    def sentences(self) -> list[str]:
+        """Return every assumption as a sentence for people."""
+        return self.assumed.sentences(None if self.sol_usd is None else self.sol_usd.source)
+
+
+def on_stage(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of ``staged`` in the place of its parameter ``stage``."""
+    shared = inspect.signature(staged, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True)
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        stage = staged(**{name: given.pop(name) for name in shared})
+        command(**given, stage=stage)
+
+    parameters = [
+        each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in own.parameters.items()
+        for each in (shared.values() if name == "stage" else [parameter])
+    ]
+    called.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return called
+
+
+def staged(
+    path: Tape,
+    begin: Begin = None,
+    length: Length = None,
+    column: Mapped = None,
+    fills: Fills = "through",
+    sole_maker: Sole = False,
+    latency: Latency = "1.2s",
+    edge: Edge = "0",
+    sweep: Sweep = "0",
+    loss: Loss = "0.05",
+    tip: Tip = "0.00001",
+    spread: Spread = "60",
+    step: Step = "5min",
+    wallets: Wallets = 4,
+    levels: Levels = None,
+    sol: Sol = "120",
+    tokens_worth: Worth = "120",
+    seed: Seed = 1,
+    takers: Takers = 0,
+    sol_usd: SolUsd = None,
+    usdc: Usdc = USDC,
+    swap_cost: Swap = SWAP,
+) -> Stage:
+    """Return what the options say; raise BadInput for one that cannot be."""
+    width = options.positive("--others-spread", spread, "1 to 300 bps", most=Decimal(300))
+    if sol_usd is None and (usdc, swap_cost) != (USDC, SWAP):
+        raise BadInput("--usdc, --swap-cost", f"{usdc}, {swap_cost}", "with --sol-usd only", options.SOURCE)
+    assumed = Assumptions(
+        fills=_model(fills),
+        sole_maker=sole_maker,
+        latency_ms=_millis("--latency", latency),
+        edge=Bps(int(_within("--edge", edge, 1_000))),
+        sweep=_lamports("--sweep", sweep),
+        loss=float(_within("--loss", loss, 1)),
+        tip=_lamports("--tip", tip),
+        others_spread=Bps(int(width)),
+        step_ms=max(1_000, _millis("--step", step)),
+        wallets=wallets,
+        sol=_lamports("--sol", sol),
+        tokens_worth=_lamports("--tokens-worth", tokens_worth),
+        usdc=MicroUsd(int(options.amount("--usdc", usdc) * MICROS_PER_USD)),
+        swap_cost=Bps(int(_within("--swap-cost", swap_cost, 1_000))),
+        takers_per_day=takers,
+        seed=seed,
+    )
+    table = _table(path, column, length, begin)
+    dollars = None if sol_usd is None else read_table(sol_usd)
+    refuse_unplayable(table, assumed, dollars)
+    return Stage(table, assumed, dollars, levels)
+
+
+def _table(path: Path, columns: Sequence[str] | None, length: str | None, begin: str | None) -> Table:
     """Return the rows that are to be played."""
     run_s = options.seconds("--for", length)
     days = None if run_s is None else Decimal(str(run_s)) / 86_400
@@ -78,47 +165,6 @@ def columns_of(texts: Sequence[str]) -> dict[str, str]:
         if not name or not value:
             raise BadInput("--column", text, "NAME=COLUMN", options.SOURCE)
     return {name: value for name, _, value in pairs}
-
-
-def assumptions(
-    *,
-    fills: str,
-    sole_maker: bool,
-    edge: str,
-    sweep: str = "0",
-    loss: str,
-    wallets: int,
-    sol: str,
-    tokens_worth: str,
-    takers: int,
-    latency: str = LATENCY,
-    tip: str = TIP,
-    spread: str = SPREAD,
-    step: str = STEP,
-    seed: int = 1,
-    usdc: str = "0",
-    swap_cost: str = SWAP,
-) -> Assumptions:
-    """Return what the options assume; raise BadInput for one out of its range."""
-    width = options.positive("--others-spread", spread, "1 to 300 bps", most=Decimal(300))
-    return Assumptions(
-        fills=_model(fills),
-        sole_maker=sole_maker,
-        latency_ms=_millis("--latency", latency),
-        edge=Bps(int(_within("--edge", edge, 1_000))),
-        sweep=_lamports("--sweep", sweep),
-        loss=float(_within("--loss", loss, 1)),
-        tip=_lamports("--tip", tip),
-        others_spread=Bps(int(width)),
-        step_ms=max(1_000, _millis("--step", step)),
-        wallets=wallets,
-        sol=_lamports("--sol", sol),
-        tokens_worth=_lamports("--tokens-worth", tokens_worth),
-        usdc=MicroUsd(int(options.amount("--usdc", usdc) * MICROS_PER_USD)),
-        swap_cost=Bps(int(_within("--swap-cost", swap_cost, 1_000))),
-        takers_per_day=takers,
-        seed=seed,
-    )
 
 
 def _model(text: str) -> Model:

@@ -11,28 +11,12 @@ import typer
 from bmv.cli import options
 from bmv.cli.demo import with_levels
 from bmv.cli.options import WHOLE, whole
-from bmv.cli.tape_options import (
-    Edge,
-    Fills,
-    Length,
-    Levels,
-    Loss,
-    Mapped,
-    Sol,
-    Sole,
-    Sweep,
-    Takers,
-    Tape,
-    Wallets,
-    Worth,
-    assumptions,
-    table_of,
-)
+from bmv.cli.tape_options import Stage, on_stage
 from bmv.config import Settings, read
 from bmv.errors import BadInput
 
 Study = Annotated[str, typer.Option("--study", help="The study's name; the same name goes on with it.")]
-Space = Annotated[Path, typer.Option("--space", help="TOML: KEY = [a, b] or KEY = {low = 1, high = 9}.")]
+Space = Annotated[Path, typer.Option("--space", help="TOML: KEY = \\[a, b] or KEY = {low = 1, high = 9}.")]
 Trials = Annotated[int, typer.Option(help="Trials in all.", parser=whole("--trials", 1), metavar=WHOLE)]
 Pieces = Annotated[
     int,
@@ -45,58 +29,35 @@ Objectives = Annotated[
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="Settings the study begins with, TOML.")]
 State = Annotated[Path, typer.Option("--state", help="Folder of the local database, without DATABASE_URL.")]
-Seed = Annotated[
-    int | None, typer.Option(help="Of this worker's choices.", parser=whole("--seed", 0), metavar=WHOLE)
+Choices = Annotated[
+    int | None,
+    typer.Option(help="Seed of this worker's choices.", parser=whole("--choices-seed", 0), metavar=WHOLE),
 ]
 Html = Annotated[Path | None, typer.Option(help="Write the study as one HTML file.")]
 
 
+@on_stage
 def tune(
-    path: Tape,
+    stage: Stage,
     study: Study,
     space: Space,
     trials: Trials = 50,
     pieces: Pieces = 4,
     objective: Objectives = None,
     config: Config = None,
-    length: Length = None,
-    column: Mapped = None,
-    fills: Fills = "through",
-    sole_maker: Sole = False,
-    edge: Edge = "0",
-    sweep: Sweep = "0",
-    loss: Loss = "0.05",
-    wallets: Wallets = 4,
-    levels: Levels = None,
-    sol: Sol = "120",
-    tokens_worth: Worth = "120",
-    takers: Takers = 0,
     state: State = Path("state"),
-    seed: Seed = None,
+    choices_seed: Choices = None,
     html: Html = None,
     as_json: options.JsonFirst = True,
 ) -> None:
     """Try settings until there are so many trials; the same command elsewhere helps, and Ctrl-C keeps all."""
     options.writable("--html", html)
-    table = table_of(path, column, length)
-    assumed = assumptions(
-        fills=fills,
-        sole_maker=sole_maker,
-        edge=edge,
-        sweep=sweep,
-        loss=loss,
-        wallets=wallets,
-        sol=sol,
-        tokens_worth=tokens_worth,
-        takers=takers,
-    )
     given = read(config, os.environ).settings
 
     def settings(chosen: Mapping[str, str]) -> Settings:
         environ = dict(os.environ) | {f"BMV_{key}": value for key, value in chosen.items()}
-        return with_levels(
-            read(config, environ), None if "GRID_LEVELS" in chosen else levels, wallets
-        ).settings
+        levels = None if "GRID_LEVELS" in chosen else stage.levels
+        return with_levels(read(config, environ), levels, stage.assumed.wallets).settings
 
     try:
         from bmv.cli.studying import Asked, studied  # noqa: PLC0415  (Optuna is an optional extra)
@@ -109,12 +70,10 @@ def tune(
         trials=trials,
         pieces=pieces,
         objectives=tuple(objective or ["pnl"]),
-        table=table,
-        assumed=assumed,
+        stage=stage,
         given=given,
-        levels=levels,
         state=state,
-        seed=secrets.randbits(32) if seed is None else seed,
+        seed=secrets.randbits(32) if choices_seed is None else choices_seed,
         html=html,
     )
     found, stopped = studied(asked, settings)
