@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from bmv.cli.main import app
 from bmv.errors import BadInput
 from bmv.sandbox.market_genesis import engine_keypairs, seeded_keypair
+from bmv.secret import Secret
 from bmv.state.folder import StateFolder
 from bmv.state.latch import Latch, LatchFile
 from tests.processes import PATIENCE_S, keystore, open_orders, prepared, sandbox
@@ -92,6 +93,26 @@ def test_a_plan_warns_of_an_empty_side_and_so_does_a_dry_run(beside: Beside) -> 
     again = beside("run", "--dry-run", lines=far)
     assert {level["side"]: level["quoted"] for level in again["levels"]}["bid"] == 0
     assert again["warnings"] == [line.removeprefix("WARNING: ") for line in told.splitlines()[1:2]]
+
+
+def test_a_plan_begins_with_the_imported_history_as_a_run_does(
+    beside: Beside, database_url: Secret, tmp_path: Path
+) -> None:
+    database = f'DATABASE_URL = "{database_url.reveal()}"'
+    without = beside("plan", "--json", lines=database)
+    price = Decimal(without["price"]) * Decimal("1.3")
+    begin = int(time.time()) - 20 * 3_600
+    rows = "\n".join(f"{begin + 3_600 * hour},{price},50000000" for hour in range(20))
+    (tmp_path / "bars.csv").write_text(f"ts,close,volume\n{rows}\n")
+    assert beside("history", "import", str(tmp_path / "bars.csv"), "--json", lines=database)["taken"] == 20
+    told = beside("plan", "--json", lines=database)
+    assert told["warnings"] == without["warnings"] == []
+    assert abs(Decimal(told["pivot"]) / price - 1) < Decimal("0.01")
+    assert without["pivot"] is None
+    nowhere = beside("plan", "--json", lines='DATABASE_URL = "postgresql://bmv:hunter22@127.0.0.1:1/bmv"')
+    (warning,) = nowhere["warnings"]
+    assert "what earlier runs recorded is not in this plan" in warning
+    assert "hunter22" not in warning
 
 
 def named(told: list[dict[str, str]], status: str) -> set[str]:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from bmv.app.assembly import Assembly
+from bmv.config import Settings
+from bmv.model import MarketSpec
 from bmv.ports import Clock
+from bmv.sandbox.clock import LoopClock
 from bmv.secret import Secret
 from bmv.services.history import EVERY_S, Historian
 from bmv.services.mending import journalled
@@ -14,6 +17,7 @@ from bmv.services.recollection import Recollection
 from bmv.state.folder import StateFolder
 from bmv.state.history import History
 from bmv.state.rows import Opening
+from bmv.state.servers import local_database
 from bmv.state.spool import Spool
 
 
@@ -61,3 +65,21 @@ async def history_kept(
         finally:
             engine.listeners.remove(historian)
             await historian.finish()
+
+
+async def history_seen(
+    state: StateFolder, settings: Settings, spec: MarketSpec, world: str, clock: LoopClock
+) -> Opening | None:
+    """Return what a run would find in the history, and record nothing; None where none was kept yet.
+
+    Raises BadInput, Unreachable or Refused where the database does not answer, UnsafeState where it is
+    not ours.
+    """
+    if settings.database_url is None and not state.servers.is_dir():
+        return None
+    async with local_database(state, clock, settings.database_url) as url:
+        history = History.at(url, spec, world, clock, starts=False)
+        try:
+            return await history.glimpse(clock.now(), settings.history_window, settings.price_max_age)
+        finally:
+            await history.close()

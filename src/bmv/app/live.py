@@ -18,7 +18,7 @@ from bmv.app.holding import Holding, market_held
 from bmv.app.keeping import history_kept
 from bmv.app.observing import watched
 from bmv.app.presenting import page_shown
-from bmv.app.recovery import recovered, speaks_of
+from bmv.app.recovery import glimpsed, recovered
 from bmv.app.signing import Signer
 from bmv.app.stopping import Stopping
 from bmv.chain.rpc import Rpc
@@ -36,7 +36,7 @@ from bmv.services.engine import Service
 from bmv.services.history import EVERY_S
 from bmv.services.killswitch import refuse_latched
 from bmv.services.mending import completed
-from bmv.services.recollection import Recollection, recollect
+from bmv.services.recollection import Recollection
 from bmv.services.rehearsal import Rehearsal
 from bmv.services.reload import Reload, SettingsFile
 from bmv.services.swarm import Swarm
@@ -105,7 +105,7 @@ def run_live(options: LiveOptions, signer: Signer) -> Ending:
 def rehearse(options: LiveOptions, wallets: Sequence[Pubkey]) -> Rehearsed:
     """Read the chain, decide, and send nothing: tell what a run of these wallets would do first.
 
-    Raises what ``run_live`` raises. Nothing is written to the state folder.
+    Raises what ``run_live`` raises. Nothing is recorded; the state folder's own database is started for it.
     """
     loop = SimulatedLoop(options.speed)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
@@ -178,21 +178,14 @@ class _Live:
         return Rehearsed(state, found, rehearsal.asked, approved, forgotten)
 
     async def _remembered(self, session: aiohttp.ClientSession, assembly: Assembly, clock: LoopClock) -> str:
-        """Tell the engine what earlier runs recorded, but for what they had under way; or say why not."""
-        if not self._options.state.journal.is_dir():
-            return ""
-        try:
-            with clock.hold():
-                memory = await asyncio.to_thread(recollect, self._options.state.journal)
-        except BadInput as error:
-            return str(error)
-        if memory is None or memory.market != assembly.spec.address:
-            return ""
+        """Tell the engine what a run would begin with, but for what is under way; say why not all of it."""
         rpc = Rpc(session, self._outside.rpc_url, rng=random.Random())
-        if not await speaks_of(memory, rpc):
-            return "the journal is of another chain"
-        assembly.engine.emit(msgspec.structs.replace(memory.event(clock.now()), flights=()))
-        return ""
+        owners = [str(wallet.owner) for wallet in assembly.wallets]
+        place = self._options.state, self._options.settings
+        memory, why = await glimpsed(*place, assembly.spec, owners, rpc, clock)
+        if memory is not None:
+            assembly.engine.emit(msgspec.structs.replace(memory.event(clock.now()), flights=()))
+        return why
 
     async def _run(self, session: aiohttp.ClientSession, journal: Journal) -> Ending:
         clock, settings, state = await self._clock(session), self._options.settings, self._options.state

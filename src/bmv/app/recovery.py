@@ -1,4 +1,4 @@
-"""Before a run begins: read the journal of the runs before it, and see whether it speaks of this chain.
+"""Before a run begins: read what the runs before it have left, and see whether it speaks of this chain.
 
 What cannot be found again is said, never guessed. Where it is not known which bundles of an earlier run may
 still land, the start waits until none of them can.
@@ -8,12 +8,18 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from bmv.app.keeping import history_seen
 from bmv.chain.rpc import Rpc
-from bmv.errors import BadInput
+from bmv.config import Settings
+from bmv.errors import BadInput, OutsideError, UnsafeState
+from bmv.model import MarketSpec
 from bmv.observe.log import get_logger
 from bmv.ports import Clock
+from bmv.sandbox.clock import LoopClock
+from bmv.services.mending import completed
 from bmv.services.outcomes import EXPIRY_MARGIN
 from bmv.services.recollection import Recollection, recollect
+from bmv.state.folder import StateFolder
 from bmv.units import BlockHeight, Slot
 
 BLOCKHASH_LIFE = BlockHeight(151)
@@ -44,6 +50,35 @@ async def recovered(
         found.actions.clear()
         found.unbooked.clear()
     return found
+
+
+async def glimpsed(
+    state: StateFolder,
+    settings: Settings,
+    spec: MarketSpec,
+    owners: Sequence[str],
+    rpc: Rpc,
+    clock: LoopClock,
+) -> tuple[Recollection | None, str]:
+    """Return what a run would begin with, and why it is not all that was recorded; nothing is changed."""
+    missing: list[str] = []
+    memory = opening = None
+    try:
+        with clock.hold():
+            memory = await asyncio.to_thread(recollect, state.journal) if state.journal.is_dir() else None
+        if memory is not None and memory.market != spec.address:
+            memory = None
+        if memory is not None and not await speaks_of(memory, rpc):
+            memory = None
+            missing.append("the journal is of another chain")
+    except BadInput as error:
+        missing.append(str(error))
+    try:
+        opening = await history_seen(state, settings, spec, await rpc.genesis_hash(), clock)
+    except (BadInput, OutsideError, UnsafeState) as error:
+        missing.append(str(error))
+    found = completed(memory, opening, spec.address, owners) if opening else memory
+    return found, "; ".join(missing)
 
 
 async def speaks_of(found: Recollection, rpc: Rpc) -> bool:

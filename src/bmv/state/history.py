@@ -15,18 +15,20 @@ import msgspec
 from asyncpg import Connection, Record
 
 from bmv.belief import Belief
+from bmv.errors import UnsafeState
 from bmv.model import MarketSpec, Side, Trade
 from bmv.ports import Clock
 from bmv.secret import Secret
 from bmv.state import statements
 from bmv.state.database import TIMEOUT_S, Database
-from bmv.state.migrating import migrate
+from bmv.state.migrating import NEWEST, migrate, version_of
 from bmv.state.rows import Batch, BundleSent, HourSum, Opening, OrderRow
 from bmv.state.statements import HOUR_MS
 from bmv.units import Millis
 
 _SIDES = tuple(Side)
 DAY_MS = 24 * HOUR_MS
+MARKET = "SELECT id FROM market WHERE address = $1 AND world = $2"
 STEP = 20_000
 """How many rows are deleted at a time."""
 KEPT_BEYOND_MS = 2 * 24 * HOUR_MS
@@ -78,9 +80,7 @@ class History:
                 *(spec.address, self._world, spec.base_lot_size, spec.quote_lot_size),
                 *(self._first_start, spec.base_decimals),
             )
-            self._market = await connection.fetchval(
-                "SELECT id FROM market WHERE address = $1 AND world = $2", spec.address, self._world
-            )
+            self._market = await connection.fetchval(MARKET, spec.address, self._world)
         assert self._market is not None
         return self._market
 
@@ -98,6 +98,21 @@ class History:
         """
         async with self._database.connection() as connection:
             market = await self._known_market(connection)
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                return await _opening(connection, market, int(now), int(window), int(recent))
+
+    async def glimpse(self, now: Millis, window: Millis, recent: Millis) -> Opening | None:
+        """Return what ``opening`` would, and change nothing; None where nothing of the market was kept yet.
+
+        Raises UnsafeState where the schema is an older one, or not ours.
+        """
+        async with self._database.connection() as connection:
+            version = await version_of(connection)
+            if version not in (None, NEWEST):
+                raise UnsafeState(f"the history has schema {version}, which a run brings up to {NEWEST}")
+            market = version and await connection.fetchval(MARKET, self._spec.address, self._world)
+            if not market:
+                return None
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 return await _opening(connection, market, int(now), int(window), int(recent))
 
