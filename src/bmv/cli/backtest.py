@@ -1,22 +1,19 @@
 """``bmv backtest``: the same ``decide`` over recorded prices or trades."""
 
-import contextlib
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bmv.backtest.measure import Columns, report
 from bmv.backtest.scene import Scene, scene
 from bmv.backtest.tape import Table
 from bmv.cli import options
 from bmv.cli.demo import with_levels
+from bmv.cli.progress import Tell, progress
 from bmv.cli.tape_options import Stage, on_stage
 from bmv.config import Configuration, read
 from bmv.config.presets import TEXTS
@@ -64,9 +61,14 @@ def _play(scenes: Sequence[Scene], table: Table) -> tuple[list[Result], bool]:
     results: list[Result] = []
     for each in scenes:
         began, finished = time.monotonic(), False
-        with _progress(each.name) as advance:
+        with progress(each.name) as tell:
+
+            def go_on(done: float, tell: Tell = tell) -> bool:
+                tell(done)
+                return True
+
             try:
-                each.run.run(advance)
+                each.run.run(go_on)
                 finished = True
             except KeyboardInterrupt:
                 typer.echo("stopped; this is what was played", err=True)
@@ -79,20 +81,6 @@ def _play(scenes: Sequence[Scene], table: Table) -> tuple[list[Result], bool]:
         if not finished:
             return results, False
     return results, True
-
-
-@contextlib.contextmanager
-def _progress(name: str) -> Iterator[Callable[[float], bool]]:
-    """Show how far a run is, on a terminal; yield what to call with the part done."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task(name, total=1.0)
-
-        def advance(done: float) -> bool:
-            progress.update(task, completed=done)
-            return True
-
-        yield advance
 
 
 def _configurations(

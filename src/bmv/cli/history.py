@@ -1,7 +1,8 @@
 """``bmv history``: fill a market's history before an engine runs, from files and from the chain."""
 
 import json
-import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from bmv.app import past
 from bmv.backtest.tape import read_table
 from bmv.cli import options
+from bmv.cli.progress import Tell, progress
 from bmv.cli.tape_options import Mapped, columns_of
 from bmv.state.folder import StateFolder
 from bmv.state.past import Cursor
@@ -50,9 +52,12 @@ def backfill(
     """Read the market's trades back from the chain, and SOL/USD; Ctrl-C keeps what is read, again goes on."""
     begin = options.date("--from", since)
     settings, _ = options.configured(config)
-    ask = partial(past.backfilled, since=begin, told=_shown)
     try:
-        found = past.filled(StateFolder(state), settings, ask)
+        with progress("trades") as tell:
+            ask = partial(
+                past.backfilled, since=begin, told=shown_by(tell, int(begin), int(time.time() * 1_000))
+            )
+            found = past.filled(StateFolder(state), settings, ask)
     except KeyboardInterrupt:
         typer.echo("stopped; what was read is kept, the same command goes on", err=True)
         raise typer.Exit(130) from None
@@ -61,10 +66,15 @@ def backfill(
         raise typer.Exit(1)
 
 
-def _shown(cursor: Cursor) -> None:
-    if sys.stderr.isatty():
+def shown_by(tell: Tell, since: int, now: int) -> Callable[[Cursor], None]:
+    """Return what shows how much of the time from ``now`` back to ``since`` (ms) has been read."""
+
+    def told(cursor: Cursor) -> None:
         at = datetime.fromtimestamp(cursor.oldest_at / 1000, UTC)
-        typer.echo(f"\r{cursor.trades} trades, back to {at:%Y-%m-%d %H:%M}", nl=False, err=True)
+        done = (now - cursor.oldest_at) / max(1, now - since)
+        tell(min(1.0, max(0.0, done)), f"{cursor.trades} trades, back to {at:%Y-%m-%d %H:%M}")
+
+    return told
 
 
 def _tell(found: dict[str, Any], as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -10,14 +9,13 @@ from typing import Any, get_args
 import msgspec
 import optuna
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from bmv.backtest.front import front_page, summary
 from bmv.backtest.identity import identity
 from bmv.backtest.space import read_space
 from bmv.backtest.tuning import Objective, Task, complete, cut_in_pieces, open_study, work
 from bmv.cli import options
+from bmv.cli.progress import progress
 from bmv.cli.tape_options import Stage
 from bmv.config import Settings
 from bmv.errors import BadInput
@@ -68,9 +66,9 @@ def _task(asked: Asked, settings: Callable[[Mapping[str, str]], Settings]) -> Ta
 
 def _worked(study: optuna.Study, task: Task, trials: int) -> bool:
     """Work on a study; return whether Ctrl-C ended it."""
-    with _progress(trials) as told:
+    with progress("trials") as tell:
         try:
-            work(study, task, trials, told)
+            work(study, task, trials, lambda done: tell(done / trials, f"{done} of {trials}"))
         except KeyboardInterrupt:
             typer.echo(f"stopped; {len(complete(study))} trials are kept", err=True)
             return True
@@ -92,14 +90,6 @@ def _database(settings: Settings, state: Path) -> Iterator[Secret]:
             yield url
         finally:
             runner.run(held.__aexit__(None, None, None))
-
-
-@contextlib.contextmanager
-def _progress(trials: int) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("trials"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        shown = progress.add_task("trials", total=trials)
-        yield lambda done: progress.update(shown, completed=done)
 
 
 def _objectives(texts: tuple[str, ...]) -> tuple[Objective, ...]:
