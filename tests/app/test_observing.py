@@ -52,25 +52,24 @@ def test_values_are_those_of_the_records(seen: Seen) -> None:
 
 def test_uptime_is_the_share_of_quoting_time_with_enough_near_the_price(seen: Seen) -> None:
     # A second computation, from every belief: what stood between two of them stood all that time.
-    present: dict[Side, int] = defaultdict(int)
+    present: dict[str, int] = defaultdict(int)
     quoting = 0
+    assert seen.assembly is not None
+    lot = seen.assembly.spec.quote_lot_size
     for (at, phase, orders, price), (later, *_) in zip(seen.beliefs, seen.beliefs[1:], strict=False):
         if phase is not Phase.QUOTING or price is None:
             continue
         quoting += later - at
-        for side in Side:
-            near = [
-                int(order.price) * int(order.size)
-                for order in orders
-                if order.side is side
-                and abs(Fraction(int(order.price) * FINE, price) - 1) <= Fraction(2, 100)
-            ]
-            assert seen.assembly is not None
-            enough = sum(near) * seen.assembly.spec.quote_lot_size >= LAMPORTS_PER_SOL
-            present[side] += (later - at) * enough
+        near = [o for o in orders if abs(Fraction(int(o.price) * FINE, price) - 1) <= Fraction(2, 100)]
+        worth = {side: sum(int(o.price) * int(o.size) * lot for o in near if o.side is side) for side in Side}
+        enough = {side: worth[side] >= LAMPORTS_PER_SOL for side in Side}
+        present["bid"] += (later - at) * enough[Side.BID]
+        present["ask"] += (later - at) * enough[Side.ASK]
+        present["both"] += (later - at) * all(enough.values())
     found = by_name(seen.last)["bmv_quote_uptime_ratio"]
-    for side, name in ((Side.BID, "bid"), (Side.ASK, "ask")):
-        assert found[("side", name),] == pytest.approx(present[side] / quoting, abs=0.01)
+    assert len(found) == 3
+    for name in ("bid", "ask", "both"):
+        assert found[("side", name),] == pytest.approx(present[name] / quoting, abs=0.01)
 
 
 def test_depth_is_that_of_the_book_on_the_chain(seen: Seen) -> None:

@@ -166,6 +166,9 @@ class Recomputed:
         def total(key: str) -> int:
             return sum(one[key] for one in samples)
 
+        present: dict[str, int | None] = {side: total(f"present_{side}") for side in SIDES}
+        unknown = any(one["present_both"] is None for one in samples)
+        present["both"] = None if unknown else total("present_both")
         depth: dict[str, Any] = {band: {} for band in BANDS}
         for place, band in enumerate(BANDS):
             for half, side in enumerate(SIDES):
@@ -179,8 +182,8 @@ class Recomputed:
                 }
         return {
             "quoting_share": part(total("quoting"), millis),
-            "uptime": {side: part(total(f"present_{side}"), total("quoting")) for side in SIDES},
-            "uptime_of_all": {side: part(total(f"present_{side}"), millis) for side in SIDES},
+            "uptime": {name: part(present[name], total("quoting")) for name in present},
+            "uptime_of_all": {name: part(present[name], millis) for name in present},
             "spread_bps": part(total("spread_weighted"), total("spread_millis")),
             "depth": depth,
         }
@@ -350,6 +353,7 @@ class Recomputed:
                 "quoting_share": told["quoting_share"],
                 "uptime_bid": told["uptime"]["bid"],
                 "uptime_ask": told["uptime"]["ask"],
+                "uptime_both": told["uptime"]["both"],
                 "spread_bps": told["spread_bps"],
                 "fills": len([one for one in self.fills if one["at"] // DAY == day]),
                 "own_sol": sol(self.value(one for one in trades if one["own"])),
@@ -385,8 +389,8 @@ def sol(lamports: int) -> Fraction:
     return Fraction(lamports, SOL)
 
 
-def part(of: int, whole: int) -> Fraction | None:
-    return Fraction(of, whole) if whole else None
+def part(of: int | None, whole: int) -> Fraction | None:
+    return Fraction(of, whole) if whole and of is not None else None
 
 
 def iso(millis: int) -> str:

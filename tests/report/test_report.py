@@ -97,7 +97,9 @@ def test_a_run_is_reported_as_its_rows_and_its_own_counters_say(database_url: Se
     parts, closed = told["pnl"]["parts_lamports"], ran["pnl_parts_lamports"]
     assert parts["rebates"] >= closed["rebates"] > 0
     assert parts["network_fees"] <= closed["network_fees"] < 0
-    assert told["quotes"]["uptime"]["bid"] > 0.9
+    uptime = told["quotes"]["uptime"]
+    assert uptime["bid"] > 0.9
+    assert min(uptime["bid"], uptime["ask"]) >= uptime["both"] > 0.5
     assert {told["markouts"]["by_side"][side]["1s"]["fills"] > 0 for side in ("bid", "ask")} == {True}
     assert "unknown" not in told["fill_ratio"]["bid"]["filled_share_by_level"]
 
@@ -128,8 +130,8 @@ def written(url: Secret, batch: Batch) -> None:
 def made_up(rng: random.Random) -> Batch:
     batch = Batch()
     ended = BEGAN
-    for _ in range(3):
-        ended = _run(rng, batch, ended + rng.randrange(DAY))
+    for number in range(3):
+        ended = _run(rng, batch, ended + rng.randrange(DAY), number == 0)
     for seq in range(150):
         at, price, size = BEGAN + rng.randrange(6 * DAY), rng.randrange(90, 110), rng.randrange(1, 50)
         own = rng.random() < 0.4
@@ -153,7 +155,7 @@ def made_up(rng: random.Random) -> Batch:
     return batch
 
 
-def _run(rng: random.Random, batch: Batch, run: int) -> int:
+def _run(rng: random.Random, batch: Batch, run: int, old: bool) -> int:
     at, booked = run, 0
     for _ in range(rng.randrange(20, 60)):
         at += rng.choice([60_000, 90_000, HOUR, 3 * HOUR])
@@ -163,6 +165,7 @@ def _run(rng: random.Random, batch: Batch, run: int) -> int:
                 part = rng.choice(list(Part)).value
                 batch.books.append(BookRow(run, booked, at, part, rng.randrange(-(10**6), 10**6), "cause"))
         quoting = rng.randrange(1, 60_000)
+        bid, ask = rng.randrange(quoting + 1), rng.randrange(quoting + 1)
         sums = [rng.randrange(10**15) for _ in range(8)]
         batch.samples.append(
             SampleRow(
@@ -180,12 +183,13 @@ def _run(rng: random.Random, batch: Batch, run: int) -> int:
                 pivot_fine=None,
                 orders=3,
                 quoting=quoting,
-                present_bid=rng.randrange(quoting + 1),
-                present_ask=rng.randrange(quoting + 1),
+                present_bid=bid,
+                present_ask=ask,
                 spread_weighted=rng.randrange(10**9),
                 spread_millis=rng.randrange(60_000),
                 depth_millis=60_000,
                 depth=sums + [each + rng.randrange(10**15) for each in sums],
+                present_both=None if old else rng.randrange(min(bid, ask) + 1),
             )
         )
     return at

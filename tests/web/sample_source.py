@@ -100,6 +100,7 @@ class SampleSource:
             presence=PresenceView(
                 bid_pct=None if starting else "99.82",
                 ask_pct=None if starting else "99.31",
+                both_pct=None if starting else "99.20",
                 bid_sol=None if starting else "18.3",
                 ask_sol=None if starting else "16.1",
                 spread_pct=None if starting else "0.781",

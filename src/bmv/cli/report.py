@@ -66,7 +66,8 @@ def lines(told: dict[str, Any]) -> list[str]:
         f"  {'not explained':14} {pnl['residual_lamports'] / 1e9:+.9f}",
         f"  {'between runs':14} {pnl['between_runs_lamports'] / 1e9:+.9f}",
         f"holding would have brought {against['hold_sol']} SOL, this brought {against['ours_sol']}",
-        f"bids present {_percent(present['bid'])} of the time it quoted, asks {_percent(present['ask'])}",
+        f"bids present {_percent(present['bid'])} of the time it quoted, asks {_percent(present['ask'])}, "
+        f"both at once {_percent(present['both'])}",
         f"mean spread {quotes['spread_bps']} bps; within 2 %: bids {near['bid']['own_sol']} SOL "
         f"({_percent(near['bid']['own_share'])} of all), asks {near['ask']['own_sol']} SOL "
         f"({_percent(near['ask']['own_share'])})",

@@ -61,7 +61,8 @@ def _figures(view: View) -> Table:
     table.add_row(
         f"equity {view.equity_sol or DASH} SOL",
         f"PnL {view.pnl_sol or DASH} SOL",
-        f"present {presence.bid_pct or DASH} / {presence.ask_pct or DASH} %",
+        f"present {presence.bid_pct or DASH} / {presence.ask_pct or DASH} %, "
+        f"both {presence.both_pct or DASH} %",
     )
     if treasury is not None:
         table.add_row(

@@ -124,6 +124,7 @@ class PresenceView(msgspec.Struct, frozen=True, kw_only=True):
 
     bid_pct: str | None
     ask_pct: str | None
+    both_pct: str | None
     bid_sol: str | None
     ask_sol: str | None
     spread_pct: str | None

@@ -60,6 +60,7 @@ def _first(report: dict[str, Any]) -> list[tuple[str, object]]:
         ("Against holding, SOL", _short(float(report["benchmarks"]["ours_against_hold_sol"]) * 1e9)),
         ("Bids present", _percent(quotes["uptime"]["bid"])),
         ("Asks present", _percent(quotes["uptime"]["ask"])),
+        ("Both at once", _percent(quotes["uptime"]["both"])),
         ("Mean spread", _bps(quotes["spread_bps"])),
         ("Own bids within 2 %, SOL", _rough(near["bid"]["own_sol"])),
         ("Own asks within 2 %, SOL", _rough(near["ask"]["own_sol"])),
@@ -99,13 +100,10 @@ def _against(report: dict[str, Any]) -> str:
 
 def _quotes(report: dict[str, Any]) -> str:
     told = report["quotes"]
+    names = {"bid": "bids", "ask": "asks", "both": "both at once"}
     rows = [
-        (
-            f"{side}s present while quoting",
-            _percent(told["uptime"][side]),
-            _percent(told["uptime_of_all"][side]),
-        )
-        for side in SIDES
+        (name, _percent(told["uptime"][sides]), _percent(told["uptime_of_all"][sides]))
+        for sides, name in names.items()
     ]
     rows.append(("engine quoting", "-", _percent(told["quoting_share"])))
     return (
@@ -187,6 +185,7 @@ def _days(report: dict[str, Any]) -> str:
             _sol9(day["change_lamports"]),
             _percent(day["uptime_bid"]),
             _percent(day["uptime_ask"]),
+            _percent(day["uptime_both"]),
             _bps(day["spread_bps"]),
             _rough(day["depth_2pct_bid_own_sol"]),
             _rough(day["depth_2pct_ask_own_sol"]),
@@ -202,6 +201,7 @@ def _days(report: dict[str, Any]) -> str:
         "change",
         "bids",
         "asks",
+        "both",
         "spread",
         "bids 2 %",
         "asks 2 %",

@@ -14,15 +14,20 @@ def quotes(samples: Sequence[SampleRow], millis: int) -> dict[str, Any]:
     """Return presence, spread and depth over samples that tell of a stretch of ``millis``.
 
     ``uptime``: share of the time the engine quoted with enough within 2 % of P; ``of_all`` takes the whole
-    stretch for the time, in which nobody may have been running.
+    stretch for the time, in which nobody may have been running. ``both``: both sides at once, None where a
+    sample is from before that was kept.
     """
     quoting = sum(one.quoting for one in samples)
-    present = {"bid": sum(o.present_bid for o in samples), "ask": sum(o.present_ask for o in samples)}
+    present = {
+        "bid": sum(one.present_bid for one in samples),
+        "ask": sum(one.present_ask for one in samples),
+        "both": _sum_of_known([one.present_both for one in samples]),
+    }
     weighted = sum(one.spread_weighted for one in samples)
     return {
         "quoting_share": share(quoting, millis),
-        "uptime": {side: share(present[side], quoting) for side in SIDES},
-        "uptime_of_all": {side: share(present[side], millis) for side in SIDES},
+        "uptime": {sides: share(millis_of, quoting) for sides, millis_of in present.items()},
+        "uptime_of_all": {sides: share(millis_of, millis) for sides, millis_of in present.items()},
         "spread_bps": share(weighted, sum(one.spread_millis for one in samples)),
         "depth": depth(samples),
     }
@@ -52,6 +57,11 @@ def band_name(bps: int) -> str:
     return f"{bps / 100:g}%"
 
 
-def share(part: int, whole: int) -> float | None:
-    """Return a part of a whole; None of nothing."""
-    return rounded(part / whole) if whole else None
+def share(part: int | None, whole: int) -> float | None:
+    """Return a part of a whole; None of nothing, or where the part is not known."""
+    return rounded(part / whole) if whole and part is not None else None
+
+
+def _sum_of_known(values: Sequence[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None

@@ -58,6 +58,7 @@ def days(material: Material) -> list[dict[str, Any]]:
                 "quoting_share": told["quoting_share"],
                 "uptime_bid": told["uptime"]["bid"],
                 "uptime_ask": told["uptime"]["ask"],
+                "uptime_both": told["uptime"]["both"],
                 "spread_bps": told["spread_bps"],
                 **_depths(told["depth"]),
                 "fills": sum(fill.at // DAY_MS == day for fill in material.fills),

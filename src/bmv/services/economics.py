@@ -17,7 +17,8 @@ from bmv.units import Lamports, Millis, notional
 class Economics:
     """Presence, spread, depth, cadence and markouts since the start.
 
-    ``uptime`` holds 1 while a side quotes enough within 2 % of P, 0 while not, in the time the engine quotes.
+    ``uptime`` holds 1 while a side quotes enough within 2 % of P, 0 while not, in the time the engine quotes;
+    ``both`` 1 while both do.
     ``judged`` are the markouts of the last event.
     """
 
@@ -26,6 +27,7 @@ class Economics:
         self.now: Quality | None = None
         self._shown: object = None
         self.uptime = {side: TimeWeighted() for side in Side}
+        self.both = TimeWeighted()
         self.spread_bps = TimeWeighted()
         self.own_depth = {(side, band): TimeWeighted() for side in Side for band in DEPTH_BANDS}
         self.all_depth = {(side, band): TimeWeighted() for side in Side for band in DEPTH_BANDS}
@@ -85,9 +87,10 @@ class Economics:
         self.now = quality(orders, state.book, price, self._spec.quote_lot_size)
         quoting = state.phase is Phase.QUOTING
         at = state.now
+        present = {side: self.now.present[side] >= min_quote for side in Side}
         for side in Side:
-            present = self.now.present[side] >= min_quote
-            self.uptime[side].set(int(present) if quoting else None, at)
+            self.uptime[side].set(int(present[side]) if quoting else None, at)
+        self.both.set(int(all(present.values())) if quoting else None, at)
         self.spread_bps.set(self.now.spread_bps, at)
         for side in Side:
             for band, own, everybody in zip(DEPTH_BANDS, self.now.own[side], self.now.all[side], strict=True):

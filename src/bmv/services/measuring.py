@@ -79,6 +79,7 @@ class Measuring:
     def _quotes(self, values: Values, state: State, record: Record) -> None:
         economics = record.economics
         values.put("bmv_spread_mean_ratio", _of(economics.spread_bps.mean(state.now), 10_000))
+        values.put("bmv_quote_uptime_ratio", economics.both.mean(state.now), "both")
         for side, name in SIDES.items():
             values.put("bmv_quote_uptime_ratio", economics.uptime[side].mean(state.now), name)
             wanted = sum(quote.side is side for quote in state.target.quotes)

@@ -60,11 +60,11 @@ class Sampling:
     def _sample(self, state: State) -> SampleRow:
         record, now = self._record, state.now
         owned = record.owned([state.views[wallet] for wallet in sorted(state.views)])
-        before = self._sums or [(0, 0)] * (3 + 4 * len(DEPTH_BANDS))
+        before = self._sums or [(0, 0)] * (4 + 4 * len(DEPTH_BANDS))
         sums = [each.sums(now) for each in _averages(record.economics)]
         since = [(one - a, millis - b) for (one, millis), (a, b) in zip(sums, before, strict=True)]
         self._taken, self._sums = now, sums
-        (bid, quoting), (ask, _), (spread, spread_millis), *depths = since
+        (bid, quoting), (ask, _), (both, _), (spread, spread_millis), *depths = since
         reading = state.market.reading
         return SampleRow(
             run=self._run,
@@ -87,6 +87,7 @@ class Sampling:
             spread_millis=spread_millis,
             depth_millis=depths[0][1],
             depth=[weighted for weighted, _ in depths],
+            present_both=both,
         )
 
 
@@ -94,6 +95,7 @@ def _averages(seen: Economics) -> list[TimeWeighted]:
     """Return what is averaged over time, in the order of a sample's sums."""
     return [
         *(seen.uptime[side] for side in Side),
+        seen.both,
         seen.spread_bps,
         *(
             depth[side, band]

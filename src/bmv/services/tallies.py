@@ -40,6 +40,7 @@ def presence(economics: Economics, state: State) -> PresenceView:
     return PresenceView(
         bid_pct=_percent(shares[Side.BID]),
         ask_pct=_percent(shares[Side.ASK]),
+        both_pct=_percent(economics.both.mean(state.now)),
         bid_sol=None if now is None else sol(now.present[Side.BID]),
         ask_sol=None if now is None else sol(now.present[Side.ASK]),
         spread_pct=None if spread is None else f"{spread / 100:.3f}",

@@ -13,8 +13,8 @@ from bmv.errors import UnsafeState
 from bmv.observe.log import get_logger
 
 SCHEMA = "bmv"
-NEWEST = "r0006"
-KNOWN = ("r0001", "r0002", "r0003", "r0004", "r0005", NEWEST)
+NEWEST = "r0007"
+KNOWN = ("r0001", "r0002", "r0003", "r0004", "r0005", "r0006", NEWEST)
 LOCK = 0x626D76
 """Number of the advisory lock under which one process migrates."""
 PATIENCE_S = 3_600.0

@@ -135,9 +135,9 @@ class SampleRow(msgspec.Struct, frozen=True):
     ``booked`` rows of the ledger were written by then. ``settled``: nothing was in flight, so that accounts
     and ledger speak of the same moment. ``sol`` is all lamports, rent and treasury included; ``base`` is in
     lots, worth ``mark`` ticks each. Sums are values x milliseconds: ``quoting`` is the time in which the
-    engine quoted, ``present_*`` the part of it with enough within 2 % of P, ``spread_weighted`` in basis
-    points over ``spread_millis``, ``depth`` in lamports over ``depth_millis``: ours, then everybody's, each
-    the bid side's bands and then the ask side's.
+    engine quoted, ``present_*`` the part of it with enough within 2 % of P (``present_both`` is None in rows
+    from before it was kept), ``spread_weighted`` in basis points over ``spread_millis``, ``depth`` in
+    lamports over ``depth_millis``: ours, then everybody's, each the bid side's bands and then the ask side's.
     """
 
     run: int
@@ -160,6 +160,7 @@ class SampleRow(msgspec.Struct, frozen=True):
     spread_millis: int
     depth_millis: int
     depth: list[int]
+    present_both: int | None = None
 
 
 class SolUsdRow(msgspec.Struct, frozen=True):

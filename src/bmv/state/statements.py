@@ -147,7 +147,14 @@ BOOKS = _insert("book", _columns(BookRow))
 MARKOUTS = _insert("markout", _columns(MarkoutRow, price_fine="numeric"))
 SAMPLES = _insert(
     "sample",
-    _columns(SampleRow, sol_usd="bigint", price_fine="numeric", pivot_fine="numeric", depth="jsonb"),
+    _columns(
+        SampleRow,
+        sol_usd="bigint",
+        price_fine="numeric",
+        pivot_fine="numeric",
+        depth="jsonb",
+        present_both="bigint",
+    ),
 )
 IMPORTED = _insert("imported", _columns(ImportedRow))
 SOL_USD = _insert("sol_usd", _columns(SolUsdRow))

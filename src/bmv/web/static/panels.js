@@ -63,7 +63,7 @@ function showTreasury(now) {
 export function showPanels(now, empty) {
   const presence = now.presence;
   put("presence", presence.bid_pct === null ? "\u2013" : `${fixed(presence.bid_pct, 1)} / ${fixed(presence.ask_pct, 1)}`);
-  put("presence-sub", presence.bid_sol === null ? "" : `now ${fixed(presence.bid_sol, 1)} / ${fixed(presence.ask_sol, 1)} SOL`);
+  put("presence-sub", presence.bid_sol === null ? "" : `both ${fixed(presence.both_pct, 1)} \u00b7 now ${fixed(presence.bid_sol, 1)} / ${fixed(presence.ask_sol, 1)} SOL`);
   fill("bands", now.bands, bandRow, empty("bands"));
   put("bands-note", presence.spread_pct === null ? "" : `mean spread ${percent(presence.spread_pct)}`);
   fill("parts", now.pnl_parts, partRow, empty("parts"));
