@@ -1,7 +1,7 @@
 """The dashboards, as code: ``python ops/grafana/draw.py`` writes their JSON beside this file.
 
-A panel is a title, a unit and its queries. Everything else about it is the same everywhere, two graphs or six
-figures in a row. The data source is a variable of the dashboard, so that any Prometheus will do.
+A panel is a title, a unit and its queries. Everything else about it is the same everywhere, two graphs in a
+row, and all figures in one. The data source is a variable of the dashboard, so that any Prometheus will do.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacem
 from grafana_foundation_sdk.models.dashboard import DashboardLinkType, DataSourceRef
 
 HERE = Path(__file__).parent
+FULL_WIDTH = 24
 SOL, RATIO, SECONDS, COUNT, TOKENS, USD = "suffix: SOL", "percentunit", "s", "short", "short", "currencyUSD"
 DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
@@ -59,8 +60,10 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
         (
             figure("Price", SOL, "bmv_price_sol", "P, by which everything is quoted."),
             figure("Profit and loss", SOL, "sum(bmv_pnl_sol)", "Since the start, all parts."),
+            figure("Equity", SOL, "bmv_equity_sol"),
             figure("Bid uptime", RATIO, 'bmv_quote_uptime_ratio{side="bid"}'),
             figure("Ask uptime", RATIO, 'bmv_quote_uptime_ratio{side="ask"}'),
+            figure("Both sides at once", RATIO, 'bmv_quote_uptime_ratio{side="both"}', "Uptime of the pair."),
             figure("Bundles landed", RATIO, "bmv_bundle_landed_ratio"),
             figure("Trades with ourselves", COUNT, "bmv_self_trades_total", "Must be 0."),
             graph(
@@ -159,7 +162,6 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
                 bytes="bmv_history_waiting_bytes",
                 lost="bmv_history_lost_rows_total",
             ),
-            graph("Version", COUNT, by_version_market="bmv_info"),
         ),
     ),
     "integrity": (
@@ -199,16 +201,17 @@ def dashboard(name: str) -> Dashboard:
         .with_variable(DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
         .link(DashboardLink("BMV").type(DashboardLinkType.DASHBOARDS).tags(["bmv"]).as_dropdown(True))
     )
+    width = FULL_WIDTH // (sum(panel.figure for panel in panels) or 1)
     for number, panel in enumerate(panels, 1):
-        found = found.with_panel(_panel(panel).id(number))
+        found = found.with_panel(_panel(panel, width).id(number))
     return found
 
 
-def _panel(panel: Panel) -> stat.Panel | timeseries.Panel:
+def _panel(panel: Panel, figure_width: int) -> stat.Panel | timeseries.Panel:
     drawn: stat.Panel | timeseries.Panel
     if panel.figure:
         last = ReduceDataOptions().calcs(["lastNotNull"])
-        drawn = stat.Panel().reduce_options(last).span(4).height(4)
+        drawn = stat.Panel().reduce_options(last).span(figure_width).height(4)
     else:
         legend = VizLegendOptions().display_mode(LegendDisplayMode.TABLE).placement(LegendPlacement.RIGHT)
         drawn = timeseries.Panel().legend(legend.show_legend(True).calcs(["lastNotNull"]))

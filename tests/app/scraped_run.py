@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
@@ -14,20 +14,11 @@ from bmv.app.assembly import Assembly
 from bmv.app.observing import observe
 from bmv.app.truth import standing_orders
 from bmv.app.world import World
-from bmv.config import Settings
 from bmv.core.state import Phase, State
 from bmv.model import LiveOrder, Side, Trade
-from bmv.observe.metrics import Values
 from bmv.sandbox.people.crowd import CrowdOptions
-from bmv.secret import Secret
-from bmv.services.history import Historian
-from bmv.services.hot import Picture, SnapshotWriter
-from bmv.state.folder import temporary_state
-from bmv.state.history import History
-from bmv.state.hot import HotState
-from bmv.state.spool import Spool
+from tests.app.outage import Outage, Stores, kept
 from tests.app.recorded_run import Look, run
-from tests.state.real_clock import RealClock
 
 Shown = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 SECONDS, EVERY_S = 1_800, 30
@@ -56,17 +47,6 @@ class Seen:
         return self.scrapes[-1]
 
 
-def stores(assembly: Assembly) -> list[Callable[[Values], None]]:
-    """Return what tells of a history and a hot state to which nothing has happened; nobody connects."""
-    nowhere, clock = Secret("redis://127.0.0.1:1"), RealClock()
-    with temporary_state() as state:
-        history = History.at(nowhere, assembly.spec, "nowhere", clock)
-        historian = Historian(history, Spool(state.spool), clock, Settings, assembly.engine.record)
-        hot = HotState(nowhere, assembly.spec.address, clock)
-        writer = SnapshotWriter(hot, state, Picture([].__getitem__), clock, fence=1)
-    return [historian.measure, writer.measure]
-
-
 @cache
 def scraped(faults: str = "standard", seconds: int = SECONDS) -> Seen:
     """Run a demo in virtual time and scrape it; one run serves all tests that look at it."""
@@ -74,14 +54,13 @@ def scraped(faults: str = "standard", seconds: int = SECONDS) -> Seen:
     return scraping(seconds, levels=40, faults=faults, crowd=crowd)
 
 
-def scraping(seconds: int, beside: Look = _nobody, **options: Any) -> Seen:
+def scraping(seconds: int, beside: Look = _nobody, *, outage: Outage | None = None, **options: Any) -> Seen:
     """Run a demo in virtual time, scrape it, and let ``beside`` do what it likes meanwhile."""
     found = Seen()
 
     @contextlib.asynccontextmanager
     async def look(world: World, assembly: Assembly) -> AsyncIterator[None]:
         observed, found.assembly = observe(assembly), assembly
-        assembly.engine.record.sources += stores(assembly)
 
         def note(state: State) -> None:
             orders = tuple(order for view in state.views.values() for order in view.orders)
@@ -96,23 +75,28 @@ def scraping(seconds: int, beside: Look = _nobody, **options: Any) -> Seen:
             found.scrapes.append(shown(text))
             found.depths.append(true_depth(world, assembly))
 
-        async def going_on() -> None:
+        async def going_on(stores: Stores) -> None:
             while True:
                 await asyncio.sleep(EVERY_S)
+                await stores.go_on()
                 scrape()
 
         assembly.engine.followers.append(note)
         assembly.engine.record.economics.followers.append(found.trades.append)
-        scrape()
-        tasks = [asyncio.create_task(going_on()), asyncio.create_task(observed.lag.run())]
-        try:
-            async with beside(world, assembly):
-                yield
-        finally:
-            # The engine has halted; what it says of itself then is scraped last.
+        async with kept(assembly, outage or Outage()) as stores:
             scrape()
-            for task in tasks:
-                task.cancel()
+            tasks = [
+                asyncio.create_task(going_on(stores)),
+                asyncio.create_task(observed.lag.run()),
+            ]
+            try:
+                async with beside(world, assembly):
+                    yield
+            finally:
+                # The engine has halted; what it says of itself then is scraped last.
+                scrape()
+                for task in tasks:
+                    task.cancel()
 
     run(seconds, look=look, **options)
     return found

@@ -4,23 +4,19 @@ import json
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.app.scraped_run import EVERY_S, Seen, scraped, scraping
 from tests.ops import troubles
+from tests.ops.prometheus import Prometheus, holding, running
 from tests.ops.troubles import ALERTS, RULES, firing
 from tests.processes import BMV
 
@@ -32,6 +28,112 @@ LIVE_PATIENCE_S = 300
 needs_prometheus = pytest.mark.skipif(
     not all(map(shutil.which, NEEDS)), reason="prometheus and promtool are not installed"
 )
+
+
+RUNS: dict[str, Callable[[], Seen]] = {
+    "healthy": scraped,
+    "troubled": troubles.troubled,
+    "losing": troubles.losing,
+    "poor": troubles.poor,
+    "outside": troubles.outside,
+}
+END = 24 * 3_600
+HALTED = 'sum(bmv_phase{phase=~"halting|stopped"})'
+MOVES = [
+    # What a healthy run does
+    ("healthy", 'sum(bmv_phase{phase="quoting"})', 0, 60, "rises"),
+    ("healthy", "sum(bmv_fills_total)", 60, END, "rises"),
+    ("healthy", "sum(bmv_fill_value_sol_total)", 60, END, "rises"),
+    ("healthy", 'bmv_turnover_sol_total{whose="own"}', 60, END, "rises"),
+    ("healthy", 'bmv_turnover_sol_total{whose="others"}', 60, END, "rises"),
+    ("healthy", "bmv_trades_total", 60, END, "rises"),
+    ("healthy", "bmv_cost_today_sol", 0, END, "rises"),
+    ("healthy", 'sum(bmv_ladder_orders{state="live"})', 0, 60, "rises"),
+    ("healthy", 'bmv_orders_total{action="cancelled"}', 60, END, "rises"),
+    ("healthy", HALTED, 60, END, "rises"),
+    # A database and Redis away
+    ("losing", "bmv_history_up", troubles.AWAY - 60, troubles.AWAY + 120, "falls"),
+    ("losing", "bmv_history_up", troubles.BACK - 60, troubles.BACK + 120, "rises"),
+    ("losing", "bmv_hot_state_up", troubles.AWAY - 60, troubles.AWAY + 120, "falls"),
+    ("losing", "bmv_hot_state_up", troubles.BACK - 60, troubles.BACK + 120, "rises"),
+    ("losing", "bmv_history_waiting_bytes", troubles.AWAY, troubles.BACK - 60, "rises"),
+    ("losing", "bmv_history_waiting_bytes", troubles.BACK - 60, troubles.BACK + 120, "falls"),
+    ("losing", "bmv_history_waiting_rows", troubles.AWAY, troubles.BACK - 60, "rises"),
+    # Bundles lost
+    ("losing", "bmv_bundle_landed_ratio", troubles.LOST, troubles.FOUND, "falls"),
+    ("losing", 'bmv_bundles_total{outcome="expired"}', troubles.LOST, troubles.FOUND, "rises"),
+    ("losing", "max_over_time(bmv_in_flight[5m])", troubles.LOST, troubles.LOST + 300, "rises"),
+    ("losing", "bmv_breakeven_spread_ratio", troubles.LOST + 60, troubles.FOUND, "falls"),
+    # The chain cannot be read
+    ("troubled", "bmv_feed_up", troubles.FEED, troubles.FEED + 120, "falls"),
+    ("troubled", "bmv_feed_up", troubles.FEED + 120, troubles.THEFT, "rises"),
+    ("troubled", "bmv_feed_age_seconds", troubles.FEED, troubles.FEED + 180, "rises"),
+    ("troubled", "sum(rate(bmv_errors_total[2m]))", troubles.FEED + 180, troubles.THEFT, "falls"),
+    # SOL stolen from a wallet
+    ("troubled", "bmv_equity_sol", troubles.THEFT, troubles.THEFT + 60, "falls"),
+    ("troubled", 'bmv_wallet_gas_sol{wallet="1"}', troubles.THEFT, troubles.THEFT + 60, "falls"),
+    ("troubled", 'bmv_wallet_orders{wallet="1"}', troubles.THEFT, troubles.THEFT + 60, "falls"),
+    ("troubled", 'bmv_wallet_aside{wallet="1"}', troubles.THEFT, troubles.THEFT + 60, "rises"),
+    ("troubled", 'bmv_quote_present_sol{side="bid"}', troubles.THEFT, troubles.THEFT + 60, "falls"),
+    ("troubled", "abs(bmv_pnl_residual_sol)", troubles.THEFT, troubles.THEFT + 60, "rises"),
+    # Others trade with themselves; the engine's share and the time between trades shrink
+    ("troubled", "bmv_market_noise_ratio", troubles.WASH, troubles.OWN_TRADE, "rises"),
+    ("troubled", "bmv_trade_cadence_seconds", troubles.WASH, troubles.OWN_TRADE, "falls"),
+    ("troubled", "bmv_pivot_own_ratio", troubles.WASH, troubles.OWN_TRADE, "falls"),
+    ("troubled", 'rate(bmv_turnover_sol_total{whose="others"}[5m])', troubles.WASH, troubles.LATE, "rises"),
+    # A loop that is late, a trade with ourselves
+    ("troubled", "bmv_loop_lag_seconds", troubles.WASH, troubles.LATE + 60, "rises"),
+    ("troubled", "bmv_self_trades_total", troubles.OWN_TRADE - 60, END, "rises"),
+    ("troubled", "bmv_synthetic_volume_rate", troubles.OWN_TRADE - 60, END, "rises"),
+    ("troubled", HALTED, troubles.OWN_TRADE - 60, END, "rises"),
+    # A budget that is spent, and raised
+    ("poor", "bmv_cost_budget_sol", troubles.RAISED - 60, troubles.RAISED + 60, "rises"),
+    ("poor", 'bmv_orders_total{action="placed"}', troubles.RAISED - 60, END, "rises"),
+    ("poor", "sum(bmv_rebuild_cost_sol_total)", troubles.RAISED - 60, END, "rises"),
+    # A price outside of the channel; accounts closed at the end
+    ("outside", 'bmv_out_of_channel{side="bid"}', 0, 60, "rises"),
+    ("outside", "bmv_rent_recovered_sol_total", 60, END, "rises"),
+    ("outside", "bmv_rent_locked_sol", 60, END, "falls"),
+]
+"""In which run what must rise or fall between two moments, in seconds since its start."""
+ONLY_IN = {
+    "bmv_self_trades_total": {"troubled"},
+    "bmv_synthetic_volume_rate": {"troubled"},
+    "bmv_market_noise_ratio": {"troubled"},
+    "bmv_pnl_residual_sol": {"troubled"},
+    "bmv_wallet_aside": {"troubled"},
+    "bmv_loop_lag_seconds": {"troubled"},
+    "bmv_history_lost_rows_total": {"losing"},
+    "bmv_history_waiting_bytes": {"losing"},
+    'bmv_reports_total{name="BUNDLE_NEVER_LANDS"}': {"losing"},
+    'bmv_reports_total{name="COST_BUDGET_SPENT"}': {"poor"},
+    "bmv_out_of_channel": {"outside"},
+    "bmv_rent_recovered_sol_total": {"outside"},
+}
+"""What is 0 in every run but these."""
+FIRST_MINUTES = {
+    "troubled": {
+        "BmvFeedStale": troubles.FEED,
+        "BmvWalletEmpty": troubles.THEFT,
+        "BmvBooksDisagree": troubles.THEFT,
+        "BmvMarketNoise": troubles.WASH,
+        "BmvLoopLate": troubles.LATE,
+        "BmvSelfTrade": troubles.OWN_TRADE,
+        "BmvHalted": troubles.OWN_TRADE,
+    },
+    "losing": {
+        "BmvNothingLands": troubles.LOST,
+        "BmvBundlesLost": troubles.LOST,
+        "BmvHistoryAway": troubles.AWAY,
+        "BmvHistoryLost": troubles.AWAY,
+        "BmvHotStateAway": troubles.AWAY,
+        "BmvHalted": troubles.FOUND,
+    },
+    "poor": {"BmvBudgetNearlySpent": 60, "BmvBudgetSpent": 60, "BmvHalted": troubles.RAISED},
+    "outside": {"BmvOutOfChannel": 0, "BmvSideNotQuoted": 14 * 60, "BmvHalted": 19 * 60},
+}
+"""What fires in a run, and since when (in seconds) it may."""
+PATIENCE_MIN = 20
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +189,8 @@ def test_every_metric_is_shown_somewhere(seen: Seen) -> None:
     asked = {name for _, query in panel_queries() for name in NAME.findall(query)}
     known = {name for scrape in seen.scrapes for name, _ in scrape}
     parts = ("_sum", "_count")
-    assert {name for name in known - asked if not name.endswith(parts)} == set()
+    # Which version runs is no graph.
+    assert {name for name in known - asked if not name.endswith(parts)} == {"bmv_info"}
 
 
 @needs_prometheus
@@ -108,78 +211,47 @@ def test_every_alert_is_tried_by_promtool_to_fire_and_to_be_silent() -> None:
     assert alerts == silent == firing
 
 
-class Prometheus:
-    """A real server over what a run was scraped for, or scraping one; ``last_ms`` is its now."""
-
-    def __init__(self, port: int, last_ms: int | None) -> None:
-        self._url, self._last_ms = f"http://127.0.0.1:{port}", last_ms
-
-    def ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self._url}/-/ready", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
-
-    def ask(self, query: str, before_s: float = 0) -> list[dict[str, Any]]:
-        """Return the result of a query, ``before_s`` before the last scrape."""
-        now = time.time() if self._last_ms is None else self._last_ms / 1000
-        text = urllib.parse.urlencode({"query": query, "time": now - before_s})
-        with urllib.request.urlopen(f"{self._url}/api/v1/query?{text}", timeout=10) as answer:
-            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-            return found
-
-    def alerts(self) -> dict[str, str]:
-        """Return the alerts that are firing or about to, with their state."""
-        with urllib.request.urlopen(f"{self._url}/api/v1/alerts", timeout=10) as answer:
-            return {one["labels"]["alertname"]: one["state"] for one in json.load(answer)["data"]["alerts"]}
-
-
-@contextmanager
-def served(seen: Seen, folder: Path) -> Iterator[Prometheus]:
-    """Put the scrapes into blocks, as if Prometheus had made them, and serve those."""
-    lines: list[str] = []
-    for at, text in seen.texts:
-        samples = [line for line in text.decode().splitlines() if not line.startswith("#")]
-        lines += [f"{line} {at / 1000}" for line in samples]
-    (folder / "scrapes").write_text("\n".join([*lines, "# EOF", ""]))
-    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics"]
-    blocks += [str(folder / "scrapes"), str(folder / "data")]
-    subprocess.run(blocks, check=True, capture_output=True, timeout=60)
-    (folder / "none.yml").write_text("global: {}\n")
-    with running(folder / "none.yml", folder / "data", seen.texts[-1][0]) as server:
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Give one Prometheus over all runs."""
+    runs = {name: play() for name, play in RUNS.items()}
+    with holding(runs, tmp_path_factory.mktemp("prometheus")) as server:
         yield server
-
-
-@contextmanager
-def running(config: Path, data: Path, last_ms: int | None = None) -> Iterator[Prometheus]:
-    """Run a Prometheus; ``last_ms`` is what it takes for now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [
-        *("prometheus", f"--config.file={config}", f"--storage.tsdb.path={data}"),
-        *(f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=100y"),
-    ]
-    log = config.with_suffix(".log")
-    with log.open("wb") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said)
-    try:
-        server, patience = Prometheus(port, last_ms), time.monotonic() + 30
-        while not server.ready():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < patience, "Prometheus does not get ready"
-            time.sleep(0.1)
-        yield server
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
 
 
 @needs_prometheus
-def test_every_panel_shows_data_of_a_run(seen: Seen, tmp_path: Path) -> None:
-    with served(seen, tmp_path) as server:
-        empty = [place for place, query in panel_queries() if not server.ask(query, before_s=30)]
-    assert empty == []
+def test_every_panel_shows_data_of_a_run(held: Prometheus) -> None:
+    assert [place for place, query in panel_queries() if not held.courses(query, "healthy")] == []
+
+
+@needs_prometheus
+def test_no_panel_is_satisfied_by_a_constant(held: Prometheus) -> None:
+    def moves(query: str) -> bool:
+        courses = (course for run in RUNS for course in held.courses(query, run).values())
+        return any(value != course[0] for course in courses for value in course)
+
+    still = [f"{place}: {query}" for place, query in panel_queries() if not moves(query)]
+    assert still == []
+
+
+@needs_prometheus
+@pytest.mark.parametrize(("run", "query", "before_s", "after_s", "way"), MOVES)
+def test_what_happens_in_a_run_moves_what_tells_of_it(
+    held: Prometheus, run: str, query: str, before_s: int, after_s: int, way: str
+) -> None:
+    before, after = held.value(query, run, before_s), held.value(query, run, after_s)
+    assert after > before if way == "rises" else after < before
+
+
+@needs_prometheus
+@pytest.mark.parametrize("query", ONLY_IN)
+def test_what_only_trouble_moves_stays_at_0_without_it(held: Prometheus, query: str) -> None:
+    moved = {
+        run
+        for run in RUNS
+        if any(value != 0 for course in held.courses(query, run).values() for value in course)
+    }
+    assert moved == ONLY_IN[query]
 
 
 @needs_prometheus
@@ -199,45 +271,18 @@ def test_no_alert_fires_on_a_healthy_day(tmp_path: Path) -> None:
     assert min(found["BmvHalted"]) >= 24 * 60 - 1
 
 
-FIRST_MINUTES = {
-    "troubled": {
-        "BmvFeedStale": troubles.FEED,
-        "BmvWalletEmpty": troubles.THEFT,
-        "BmvBooksDisagree": troubles.THEFT,
-        "BmvMarketNoise": troubles.WASH,
-        "BmvLoopLate": troubles.LATE,
-        "BmvSelfTrade": troubles.OWN_TRADE,
-        "BmvHalted": troubles.OWN_TRADE,
-    },
-    "losing": {
-        "BmvNothingLands": troubles.LOST,
-        "BmvBundlesLost": troubles.LOST,
-        "BmvHalted": troubles.FOUND,
-    },
-    "poor": {"BmvBudgetNearlySpent": 60, "BmvBudgetSpent": 60, "BmvHalted": 19 * 60},
-    "outside": {"BmvOutOfChannel": 0, "BmvSideNotQuoted": 14 * 60, "BmvHalted": 19 * 60},
-}
-"""What fires in a run, and since when (in seconds) it may."""
-PATIENCE_MIN = 20
-
-
 @needs_prometheus
 @pytest.mark.parametrize("name", FIRST_MINUTES)
-def test_alerts_fire_for_their_causes_and_no_others_do(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runs = {"losing": troubles.losing, "poor": troubles.poor, "outside": troubles.outside}
-    seen = troubles.troubled(monkeypatch) if name == "troubled" else runs[name]()
-    found = firing(seen, tmp_path)
+def test_alerts_fire_for_their_causes_and_no_others_do(name: str, tmp_path: Path) -> None:
+    found = firing(RUNS[name](), tmp_path)
     assert set(found) == set(FIRST_MINUTES[name])
     for alert, since in FIRST_MINUTES[name].items():
         assert since / 60 <= min(found[alert]) <= since / 60 + PATIENCE_MIN, alert
 
 
 def test_every_alert_about_the_engine_itself_has_a_run_in_which_it_fires() -> None:
-    # A dead engine comes below; what databases do to their metrics, in the tests of history and hot state.
-    elsewhere = {"BmvGone", "BmvHistoryAway", "BmvHistoryLost", "BmvHotStateAway"}
-    assert {alert for run in FIRST_MINUTES.values() for alert in run} == set(ALERTS) - elsewhere
+    # A dead engine comes below.
+    assert {alert for run in FIRST_MINUTES.values() for alert in run} == set(ALERTS) - {"BmvGone"}
 
 
 @needs_prometheus

@@ -8,6 +8,7 @@ import subprocess
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,14 @@ from solders.system_program import TransferParams, transfer
 
 from bmv.app.assembly import Assembly
 from bmv.app.world import World
+from bmv.events import ConfigChanged
 from bmv.model import Side
 from bmv.sandbox.dollar_genesis import Purse
 from bmv.sandbox.market_genesis import seeded_keypair
 from bmv.sandbox.people.crowd import CrowdOptions
 from bmv.sandbox.people.floor import Floor, Trader
 from bmv.services.lag import Lag
+from tests.app.outage import Outage
 from tests.app.recorded_run import settings_of
 from tests.app.scraped_run import EVERY_S, Seen, scraping
 
@@ -32,6 +35,12 @@ FEED, THEFT, WASH, LATE, OWN_TRADE, END = (n * MINUTE for n in (12, 18, 20, 22, 
 """When something goes wrong in ``troubled``, in seconds since the start."""
 LOST, FOUND = 6 * MINUTE, 34 * MINUTE
 """Between these bundles are lost in ``losing``."""
+AWAY, BACK = 4 * MINUTE, 24 * MINUTE
+"""Between these PostgreSQL and Redis are away there."""
+MOST_ROWS, SPOOL_BYTES = 100, 20_000
+"""So many rows does the memory take there meanwhile, and so much the disk."""
+RAISED = 20 * MINUTE
+"""Then the budget is raised in ``poor``."""
 
 
 def firing(seen: Seen, folder: Path) -> dict[str, list[int]]:
@@ -58,8 +67,9 @@ def firing(seen: Seen, folder: Path) -> dict[str, list[int]]:
     )  # fmt: skip
     said = done.stdout + done.stderr
     found: dict[str, list[int]] = defaultdict(list)
-    for alert, hours, minute in re.findall(r"alertname: (\w+), time: (?:(\d+)h)?(?:(\d+)m)?", said):
-        found[alert].append(int(hours or 0) * 60 + int(minute or 0))
+    for alert, *told in re.findall(r"alertname: (\w+), time: (?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?", said):
+        days, hours, minute = (int(each or 0) for each in told)
+        found[alert].append((days * 24 + hours) * 60 + minute)
     assert (done.returncode == 0) == (not found), said
     return dict(found)
 
@@ -77,21 +87,23 @@ def _series(seen: Seen) -> list[dict[str, str]]:
     return found
 
 
-def troubled(monkeypatch: pytest.MonkeyPatch) -> Seen:
+@cache
+def troubled() -> Seen:
     """Run through one trouble after the other, with a treasury that cannot help."""
     late = [0.0]
-    monkeypatch.setattr(Lag, "worst", lambda _: late[0])
 
     @contextlib.asynccontextmanager
     async def beside(world: World, assembly: Assembly) -> AsyncIterator[None]:
-        task = asyncio.create_task(_troubles(world, assembly, late))
+        task = asyncio.create_task(_troubles(world, late))
         yield
         task.cancel()
 
-    return scraping(END, beside, wallets=2, purse=POOR, settings=settings_of(16))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Lag, "worst", lambda _: late[0])
+        return scraping(END, beside, wallets=2, purse=POOR, settings=settings_of(16))
 
 
-async def _troubles(world: World, assembly: Assembly, late: list[float]) -> None:
+async def _troubles(world: World, late: list[float]) -> None:
     began = asyncio.get_running_loop().time()
 
     async def until(seconds: float) -> None:
@@ -145,27 +157,48 @@ async def _wash(world: World, floor: Floor) -> None:
         await asyncio.sleep(15)
 
 
+@cache
 def losing() -> Seen:
-    """Run in a lively market in which from some moment on no bundle lands any more."""
+    """Run in a lively market without databases for a while, and with bundles of which none lands."""
+    outage = Outage(SPOOL_BYTES)
 
     @contextlib.asynccontextmanager
     async def beside(world: World, _: Assembly) -> AsyncIterator[None]:
         loop, rates = asyncio.get_running_loop(), world.faults.rates
         loop.call_later(LOST, rates.update, {"bundle_dropped": 1.0})
         loop.call_later(FOUND, rates.clear)
+        loop.call_later(AWAY, setattr, outage, "away", True)
+        loop.call_later(BACK, setattr, outage, "away", False)
         yield
 
     crowd = CrowdOptions(arrivals_per_day=7_200)
-    return scraping(FOUND + MINUTE, beside, crowd=crowd, settings=settings_of(40))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bmv.services.history.MOST_ROWS", MOST_ROWS)
+        return scraping(FOUND + MINUTE, beside, outage=outage, crowd=crowd, settings=settings_of(40))
 
 
+@cache
 def outside() -> Seen:
-    """Run in pivot mode far below the Pivot."""
+    """Run in pivot mode far below the Pivot; the wallets' accounts are closed at the end."""
     keys = {"SEED_PRICE": "0.02", "SEED_DAILY_VOLUME": "5000", "CHANNEL_MODE": "pivot"}
+    keys |= {"CLOSE_ACCOUNTS_AT_HALT": "on"}
     return scraping(20 * MINUTE, wallets=2, settings=settings_of(16, **keys))
 
 
+@cache
 def poor() -> Seen:
-    """Run in a lively market, with a budget for tips and fees that is soon spent."""
+    """Run in a lively market, with a budget for tips and fees that is soon spent, and raised near the end."""
+
+    @contextlib.asynccontextmanager
+    async def beside(_: World, assembly: Assembly) -> AsyncIterator[None]:
+        def raised() -> None:
+            engine, written = assembly.engine, settings_of(16, DAILY_COST_BUDGET_SOL="1").written()
+            engine.emit(
+                ConfigChanged(at=engine.state.now, settings=written, changed=("DAILY_COST_BUDGET_SOL",))
+            )
+
+        asyncio.get_running_loop().call_later(RAISED, raised)
+        yield
+
     settings, crowd = settings_of(16, DAILY_COST_BUDGET_SOL="0.00014"), CrowdOptions(arrivals_per_day=7_200)
-    return scraping(20 * MINUTE, wallets=2, crowd=crowd, settings=settings)
+    return scraping(RAISED + 4 * MINUTE, beside, wallets=2, crowd=crowd, settings=settings)
