@@ -63,7 +63,7 @@ def firing(seen: Seen, folder: Path) -> dict[str, list[int]]:
     (folder / "tests.yml").write_text(json.dumps(tests))
     done = subprocess.run(
         ["promtool", "test", "rules", str(folder / "tests.yml")],
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     said = done.stdout + done.stderr
     found: dict[str, list[int]] = defaultdict(list)
