@@ -96,7 +96,14 @@ def test_every_trade_names_both_sides(seen: Seen) -> None:
 
 def test_what_moves_in_a_market_moves_in_the_metrics(seen: Seen) -> None:
     still = {
-        *("bmv_info", "bmv_synthetic_volume_rate", "bmv_self_trades", "bmv_cost_budget_sol", "bmv_phase"),
+        *(
+            "bmv_info",
+            "bmv_synthetic_volume_rate",
+            "bmv_self_trades",
+            "bmv_cost_budget_sol",
+            "bmv_cost_hour_budget_sol",
+            "bmv_phase",
+        ),
         *(
             "bmv_feed_up",
             "bmv_out_of_channel",
@@ -135,7 +142,7 @@ def test_what_stands_still_in_a_healthy_market_moves_with_its_cause() -> None:
     seen = MarketSeen(at=state.now, slot=state.slot, book=state.book, fills=(fill,))
     record.economics.saw(seen, state, Lamports(1))
     record.ledger = None
-    engine.settings = engine.settings.model_copy(update={"daily_cost_budget": Lamports(1)})
+    engine.settings = engine.settings.model_copy(update={"daily_cost_budget": Lamports(4)})
     after = Measuring(engine, it.spec, lambda: 0.5, lambda: 0.1).values().found
     for name in ("synthetic_volume_rate", "self_trades", "market_noise_ratio", "phase", "feed_up"):
         assert after[f"bmv_{name}"] != before[f"bmv_{name}"], name
@@ -146,6 +153,7 @@ def test_what_stands_still_in_a_healthy_market_moves_with_its_cause() -> None:
         "rent_recovered_sol",
         "sol_usd",
         "cost_budget_sol",
+        "cost_hour_budget_sol",
     ):
         assert after[f"bmv_{name}"] != before[f"bmv_{name}"], name
     assert after["bmv_wallet_aside"]["1",] == 1

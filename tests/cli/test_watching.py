@@ -53,6 +53,8 @@ def test_the_screen_says_what_the_page_says() -> None:
         "99.82 / 99.31 %",
         "SOL/USD 150.25",
         f"price {view.price.value if view.price else ''}",
+        "0.0601234 USD",
+        "0.0556698 EUR",
         view.fills[0].size,
         view.events[0].name,
         "2.10 % of 120 SOL",

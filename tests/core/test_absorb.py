@@ -372,7 +372,10 @@ def test_a_trade_of_anybody_widens_the_quotes_again() -> None:
 
 
 def test_the_budget_of_the_day_being_spent_is_told_once() -> None:
-    state, chosen = quoting_state([wallet(0)]), settings(DAILY_COST_BUDGET_SOL="0.00001")
+    state, chosen = (
+        quoting_state([wallet(0)]),
+        settings(DAILY_COST_BUDGET_SOL="0.00001", HOURLY_COST_BUDGET_SOL=0),
+    )
     events = [resolved(Outcome.LANDED, 1, cost=4_000) for _ in range(5)]
     assert [told(state, event, chosen) for event in events] == [[], [], ["COST_BUDGET_SPENT"], [], []]
     assert state.cost_today(state.now) == 20_000

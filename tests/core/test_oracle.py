@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmv.core.decide import decide
-from bmv.core.oracle import Oracle, SlidingAverage
+from bmv.core.oracle import Oracle, Rates, SlidingAverage
 from bmv.core.state import Supply, Treasury
 from bmv.events import OracleSeen, SupplySeen, TreasurySeen
 from bmv.units import BaseAtoms, Lamports, MicroUsd, Millis, UsdPerSol
@@ -89,6 +89,15 @@ def test_a_price_told_late_holds_from_the_newest_on_and_an_outage_changes_nothin
     average.add(Millis(90), 30)
     assert average.value(Millis(100), Millis(50)) == 30
     assert average.value(Millis(10_000), Millis(50)) == 30
+
+
+def test_rates_are_known_until_they_are_too_old() -> None:
+    seen = Oracle()
+    assert seen.rates(Millis(10), Millis(50)) == Rates()
+    seen.on_price(Millis(10), UsdPerSol(150_000_000))
+    seen.eur_usd = MicroUsd(1_080_000)
+    assert seen.rates(Millis(60), Millis(50)) == Rates(UsdPerSol(150_000_000), MicroUsd(1_080_000))
+    assert seen.rates(Millis(61), Millis(50)) == Rates()
 
 
 def test_the_oracle_remembers_the_newest_price() -> None:

@@ -1,15 +1,16 @@
 """What the engine remembers: tickets, who is busy, budgets of the day, waits that double, the start."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmv.config import DAY_MS
+from bmv.config import DAY_MS, HOUR_MS
 from bmv.core.failures import MOST_DOUBLED, Backoff
 from bmv.core.state import Flow, InFlight, Phase, new_state
 from bmv.events import Crank, Execute, Settle
 from bmv.model import Placement, Side
 from bmv.units import BaseLots, Lamports, Millis, Ticks
-from tests.core.belongings import START, later, market, quoting_state, wallet
+from tests.core.belongings import START, later, market, quoting_state, settings, wallet
 
 PLACE = Placement(0, Side.BID, 1, Ticks(5), BaseLots(1), 1)
 
@@ -62,3 +63,20 @@ def test_money_that_flowed_counts_signed_and_halves_in_a_day() -> None:
     assert flow.paid(Millis(DAY_MS)) == 500
     flow.record(Side.ASK, BaseLots(4), Lamports(100), Millis(DAY_MS))
     assert (flow.paid(Millis(DAY_MS)), int(flow.net_base)) == (400, 6)
+
+
+@pytest.mark.parametrize(
+    ("said", "limit"), [({}, 250_000_000), ({"HOURLY_COST_BUDGET_SOL": 2}, 2 * 10**9)], ids=["auto", "said"]
+)
+def test_an_hour_may_cost_a_quarter_of_the_day_unless_something_else_is_said(
+    said: dict[str, int], limit: int
+) -> None:
+    chosen = settings(DAILY_COST_BUDGET_SOL=1 if not said else 9, **said)
+    state = quoting_state([wallet(0)])
+    state.spend(Lamports(limit - 1), START)
+    assert state.budget_spent(chosen, START) == ""
+    state.spend(Lamports(1), START)
+    assert state.budget_spent(chosen, START) == "hour"
+    assert state.cost_this_hour(later(HOUR_MS)) == 0
+    assert state.budget_spent(chosen, later(HOUR_MS)) == ""
+    assert state.budget_spent(settings(HOURLY_COST_BUDGET_SOL=0), START) == ""

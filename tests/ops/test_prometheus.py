@@ -48,6 +48,7 @@ MOVES = [
     ("healthy", 'bmv_turnover_sol_total{whose="others"}', 60, END, "rises"),
     ("healthy", "bmv_trades_total", 60, END, "rises"),
     ("healthy", "bmv_cost_today_sol", 0, END, "rises"),
+    ("healthy", "bmv_cost_hour_sol", 0, 60, "rises"),
     ("healthy", 'sum(bmv_ladder_orders{state="live"})', 0, 60, "rises"),
     ("healthy", 'bmv_orders_total{action="cancelled"}', 60, END, "rises"),
     ("healthy", HALTED, 60, END, "rises"),
@@ -88,6 +89,7 @@ MOVES = [
     ("troubled", HALTED, troubles.OWN_TRADE - 60, END, "rises"),
     # A budget that is spent, and raised
     ("poor", "bmv_cost_budget_sol", troubles.RAISED - 60, troubles.RAISED + 60, "rises"),
+    ("poor", "bmv_cost_hour_budget_sol", troubles.RAISED - 60, troubles.RAISED + 60, "rises"),
     ("poor", 'bmv_orders_total{action="placed"}', troubles.RAISED - 60, END, "rises"),
     ("poor", "sum(bmv_rebuild_cost_sol_total)", troubles.RAISED - 60, END, "rises"),
     # A price outside of the channel; accounts closed at the end
@@ -129,7 +131,12 @@ FIRST_MINUTES = {
         "BmvHotStateAway": troubles.AWAY,
         "BmvHalted": troubles.FOUND,
     },
-    "poor": {"BmvBudgetNearlySpent": 60, "BmvBudgetSpent": 60, "BmvHalted": troubles.RAISED},
+    "poor": {
+        "BmvBudgetNearlySpent": 60,
+        "BmvBudgetSpent": 60,
+        "BmvHourBudgetSpent": 60,
+        "BmvHalted": troubles.RAISED,
+    },
     "outside": {"BmvOutOfChannel": 0, "BmvSideNotQuoted": 14 * 60, "BmvHalted": 19 * 60},
 }
 """What fires in a run, and since when (in seconds) it may."""

@@ -187,7 +187,7 @@ def outside() -> Seen:
 
 @cache
 def poor() -> Seen:
-    """Run in a lively market, with a budget for tips and fees that is soon spent, and raised near the end."""
+    """Run in a lively market, with budgets for tips and fees that are soon spent, and raised near the end."""
 
     @contextlib.asynccontextmanager
     async def beside(_: World, assembly: Assembly) -> AsyncIterator[None]:
@@ -200,5 +200,6 @@ def poor() -> Seen:
         asyncio.get_running_loop().call_later(RAISED, raised)
         yield
 
-    settings, crowd = settings_of(16, DAILY_COST_BUDGET_SOL="0.00014"), CrowdOptions(arrivals_per_day=7_200)
+    budgets = {"DAILY_COST_BUDGET_SOL": "0.00014", "HOURLY_COST_BUDGET_SOL": "0.00014"}
+    settings, crowd = settings_of(16, **budgets), CrowdOptions(arrivals_per_day=7_200)
     return scraping(RAISED + 4 * MINUTE, beside, wallets=2, crowd=crowd, settings=settings)

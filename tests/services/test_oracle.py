@@ -11,13 +11,15 @@ import pytest
 from bmv.chain.oracle import PythOnChain
 from bmv.chain.rpc import Rpc
 from bmv.chain.tickers import SERVICES, Pair, Ticker
+from bmv.core.absorb import absorb
 from bmv.core.feeds import Reading
 from bmv.errors import Garbled, OutsideError
 from bmv.events import OracleSeen
 from bmv.sandbox.clock import LoopClock
-from bmv.services.oracle import OracleWatch
+from bmv.services.oracle import OracleWatch, PriceSource
 from bmv.services.record import count_error
 from bmv.units import Millis, Slot
+from tests.core.belongings import quoting_state, wallet
 from tests.services.living_world import NOBODY, Living, living, settings_with, virtually
 
 NAMES = ("pyth", "hermes", "coinbase", "kraken", "binance", "jupiter")
@@ -77,6 +79,37 @@ def test_all_services_agree_with_the_path_behind_them_and_know_the_euro() -> Non
         abs(float(int(seen.sol_usd)) / price - 1) < 0.002 for seen, price in zip(told, true, strict=True)
     )
     assert {int(seen.eur_usd or 0) // 10_000 for seen in told} <= {107, 108}
+
+
+def test_a_euro_nobody_prices_any_more_is_known_for_as_long_as_a_price_may_be_quoted_by() -> None:
+    told: list[OracleSeen] = []
+    max_age = int(settings_with().oracle_quoting_max_age)
+
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as world:
+            watch = watching(world, told, Counter(), ("pyth", "kraken"))
+            await watch.round()
+            # Only what knows no euro is left.
+            watch._sources = [_DollarsOnly(source) for source in watch._sources]
+            for _ in range(max_age // 60_000 + 3):
+                await asyncio.sleep(60)
+                await watch.round()
+
+    virtually(scenario)
+    known = [seen.eur_usd is not None for seen in told]
+    last = told[known.index(False) - 1]
+    assert known == sorted(known, reverse=True)
+    assert max_age - 60_000 < int(last.at - told[0].at) <= max_age
+    state = quoting_state([wallet(0)])
+    for seen in told:
+        absorb(state, seen, settings_with())
+    assert (state.oracle.sol_usd, state.oracle.eur_usd) == (told[-1].sol_usd, None)
+
+
+class _DollarsOnly:
+    def __init__(self, source: PriceSource) -> None:
+        self.name, self.read = source.name, source.read
+        self.pairs = source.pairs - {Pair.EUR_USD}
 
 
 def test_services_that_fail_and_lie_now_and_then_leave_a_true_price() -> None:

@@ -53,6 +53,14 @@ def test_a_release_outweighs_older_flags_and_no_newer_or_dateless_one(tmp_path: 
     assert not file.outdated(Latch(reason="by hand"))
 
 
+def test_a_release_outweighs_the_flag_of_what_it_releases_whatever_the_clocks_say(tmp_path: Path) -> None:
+    file = LatchFile(StateFolder(tmp_path))
+    file.raise_(SECOND)
+    file.release(Latch(at=Millis(15), reason="by a clock that is behind", by="me"))
+    assert file.outdated(SECOND)
+    assert not file.outdated(Latch(at=Millis(21), reason="after it"))
+
+
 def test_a_folder_that_cannot_be_written_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "run").touch()
     with pytest.raises(BadInput, match="--state"):

@@ -75,7 +75,7 @@ class SampleSource:
             started=START_MS,
             now=self._now(),
             slot=301_224_000 + self._steps * 5,
-            price=None if starting else PriceView(value=_text(self._price), source="trades"),
+            price=None if starting else self._shown_price(),
             pivot=None if starting else _text(self._pivot, 9),
             pivot_raw=None,
             own_share_pct=None,
@@ -133,6 +133,9 @@ class SampleSource:
             ),
             in_flight=2,
         )
+
+    def _shown_price(self) -> PriceView:
+        return PriceView(value=_text(self._price), source="trades", usd="0.0601234", eur="0.0556698")
 
     def history(self, since: int) -> list[HistoryPoint]:
         """Return the points after ``since``."""

@@ -51,6 +51,8 @@ def test_the_page_draws_fits_every_screen_and_tells_reasons(tmp_path: Path) -> N
                 assert await tab.ask(CLIPPED) == [], (theme, width)
         rows = "document.querySelectorAll('#ladder tr[data-why]')"
         await tab.ask(f"{rows}[3].dispatchEvent(new MouseEvent('mouseover', {{bubbles: true}}))")
+        abroad = await tab.ask("document.getElementById('price-sub').textContent")
+        assert abroad.endswith("0.0601234 USD \u00b7 0.0556698 EUR")
         why = await tab.ask("document.getElementById('ladder-why').textContent")
         assert "from the inside" in why
         assert "% of 120 SOL" in why

@@ -197,7 +197,8 @@ class _Demo:
         }
         # With something in flight, accounts and ledger speak of one moment only after the drain.
         books = None if engine.state.in_flight else reporting.books(assembly)
-        (self._stop or engine.emit)(HaltRequested(at=self._clock.now(), reason=self._stopping.reason))
+        orderly = None if self._stopping.killed else self._stop
+        (orderly or engine.emit)(HaltRequested(at=self._clock.now(), reason=self._stopping.reason))
         await asyncio.wait({running})
         clean = not running.cancelled() and running.result().clean
         return report | self._closing(assembly, clean, books)
@@ -224,9 +225,9 @@ class _Demo:
         }
 
     def _halted(self, assembly: Assembly) -> str | None:
-        """Return why the engine halted by itself or by the page's button; None where the demo ended it."""
+        """Return why the engine halted by itself or by the kill switch; None where the demo ended it."""
         reason = assembly.engine.state.halt_reason
-        return None if reason == self._stopping.reason else reason or None
+        return None if self._stopping.ordered(reason) else reason or None
 
     async def _sample(self, assembly: Assembly) -> None:
         while True:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import random
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from bmv.config import Settings
 from bmv.core.capacity import check_levels
 from bmv.core.limits import Approved
 from bmv.core.state import State
-from bmv.errors import BadInput
+from bmv.errors import BadInput, BmvError
 from bmv.events import AnyAction, HaltRequested
 from bmv.keys.signer import WatchedWallets
 from bmv.observe.journal import Journal
@@ -41,7 +40,7 @@ from bmv.services.rehearsal import Rehearsal
 from bmv.services.reload import Reload, SettingsFile
 from bmv.services.swarm import Swarm
 from bmv.state.folder import StateFolder
-from bmv.state.latch import LatchFile
+from bmv.state.latch import Latch, LatchFile
 from bmv.state.lock import locked
 from bmv.state.servers import local_servers
 from bmv.units import Millis
@@ -153,8 +152,17 @@ class _Live:
             try:
                 async with aiohttp.ClientSession() as session:
                     return await self._run(session, journal)
+            except BmvError:
+                self._latch_unheard()
+                raise
             finally:
                 journal.close()
+
+    def _latch_unheard(self) -> None:
+        """Latch a kill switch that was raised before there was an engine to halt."""
+        if self._stopping.killed:
+            now = Millis(int(time.time() * 1000))
+            LatchFile(self._options.state).raise_(Latch(at=now, reason=self._stopping.reason, by="a signal"))
 
     async def rehearse(self) -> Rehearsed:
         self._stopping.listen()
@@ -296,17 +304,19 @@ class _Live:
         running = asyncio.create_task(
             engine.run(assembly.feed, assembly.dispatcher, self._reload(assembly, clock), beside)
         )
-        self._loop.add_signal_handler(signal.SIGUSR1, engine.halt, "SIGUSR1 received")
         self._stopping.give_up = running.cancel
         asked = asyncio.create_task(self._stopping.asked.wait())
         await asyncio.wait({asked, running}, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
         if not running.done():
-            holding.switch.stop(HaltRequested(at=clock.now(), reason=self._stopping.reason))
+            stop = engine.emit if self._stopping.killed else holding.switch.stop
+            stop(HaltRequested(at=clock.now(), reason=self._stopping.reason))
             await asyncio.wait({running})
+        if self._stopping.killed:
+            holding.switch.latch(self._stopping.reason)
         reason = engine.state.halt_reason
         clean = not running.cancelled() and running.result().clean
-        return Ending(clean, reason == self._stopping.reason, reason, journal.digest)
+        return Ending(clean, self._stopping.ordered(reason), reason, journal.digest)
 
     def _reload(self, assembly: Assembly, clock: LoopClock) -> Reload | None:
         if self._options.file is None:

@@ -11,6 +11,7 @@ from typing import Any
 from bmv.config import Settings
 from bmv.core.decay import FINE
 from bmv.errors import OutsideError
+from bmv.observe.figures import Crossed, crossed
 from bmv.services.hot import STATUS_NAME
 from bmv.state.folder import StateFolder
 from bmv.state.hot import HotState, Seen
@@ -83,10 +84,14 @@ def is_alive(folder: StateFolder, seen: Seen | None) -> bool:
     return is_elsewhere and seen.age_ms < ALIVE_MS and seen.snapshot.phase != "stopped"
 
 
-def told(folder: StateFolder, seen: Seen) -> dict[str, Any]:
-    """Return what is known as JSON; prices and amounts are decimal strings."""
+def told(folder: StateFolder, seen: Seen, max_age: Millis) -> dict[str, Any]:
+    """Return what is known as JSON; prices and amounts are decimal strings.
+
+    Dollars and euros are left out where their rates were older than ``max_age``.
+    """
     shown, latch = seen.snapshot, LatchFile(folder).read()
     prices = shown.prices
+    usd, eur = _crossed(shown, max_age)
     return {
         "alive": is_alive(folder, seen),
         "age_s": round(seen.age_ms / 1000, 1),
@@ -105,6 +110,8 @@ def told(folder: StateFolder, seen: Seen) -> dict[str, Any]:
         "feed_up": shown.feed_up,
         "price": _fine(shown, prices.price),
         "price_source": prices.source,
+        "price_usd": usd,
+        "price_eur": eur,
         "pivot": _fine(shown, prices.pivot),
         "zones": None if prices.zones is None else [_fine(shown, border) for border in prices.zones],
         "foreign_bid": None if prices.foreign_bid is None else f"{shown.spec.price(prices.foreign_bid):f}",
@@ -151,6 +158,13 @@ def _wallet(shown: Snapshot, purse: Purse) -> dict[str, Any]:
             for order in purse.orders
         ],
     }
+
+
+def _crossed(shown: Snapshot, max_age: Millis) -> Crossed:
+    prices = shown.prices
+    if prices.price is None or shown.at - prices.rated_at > max_age:
+        return Crossed()
+    return crossed(shown.spec.price(Ticks(prices.price // FINE)), prices.sol_usd, prices.eur_usd)
 
 
 def _fine(shown: Snapshot, fine: int | None) -> str | None:

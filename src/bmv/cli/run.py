@@ -57,7 +57,7 @@ def run(
         chosen_signer = ensured_signer(folder, path, config, passphrase_fd, pace)
     operators_of(chosen_signer.wallets(), path)
     ended = run_live(chosen, chosen_signer)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     _tell(ended, as_json)
 

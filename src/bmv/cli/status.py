@@ -69,7 +69,7 @@ async def _look(folder: StateFolder, settings: Settings) -> dict[str, Any]:
     if seen is None:
         allowed = "the folder of an engine that has run, or settings with the REDIS_URL of one"
         raise BadInput("--state", str(folder.root), allowed, options.SOURCE)
-    return told(folder, seen)
+    return told(folder, seen, settings.oracle_quoting_max_age)
 
 
 def lines(facts: dict[str, Any]) -> list[str]:
@@ -81,6 +81,7 @@ def lines(facts: dict[str, Any]) -> list[str]:
         f"{facts['phase']}{': ' + facts['halt_reason'] if facts['halt_reason'] else ''}"
         + ("" if facts["feed_up"] else "; the chain is not seen"),
         f"price {facts['price'] or '-'} SOL ({facts['price_source'] or 'none'}), "
+        f"{facts['price_usd'] or '-'} USD, {facts['price_eur'] or '-'} EUR, "
         f"pivot {facts['pivot'] or '-'}",
         f"BUY zone {zones[0]} to {zones[1]}, SELL zone {zones[2]} to {zones[3]}",
         f"{facts['orders']} orders stand, {facts['levels']} levels are wanted, "

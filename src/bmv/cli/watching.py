@@ -57,6 +57,7 @@ def _figures(view: View) -> Table:
     presence, treasury = view.presence, view.treasury
     table = Table.grid(padding=(0, 3))
     price = f"{view.price.value} ({view.price.source})" if view.price else DASH
+    usd, eur = (view.price.usd, view.price.eur) if view.price else (None, None)
     table.add_row(f"price {price}", f"pivot {view.pivot or DASH}", f"spread {view.spread_pct or DASH} %")
     table.add_row(
         f"equity {view.equity_sol or DASH} SOL",
@@ -64,6 +65,7 @@ def _figures(view: View) -> Table:
         f"present {presence.bid_pct or DASH} / {presence.ask_pct or DASH} %, "
         f"both {presence.both_pct or DASH} %",
     )
+    table.add_row(f"{usd or DASH} USD", f"{eur or DASH} EUR")
     if treasury is not None:
         table.add_row(
             f"treasury {treasury.sol} SOL", f"{treasury.usdc} USDC", f"SOL/USD {treasury.sol_usd or DASH}"

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from bmv.config.parsing import DAY_MS, HOUR_MS, Duration, Minutes, Percent, Sol, Whole, key
+from bmv.config.parsing import DAY_MS, HOUR_MS, Duration, Minutes, Percent, Sol, SolOrAuto, Whole, key
 from bmv.config.strategy import Keys
 from bmv.units import LAMPORTS_PER_SOL
 
@@ -66,5 +66,5 @@ class Execution(Keys):
         "DAILY_COST_BUDGET_SOL", 5 * LAMPORTS_PER_SOL, 1_000, 10**4 * LAMPORTS_PER_SOL
     )
     """When a day's tips and fees reach this, placements wait; cancels never do."""
-    hourly_cost_budget: Sol = key("HOURLY_COST_BUDGET_SOL", 0, 0, 10**4 * LAMPORTS_PER_SOL)
-    """The same for an hour by the clock; 0: no such limit."""
+    hourly_cost_budget: SolOrAuto = key("HOURLY_COST_BUDGET_SOL", None, 0, 10**4 * LAMPORTS_PER_SOL)
+    """The same for an hour by the clock; auto is a quarter of the day's, 0: no such limit."""

@@ -74,6 +74,10 @@ def _whole_or_auto(value: object) -> int | None:
     return None if value == "auto" else _scaled(value, 1)
 
 
+def _sol_or_auto(value: object) -> int | None:
+    return None if value == "auto" else _scaled(value, LAMPORTS_PER_SOL)
+
+
 def _scaled_or_dynamic(value: object) -> int | None:
     return None if value == "dynamic" else _scaled(value, 100)
 
@@ -158,6 +162,12 @@ WholeOrAuto = Annotated[
     BeforeValidator(_whole_or_auto),
     PlainSerializer(lambda value: "auto" if value is None else value),
     Shown(str),
+]
+SolOrAuto = Annotated[
+    Lamports | None,
+    BeforeValidator(_sol_or_auto),
+    PlainSerializer(lambda value: "auto" if value is None else _unscaled(value, LAMPORTS_PER_SOL)),
+    Shown(lambda value: f"{_unscaled(value, LAMPORTS_PER_SOL):f}"),
 ]
 PercentOrDynamic = Annotated[
     Bps | None,

@@ -79,7 +79,7 @@ def _note(state: State, event: AnyEvent) -> list[AnyAction]:
         return swarm.told(state, event)
     if isinstance(event, OracleSeen):
         state.oracle.on_price(event.at, event.sol_usd, firm=event.firm)
-        state.oracle.eur_usd = event.eur_usd or state.oracle.eur_usd
+        state.oracle.eur_usd = event.eur_usd
     elif isinstance(event, SupplySeen):
         state.supply = Supply(event.supply, event.locked)
     elif isinstance(event, TreasurySeen):

@@ -119,12 +119,19 @@ class SlidingAverage:
             self._area -= gone.area
 
 
+class Rates(NamedTuple):
+    """What a SOL and a euro cost in millionths of a dollar; None where that is not known, or too old."""
+
+    sol_usd: UsdPerSol | None = None
+    eur_usd: MicroUsd | None = None
+
+
 @dataclass(slots=True)
 class Oracle:
     """The price of a SOL last told, when, and its averages: a short one, and a long one by the hour.
 
     ``recent`` is for the damper, ``history`` for the window of the Pivot. ``firm``: it is good enough to
-    convert at. ``eur_usd`` is what a euro costs in millionths of a dollar.
+    convert at. ``eur_usd`` is what a euro costs in millionths of a dollar, None where nobody says so now.
     """
 
     sol_usd: UsdPerSol | None = None
@@ -139,3 +146,9 @@ class Oracle:
         self.sol_usd, self.seen_at, self.firm = sol_usd, max(self.seen_at, at), firm
         self.recent.add(at, int(sol_usd))
         self.history.add(at, int(sol_usd))
+
+    def rates(self, now: Millis, max_age: Millis) -> Rates:
+        """Return what was told last, as far as it is not older than ``max_age``."""
+        if self.sol_usd is None or now - self.seen_at > max_age:
+            return Rates()
+        return Rates(self.sol_usd, self.eur_usd)

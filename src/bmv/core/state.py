@@ -334,13 +334,22 @@ class State:
         """Return which cost budget is spent, the ``day``'s or the ``hour``'s; '' where none is."""
         if self.cost_today(now) >= settings.daily_cost_budget:
             return "day"
-        this_hour = int(now) // HOUR_MS == self.cost_hour
-        limit = settings.hourly_cost_budget
-        return "hour" if limit and this_hour and self.cost_in_hour >= limit else ""
+        limit = hour_budget(settings)
+        return "hour" if limit and self.cost_this_hour(now) >= limit else ""
 
     def cost_today(self, now: Millis) -> Lamports:
         """Return what was spent in the (UTC) day of ``now``."""
         return self.cost_spent if int(now) // DAY_MS == self.cost_day else Lamports(0)
+
+    def cost_this_hour(self, now: Millis) -> Lamports:
+        """Return what was spent in the hour by the clock of ``now``."""
+        return self.cost_in_hour if int(now) // HOUR_MS == self.cost_hour else Lamports(0)
+
+
+def hour_budget(settings: Settings) -> Lamports:
+    """Return what an hour may cost, a quarter of the day where nothing is said; 0: no such limit."""
+    said = settings.hourly_cost_budget
+    return settings.daily_cost_budget // 4 if said is None else said
 
 
 def new_state(spec: MarketSpec, wallet_count: int, started: Millis) -> State:

@@ -75,6 +75,8 @@ CATALOGUE = (
     _counter("bmv_rebuild_cost_sol", "What of that served rebuilds.", "part"),
     _gauge("bmv_cost_today_sol", "Cost of this (UTC) day."),
     _gauge("bmv_cost_budget_sol", "DAILY_COST_BUDGET_SOL."),
+    _gauge("bmv_cost_hour_sol", "Cost of this hour by the clock."),
+    _gauge("bmv_cost_hour_budget_sol", "HOURLY_COST_BUDGET_SOL; absent where there is no such limit."),
     _gauge("bmv_breakeven_spread_ratio", "Costs over the value of our fills."),
     # Treasury
     _gauge("bmv_equity_sol", "What the wallets own, tokens at the last trade."),
@@ -86,7 +88,8 @@ CATALOGUE = (
     _counter("bmv_rent_recovered_sol", "Rent that came back from accounts that were closed."),
     _gauge("bmv_treasury_sol", "SOL of the treasury beside the wallets."),
     _gauge("bmv_treasury_usdc", "USDC of the treasury."),
-    _gauge("bmv_sol_usd", "SOL in dollars, by the oracle."),
+    _gauge("bmv_sol_usd", "SOL in dollars, by the oracle; absent when ORACLE_QUOTING_MAX_AGE is passed."),
+    _gauge("bmv_eur_usd", "A euro in dollars, by the oracle; absent like that of SOL."),
     # Wallets
     _gauge("bmv_wallet_exposure_sol", "What a wallet holds, free and locked, at P.", "wallet", "asset"),
     _gauge("bmv_wallet_gas_sol", "Plain SOL of a wallet.", "wallet"),

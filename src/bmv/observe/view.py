@@ -17,10 +17,12 @@ SideName = Literal["bid", "ask"]
 
 
 class PriceView(msgspec.Struct, frozen=True, kw_only=True):
-    """The current price and where it comes from."""
+    """The current price and where it comes from; in dollars and euros where they are known."""
 
     value: str
     source: str
+    usd: str | None = None
+    eur: str | None = None
 
 
 class ChannelView(msgspec.Struct, frozen=True, kw_only=True):

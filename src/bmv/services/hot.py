@@ -119,6 +119,9 @@ def _prices(state: State) -> Prices:
         zones=(zones.buy_low, zones.buy_high, zones.sell_low, zones.sell_high) if zones else None,
         foreign_bid=book.best_bid,
         foreign_ask=book.best_ask,
+        sol_usd=state.oracle.sol_usd,
+        eur_usd=state.oracle.eur_usd,
+        rated_at=state.oracle.seen_at,
     )
 
 

@@ -62,10 +62,16 @@ class KillSwitch:
 
     def follow(self, state: State) -> None:
         """Latch a halt that has begun, unless it is an orderly end."""
-        begun = state.phase in {Phase.HALTING, Phase.DONE} and self._latch is None
+        begun = state.phase in {Phase.HALTING, Phase.DONE}
         if not begun or state.halt.hand_over or state.halt_reason in self._orderly:
             return
-        self._latch = Latch(at=self._clock.now(), reason=state.halt_reason, by="the engine")
+        self.latch(state.halt_reason)
+
+    def latch(self, reason: str) -> None:
+        """Latch once, whatever the engine does."""
+        if self._latch is not None:
+            return
+        self._latch = Latch(at=self._clock.now(), reason=reason, by="the engine")
         try:
             self._file.raise_(self._latch)
         except BadInput as error:

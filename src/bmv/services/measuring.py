@@ -5,7 +5,7 @@ from collections.abc import Callable
 from bmv import __version__
 from bmv.core.decay import FINE
 from bmv.core.markouts import HORIZONS_S
-from bmv.core.state import Phase, State
+from bmv.core.state import Phase, State, hour_budget
 from bmv.model import DEPTH_BANDS, MarketSpec, Side, WalletView
 from bmv.observe.metrics import Values
 from bmv.services.engine import Engine
@@ -123,7 +123,7 @@ class Measuring:
                 values.put("bmv_markout_sol", _sol(markout.gain), name, f"{horizon}s")
 
     def _execution(self, values: Values, state: State, record: Record) -> None:
-        seen = record.execution
+        seen, settings = record.execution, self._engine.settings
         values.put_all("bmv_orders", record.orders)
         values.put_all("bmv_rebuilds", record.rebuilds)
         values.put_all("bmv_bundles", record.bundles)
@@ -135,7 +135,10 @@ class Measuring:
         values.put("bmv_rebuild_cost_sol", _sol(seen.rebuild_tips), "tips")
         values.put("bmv_rebuild_cost_sol", _sol(seen.rebuild_fees), "network_fees")
         values.put("bmv_cost_today_sol", _sol(state.cost_today(state.now)))
-        values.put("bmv_cost_budget_sol", _sol(self._engine.settings.daily_cost_budget))
+        values.put("bmv_cost_budget_sol", _sol(settings.daily_cost_budget))
+        values.put("bmv_cost_hour_sol", _sol(state.cost_this_hour(state.now)))
+        of_hour = hour_budget(settings)
+        values.put("bmv_cost_hour_budget_sol", _sol(of_hour) if of_hour else None)
         if record.volume:
             values.put("bmv_breakeven_spread_ratio", int(seen.tips + seen.fees) / int(record.volume))
 
@@ -148,8 +151,9 @@ class Measuring:
         values.put("bmv_rent_recovered_sol", _sol(record.rent_reclaimed))
         values.put("bmv_treasury_sol", _sol(state.treasury.sol))
         values.put("bmv_treasury_usdc", int(state.treasury.usdc) / MICROS_PER_USD)
-        sol_usd = state.oracle.sol_usd
-        values.put("bmv_sol_usd", None if sol_usd is None else int(sol_usd) / MICROS_PER_USD)
+        rates = state.oracle.rates(state.now, self._engine.settings.oracle_quoting_max_age)
+        for name, micros in (("bmv_sol_usd", rates.sol_usd), ("bmv_eur_usd", rates.eur_usd)):
+            values.put(name, None if micros is None else int(micros) / MICROS_PER_USD)
         if record.ledger is None or record.equity_start is None:
             return
         equity, parts = record.equity(views), record.ledger.totals()

@@ -4,6 +4,7 @@ Rules of this file
 - All sources of a round are asked at once; one that fails or is late is missing, nothing more.
 - What counts is decided by ``core/feeds.py``; here is nothing but asking and telling.
 - No price told is an outage: then conversions stop by themselves, and the ladder goes on.
+- The euro is for people: asked for a few times within ORACLE_QUOTING_MAX_AGE, and not told when older.
 """
 
 import asyncio
@@ -19,7 +20,8 @@ from bmv.observe.log import get_logger
 from bmv.ports import Clock
 from bmv.units import MicroUsd, Millis, UsdPerSol
 
-EUR_EVERY_MS = Millis(600_000)
+EUR_ROUNDS = 4
+"""How often the euro is asked for within ORACLE_QUOTING_MAX_AGE."""
 
 
 class PriceSource(Protocol):
@@ -71,11 +73,8 @@ class OracleWatch:
 
     async def round(self) -> None:
         """Ask everybody once, and tell what came of it."""
-        before, now = self.verdict, self._clock.now()
-        if self._eur_asked is None or now - self._eur_asked >= EUR_EVERY_MS:
-            self._eur_asked = now
-            euro = (await self._judged(Pair.EUR_USD))[0].micros
-            self._eur = (MicroUsd(euro), now) if euro is not None else self._eur
+        before = self.verdict
+        eur = await self._euro(self._clock.now(), self._settings().oracle_quoting_max_age)
         self.verdict, self.heard = await self._judged(Pair.SOL_USD)
         verdict = self.verdict
         if (verdict.firm, verdict.reason) != (before.firm, before.reason):
@@ -85,8 +84,15 @@ class OracleWatch:
             )
         if verdict.micros is not None:
             price = UsdPerSol(verdict.micros)
-            eur = self._eur[0] if self._eur else None
             self._emit(OracleSeen(at=self._clock.now(), sol_usd=price, firm=verdict.firm, eur_usd=eur))
+
+    async def _euro(self, now: Millis, max_age: Millis) -> MicroUsd | None:
+        """Return what a euro costs, asked for anew where it is time; None once that is older than allowed."""
+        if self._eur_asked is None or (now - self._eur_asked) * EUR_ROUNDS >= max_age:
+            self._eur_asked = now
+            euro = (await self._judged(Pair.EUR_USD))[0].micros
+            self._eur = (MicroUsd(euro), now) if euro is not None else self._eur
+        return self._eur[0] if self._eur and now - self._eur[1] <= max_age else None
 
     async def _judged(self, pair: Pair) -> tuple[Verdict, dict[str, Reading | str]]:
         asked = [source for source in self._sources if pair in source.pairs]

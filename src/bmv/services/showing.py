@@ -11,7 +11,7 @@ from bmv.core.ledger import Part
 from bmv.core.state import Phase, State
 from bmv.events import Report
 from bmv.model import Fill, MarketSpec, Side, WalletView
-from bmv.observe.figures import sol
+from bmv.observe.figures import crossed, sol
 from bmv.observe.view import (
     ChannelView,
     CountersView,
@@ -213,7 +213,10 @@ class Showing:
         reading = state.market.reading
         if reading is None:
             return None
-        return PriceView(value=self._fine(reading.price_fine) or "", source=reading.source)
+        value = self._fine(reading.price_fine) or "0"
+        rates = state.oracle.rates(state.now, self._engine.settings.oracle_quoting_max_age)
+        usd, eur = crossed(Decimal(value), *rates)
+        return PriceView(value=value, source=reading.source, usd=usd, eur=eur)
 
     def _channel(self, state: State) -> ChannelView | None:
         channel = state.market.channel

@@ -8,7 +8,7 @@ import msgspec
 
 from bmv.errors import Garbled
 from bmv.model import MarketSpec, Side
-from bmv.units import BaseAtoms, BaseLots, Lamports, Millis, Slot, Ticks
+from bmv.units import BaseAtoms, BaseLots, Lamports, MicroUsd, Millis, Slot, Ticks, UsdPerSol
 
 VERSION = 1
 _SEQUENCE = (1 << 64) - 1
@@ -79,7 +79,10 @@ class Wanted(Packed, frozen=True, gc=False):
 
 
 class Prices(Packed, frozen=True):
-    """Prices in fine ticks and the foreign book's best in ticks; None where not known."""
+    """Prices in fine ticks and the foreign book's best in ticks; None where not known.
+
+    What a SOL and a euro cost is in millionths of a dollar, and of ``rated_at``.
+    """
 
     price: int | None = None
     source: str = ""
@@ -87,6 +90,9 @@ class Prices(Packed, frozen=True):
     zones: tuple[int, int, int, int] | None = None
     foreign_bid: Ticks | None = None
     foreign_ask: Ticks | None = None
+    sol_usd: UsdPerSol | None = None
+    eur_usd: MicroUsd | None = None
+    rated_at: Millis = Millis(0)
 
 
 class Author(Packed, frozen=True):

@@ -79,7 +79,8 @@ function showTiles(now, digits) {
   const { price, pivot, counters } = now;
   const away = price && pivot ? (Number(price.value) / Number(pivot) - 1) * 100 : null;
   put("price", fixed(price && price.value, digits.fine));
-  put("price-sub", price ? `from ${price.source}` : "not known yet");
+  const abroad = price ? [price.usd && `${price.usd} USD`, price.eur && `${price.eur} EUR`].filter(Boolean) : [];
+  put("price-sub", price ? [`from ${price.source}`, ...abroad].join(" \u00b7 ") : "not known yet");
   put("pivot", fixed(pivot, digits.fine));
   const closed = now.channel ? now.channel.closed : [];
   const outside = closed.length ? `out of channel, no ${closed.join(", no ")}` : "";
