@@ -132,3 +132,32 @@ def pool(
     names = ("at", "price", "size", "trader", "side", "ring_id")
     table = pl.DataFrame(dict(zip(names, columns, strict=True)))
     return table.with_columns(ts=pl.from_epoch((pl.col("at") * 1e6).cast(pl.Int64), "us")).drop("at"), it
+
+
+def alone(seed: int, people: int, *, spread: float | None = None, jitter: float = 0.1) -> pl.DataFrame:
+    """Return a tape on which nobody else trades: one person as ``people``, or with a ``spread`` honest ones.
+
+    One person hands the token round at a price that walks. The honest first one is a market maker who earns
+    the spread; each trade is with one of the others, who buys, or sells what he bought. ``jitter`` is that of
+    an even beat, 1 is random arrivals.
+    """
+    rng = np.random.default_rng(seed)
+    names = [f"{number}" for number in range(people)]
+    count = int(rng.integers(3, 16)) * people
+    gaps = rng.normal(1, jitter, count) if jitter < 1 else rng.exponential(1, count)
+    at = np.cumsum(np.abs(gaps)) * float(rng.lognormal(4, 1))
+    prices = np.exp(np.cumsum(rng.normal(0, rng.choice([0.0, 0.001, 0.004]), count)))
+    size, rows = float(rng.lognormal(4, 1.5)), []
+    holds = dict.fromkeys(names[1:], False)
+    for number in range(count):
+        if spread is None:
+            seller, buyer, half = names[number % people], names[(number + 1) % people], 0.0
+        else:
+            taker = names[int(rng.integers(1, people))]
+            seller, buyer = (taker, names[0]) if holds[taker] else (names[0], taker)
+            half = spread / 2 if buyer == taker else -spread / 2
+            holds[taker] = not holds[taker]
+        traded = size * (1 + float(rng.uniform(-0.1, 0.1)))
+        rows.append((at[number], float(prices[number]) * (1 + half), traded, seller, buyer))
+    columns = dict(zip(("at", "price", "size", "seller", "buyer"), zip(*rows, strict=True), strict=True))
+    return pl.DataFrame(columns).with_columns(ts=pl.from_epoch((pl.col("at") * 1e6).cast(pl.Int64), "us"))

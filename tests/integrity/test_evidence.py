@@ -76,6 +76,23 @@ def test_a_maker_and_the_one_who_trades_most_with_him_are_no_pair() -> None:
     assert not searched(*regular, *others).flagged
 
 
+def test_where_nobody_else_trades_all_habits_must_speak() -> None:
+    to_and_fro = [("a", "b", 5.0), ("b", "a", 5.0)] * 5
+    group = only(searched(*to_and_fro, crowd=False))
+    assert group.flagged
+    assert group.parts[0].says == "nobody else trades here, so all of this must speak: rhythm, order, even"
+    bunches = [("a", "b", 5.0)] * 5 + [("b", "a", 5.0)] * 5
+    assert part(only(searched(*bunches, crowd=False)), "closed") == 0
+
+
+def test_prices_that_move_for_one_of_them_are_trade() -> None:
+    sellers, buyers = np.array([0, 1] * 5), np.array([1, 0] * 5)
+    # 0 sells at the ask and buys at the bid; then both sell higher each time; then nothing moves.
+    assert evidence.even(sellers, buyers, np.array([1.01, 1.0] * 5)).value < 0.2
+    assert evidence.even(sellers, buyers, 1.01 ** np.arange(10.0)).value == pytest.approx(1)
+    assert evidence.even(sellers, buyers, np.ones(10)).value == 1
+
+
 def test_habits_alone_do_not_make_a_suspicion() -> None:
     never = evidence.score(
         (evidence.repeated(3), evidence.closed(0.1, 0.1)), (evidence.rhythm(np.arange(9.0)),)

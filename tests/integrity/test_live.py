@@ -1,5 +1,7 @@
 """The noise of the live tape: other people's suspected share of the newest volume."""
 
+import pytest
+
 from bmv.integrity.live import WINDOW, LiveTape
 from bmv.model import Side, Trade
 from bmv.units import BaseLots, Millis, Ticks
@@ -29,6 +31,13 @@ def test_a_ring_among_others_is_its_share_of_the_volume() -> None:
     # Sides count: buying back from the same account comes back as well, selling on and on does not.
     crowd(tape, 62, WINDOW)
     assert tape.noise() == 0
+
+
+def test_two_who_are_alone_and_trade_to_and_fro_by_the_clock_are_all_noise() -> None:
+    tape = LiveTape()
+    for number in range(12):
+        tape.traded(trade(number, "a", "b", side=Side(number % 2)))
+    assert tape.noise() == pytest.approx(1)
 
 
 def test_our_own_trades_and_those_of_unknown_people_are_not_judged() -> None:

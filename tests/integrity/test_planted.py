@@ -9,10 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from bmv.integrity.reading import tape_of
 from bmv.integrity.roundtrips import matched
+from bmv.integrity.scan import scan
 from tests.bench.integrity import honest, plainly_matched
 from tests.integrity.measuring import Share, measure, table_lines
-from tests.integrity.planting import Planter, book, pool
+from tests.integrity.planting import Planter, alone, book, pool
 
 ROOT = Path(__file__).parents[2]
 WASH = ROOT.parent / "shared" / "data" / "wash"
@@ -39,6 +41,17 @@ def test_fresh_rings_of_every_kind_are_found_and_nobody_else(way: str) -> None:
     assert all(found[kind] >= 0.9 * planted[kind] for kind in planted), (found, planted)
     assert right >= 0.95 * flagged
     assert natural == 0
+
+
+@pytest.mark.parametrize("people", [2, 3])
+def test_who_is_alone_on_a_tape_is_found_by_an_even_beat_and_no_market_maker_is(people: int) -> None:
+    def flagged(**how: float) -> int:
+        return sum(bool(scan(tape_of(alone(seed, people, **how), "tape")).flagged) for seed in range(40))
+
+    assert flagged() >= 30
+    assert flagged(jitter=1.0) <= 1
+    # The same beat, to and fro, but each trip pays the maker his spread.
+    assert flagged(spread=0.005) <= 1
 
 
 def test_rings_that_trade_with_strangers_too_are_found() -> None:

@@ -106,13 +106,18 @@ def _parts(
         abs(float(trades.size[trades.buyer == one].sum() - trades.size[trades.seller == one].sum()))
         for one in accounts
     )
-    # The least closed of them decides: who trades with everybody is a market maker.
-    least = float((inside_of / trades_of).min())
+    beat, order = evidence.rhythm(trades.at), evidence.order(trades.seller, trades.buyer, len(accounts))
+    if trades_of.sum() == 2 * market_trades:
+        together = evidence.alone([beat, order, evidence.even(trades.seller, trades.buyer, trades.price)])
+    else:
+        # The least closed of them decides: who trades with everybody is a market maker.
+        least = float((inside_of / trades_of).min())
+        together = evidence.closed(least, float(trades_of.sum()) / (2 * market_trades))
     return (
-        evidence.closed(least, float(trades_of.sum()) / (2 * market_trades)),
+        together,
         evidence.returned(net, 2 * float(trades.size.sum())),
         evidence.repeated(len(trades.size)),
         evidence.alike(trades.size, market_spread),
-        evidence.rhythm(trades.at),
-        evidence.order(trades.seller, trades.buyer, len(accounts)),
+        beat,
+        order,
     )

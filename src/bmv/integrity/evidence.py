@@ -17,10 +17,15 @@ and, being a program, he mostly has one of these habits (the strongest counts):
 
 ``closed`` is counted above chance: were partners drawn by lot, a group that does half of the market's
 trading would meet itself half of the time. So the whole market is never a ring, and neither is a market maker
-with the few people who trade. Above ``FLAG_ABOVE`` a group is flagged: all three musts and a habit, or nearly
-so; four trades never reach it.
+with the few people who trade. Where nobody else trades at all, chance explains everything and nothing, and
+``closed`` becomes what only a program that plays both parts does: an even beat x the token to and fro x
+neither gaining from the other (a bot that trades with a market maker pays him his spread at every trip).
+
+Above ``FLAG_ABOVE`` a group is flagged: all three musts and a habit, or nearly so; four trades never reach
+it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +78,13 @@ def closed(inside: float, by_chance: float) -> Part:
     return Part("closed", above_chance(inside, by_chance), says)
 
 
+def alone(habits: Sequence[Part]) -> Part:
+    """Return what stands for ``closed`` where nobody else trades: all of the habits together."""
+    names = ", ".join(habit.name for habit in habits)
+    value = float(np.prod([habit.value for habit in habits]))
+    return Part("closed", value, f"nobody else trades here, so all of this must speak: {names}")
+
+
 def returned(net: float, gross: float) -> Part:
     """Measure how much of what was bought came back; ``net`` is what did not."""
     return Part("returned", _unit(1 - net / gross), f"{1 - net / gross:.0%} of what changed hands came back")
@@ -103,6 +115,18 @@ def order(sellers: Ints, buyers: Ints, accounts: int) -> Part:
     handed_on = float(np.mean(sellers[1:] == buyers[:-1])) if len(sellers) > 1 else 0.0
     says = f"after {handed_on:.0%} of the trades the buyer is the next seller"
     return Part("order", above_chance(handed_on, 1 / accounts), says)
+
+
+def even(sellers: Ints, buyers: Ints, prices: Floats) -> Part:
+    """Measure how evenly what prices moved, from a purchase to its sale right after, went to all of them."""
+    trips = np.flatnonzero(sellers[1:] == buyers[:-1])
+    gains = np.log(prices[trips + 1] / prices[trips])
+    moved = float(np.abs(gains).sum())
+    drift = float(gains.mean()) if len(gains) else 0.0
+    whose = buyers[trips]
+    apart = sum(abs(float((gains[whose == one] - drift).sum())) for one in np.unique(whose))
+    part = _unit(apart / moved) if moved > 0 else 0.0
+    return Part("even", 1 - part, f"{part:.0%} of the price's moves within trips went from one to another")
 
 
 def riskless(moves: Floats, market_move: float) -> Part:
