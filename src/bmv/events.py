@@ -86,7 +86,7 @@ class EventsFound(Event, frozen=True):
 
 
 class BundleResolved(Event, frozen=True):
-    """A bundle ended; ``slot`` is where it landed, ``reason`` why it did not."""
+    """A bundle ended; ``slot`` is where it landed, or can last have, ``reason`` why it did not."""
 
     bundle_id: str
     tickets: tuple[int, ...]

@@ -310,11 +310,15 @@ class Fill(msgspec.Struct, frozen=True):
 
 
 class Outcome(StrEnum):
-    """How a bundle ended; between sending and this it is in flight."""
+    """How a bundle ended; between sending and this it is in flight.
+
+    UNSENT: nobody can have seen it, and none of its changes is at fault.
+    """
 
     LANDED = "landed"
     FAILED = "failed"
     EXPIRED = "expired"
+    UNSENT = "unsent"
 
 
 class BundleCost(msgspec.Struct, frozen=True):

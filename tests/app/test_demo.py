@@ -106,7 +106,7 @@ def test_the_books_balance_and_nothing_is_left(watched: Watched) -> None:
     assert report["after_drain"] == {"orders_live": 0, "locked": 0}
     assert (report["self_trades"], report["errors"], report["clean"]) == (0, {}, True)
     bundles = report["bundles"]
-    assert bundles["sent"] == bundles["landed"] + bundles["failed"] + bundles["expired"]
+    assert bundles["sent"] == bundles["landed"] + bundles["failed"] + bundles["expired"] + bundles["unsent"]
 
 
 def test_dropping_any_one_ledger_row_makes_the_residual_that_rows_value(watched: Watched) -> None:

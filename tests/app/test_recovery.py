@@ -47,14 +47,16 @@ def test_a_torn_tail_costs_its_record_and_damage_before_it_all_of_the_journal(tm
             assert ([sent.bundle_id for sent in found.sent()], found.missing) == (["in doubt"], "")
             place = whole.index(b"in doubt")
             segment.write_bytes(whole[:place] + b"X" + whole[place + 1 :])
-            before = await rpc.block_height()
+            before = (await rpc.block_height()).height
             found = await recovered(tmp_path, rpc, "market", OWNERS, clock)
             assert found is not None
             assert f"{segment}" in found.missing
             assert "later ones are not" in found.missing
             assert (found.sent(), found.pages, found.hours) == ([], [], {})
             # What it does not know of cannot land any more.
-            assert await rpc.block_height() > before + BLOCKHASH_LIFE
+            after = await rpc.block_height()
+            assert after.height > before + BLOCKHASH_LIFE
+            assert found.newest == after.slot, "a reading before that would not show what landed until then"
 
     virtually(scenario)
 

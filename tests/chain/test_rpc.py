@@ -16,11 +16,11 @@ from solders.pubkey import Pubkey
 
 from bmv.chain.http import NotSent
 from bmv.chain.message import compile_message
-from bmv.chain.rpc import AccountImage, Rpc, SignatureStatus
+from bmv.chain.rpc import AccountImage, HeightAt, Rpc, SignatureStatus
 from bmv.chain.transaction import sign, signature
 from bmv.errors import Garbled, OutsideError, RateLimited, Refused, Stale, Unreachable
 from bmv.keys.signer import InProcessSigner
-from bmv.units import Lamports, Slot
+from bmv.units import BlockHeight, Lamports, Slot
 from tests.chain.stage import (
     KEY,
     Hurried,
@@ -182,7 +182,8 @@ def test_more_than_256_statuses_take_several_calls_and_the_oldest_slot_counts() 
 
 
 def test_the_small_reads_return_plain_numbers() -> None:
-    assert play(lambda rpc: rpc.block_height(), result(10)).value == 10
+    height = result({"absoluteSlot": 12, "blockHeight": 10, "epoch": 0})
+    assert play(lambda rpc: rpc.block_height(), height).value == HeightAt(Slot(12), BlockHeight(10))
     assert play(lambda rpc: rpc.rent_exempt(3228), result(23357760)).value == 23357760
     assert play(lambda rpc: rpc.balance(OWNER), at_slot(1, 17)).value == 17
     assert play(lambda rpc: rpc.version(), result({"solana-core": "4.0.2"})).value == "4.0.2"

@@ -29,6 +29,7 @@ def of_world(exchange: Exchange, flying: Sequence[Execute], chosen: Settings) ->
         mine = [o for o in exchange.own() if o.owner == wallet]
         after = _after(mine, changes)
         assert len(after) <= exchange.most_orders
+        assert len({(side, price) for side, price, _ in after}) == len(after), "an order is doubled"
         if chosen.max_wallet_exposure:
             for side in Side:
                 worth = sum(price * size for at, price, size in after if at is side)

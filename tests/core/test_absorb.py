@@ -321,10 +321,47 @@ def test_cycles_that_come_to_nothing_pause_and_what_lands_ends_the_pause() -> No
         names.append(told(state, resolved(Outcome.EXPIRED, at=int(state.now)), chosen))
     expired, never = "BUNDLE_EXPIRED", "BUNDLE_NEVER_LANDS"
     assert names == [[expired], [expired, "CYCLES_FAILED"], [expired, never]]
-    assert standstill(state, chosen) == "nothing that was sent lately has landed"
+    assert standstill(state, chosen) == ""
+    state.guards.failures.probed_at = state.now
+    assert standstill(state, chosen) == "nothing that was sent lately has landed", "one was tried just now"
     sent(state)
     assert told(state, resolved(Outcome.LANDED, 101, at=int(state.now)), chosen) == ["CYCLES_LAND_AGAIN"]
     assert standstill(state, chosen) == ""
+
+
+def test_what_was_never_sent_is_nobodys_failure_and_is_tried_again_soon() -> None:
+    state = quoting_state([wallet(0), wallet(1)])
+    waits = []
+    for _ in range(20):
+        sent(state)
+        assert told(state, resolved(Outcome.UNSENT, at=int(state.now))) == ["BUNDLE_UNSENT"]
+        waits.append(int(state.failed[0].until - state.now))
+        state.now = state.failed[0].until
+    assert waits == [400] + [800] * 19
+    failures = state.guards.failures
+    assert (failures.cycles, failures.pause, failures.wallets) == (0, None, {})
+
+
+def test_what_is_said_to_have_expired_is_in_doubt_until_the_accounts_of_then_are_seen() -> None:
+    state = quoting_state([wallet(0)])
+    state.seen = Slot(100)
+    sent(state, places=[placement(BID)])
+    (place,) = state.flying_places()
+    told(state, resolved(Outcome.EXPIRED, 105))
+    assert state.flying_places() == [place], "who said so may have followed a fork that died"
+    for slot in (104, 105):
+        assert state.in_flight
+        assert told(state, seen(slot, [wallet(0, orders=[BID])])) == [], "it is nobody else's"
+    assert not state.in_flight
+    assert state.views[0].orders == (BID,)
+
+
+def test_what_is_said_to_have_expired_before_the_last_reading_is_out_of_flight_at_once() -> None:
+    state = quoting_state([wallet(0)])
+    state.seen = Slot(100)
+    sent(state)
+    told(state, resolved(Outcome.EXPIRED, 100))
+    assert not state.in_flight
 
 
 def test_a_wallet_that_cannot_open_its_accounts_is_at_fault_once_another_has() -> None:

@@ -26,6 +26,7 @@ HAPPENED = (
     "SIDE_STOPPED",
     "SIDE_RESUMED",
     "DRAWDOWN",
+    "denied",
 )
 
 

@@ -1,6 +1,6 @@
 """Failed changes: whose fault it is, how long things rest, when the engine pauses and gives up."""
 
-from bmv.core.failures import CRANK, Backoff, Failures
+from bmv.core.failures import CRANK, PROBE_EVERY, Backoff, Failures
 from bmv.units import Millis
 from tests.core.belongings import later, settings
 
@@ -83,8 +83,30 @@ def test_what_was_sent_side_by_side_and_lost_together_is_one_cycle() -> None:
     ]
     assert (failures.cycles, any(begun)) == (1, False)
     assert failures.cycle_failed(0, later(200), later(300), CHOSEN, others=8)
-    assert failures.paused(later(1_299))
-    assert not failures.paused(later(1_300))
+    assert failures.pausing(later(1_299))
+    assert not failures.pausing(later(1_300))
+
+
+def test_in_a_pause_one_change_is_tried_every_two_slots() -> None:
+    failures = Failures()
+    for number in (1, 2):
+        failures.cycle_failed(CRANK, later(number), later(number), CHOSEN, others=0)
+    assert failures.paused(later(1 + int(PROBE_EVERY)))
+    assert not failures.paused(later(2 + int(PROBE_EVERY)))
+    failures.probed_at = later(900)
+    assert [failures.paused(later(at)) for at in (900, 999, 1_001, 1_003)] == [True, True, True, False]
+
+
+def test_what_nobody_can_have_seen_is_no_cycle_but_does_not_go_on_for_ever() -> None:
+    failures = Failures()
+    for second in range(60):
+        failures.not_sent(later(second * 1_000), later(second * 1_000 + 500))
+        assert (failures.cycles, failures.pause) == (0, None)
+        assert not failures.hopeless(CHOSEN)
+    failures.not_sent(later(61_000), later(61_500))
+    assert failures.hopeless(CHOSEN)
+    failures.landed(later(62_000))
+    assert not failures.hopeless(CHOSEN)
 
 
 def test_pauses_double_until_something_lands_and_end_in_a_halt() -> None:

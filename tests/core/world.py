@@ -17,6 +17,7 @@ import msgspec
 
 from bmv.config import Settings
 from bmv.core.decide import decide
+from bmv.core.halting import SETTLING_PATIENCE
 from bmv.core.limits import Approved
 from bmv.core.state import Phase, State, new_state
 from bmv.events import (
@@ -76,6 +77,7 @@ class Flying:
 class World:
     """The engine, the exchange, and the weather between them.
 
+    ``silent``: at the end nothing had landed for so long that what is owed was given up.
     ``bounds``: the limits that what stands is held to, where these are not the settings of the moment.
     """
 
@@ -98,6 +100,8 @@ class World:
     bounds: Settings | None = None
     outage: bool = False
     frozen_at_end: set[int] = field(default_factory=set)
+    landed_at: int = 0
+    silent: bool = False
     journal: Journal = field(default_factory=Journal)
 
     # The engine's side
@@ -127,10 +131,7 @@ class World:
             self.seen_slot = max(self.seen_slot, int(event.slot))
         elif isinstance(event, BundleResolved):
             for ticket in event.tickets:
-                if event.outcome is Outcome.LANDED:
-                    self.open_tickets[ticket] = int(event.slot)
-                else:
-                    del self.open_tickets[ticket]
+                self.open_tickets[ticket] = int(event.slot)
         landed = [t for t, slot in self.open_tickets.items() if slot is not None and slot <= self.seen_slot]
         for ticket in landed:
             del self.open_tickets[ticket]
@@ -153,7 +154,7 @@ class World:
             bundle, work = tuple(work[:size]), work[size:]
             fate = self.rng.random()
             if fate < 0.05 and not self.calm:
-                self.resolve(bundle, Outcome.FAILED)
+                self.resolve(bundle, Outcome.FAILED if fate < 0.03 else Outcome.UNSENT)
             else:
                 lost = (fate < 0.2 or self.outage) and not self.calm
                 self.flying.append(Flying(bundle, self.now + self.rng.randint(100, 20_000), lost))
@@ -163,6 +164,7 @@ class World:
             elif isinstance(action, Finish):
                 self.finish = action
                 self.frozen_at_end = {w for w, view in self.state.views.items() if view.frozen}
+                self.silent = self.now - self.landed_at >= int(SETTLING_PATIENCE)
 
     # The chain's side
 
@@ -196,7 +198,10 @@ class World:
                 self.exchange = saved
                 self.resolve(flight.actions, Outcome.FAILED)
             else:
-                self.resolve(flight.actions, Outcome.LANDED)
+                # Who is asked may follow a fork that dies, and know nothing of it.
+                denied = not self.calm and self.rng.random() < 0.05
+                self.resolve(flight.actions, Outcome.EXPIRED if denied else Outcome.LANDED)
+                self.tally["denied"] += denied
             self.whatever_lands()
 
     def carry_out(self, action: Sent) -> None:
@@ -219,11 +224,12 @@ class World:
             bundle_id=f"b{actions[0].ticket}",
             tickets=tuple(action.ticket for action in actions),
             outcome=outcome,
-            slot=Slot(self.slot),
+            slot=Slot(self.slot) if outcome in (Outcome.LANDED, Outcome.EXPIRED) else Slot(0),
             cost=BundleCost(Lamports(5_000), Lamports(10_000)),
             reason="" if outcome is Outcome.LANDED else "weather",
         )
         self.tally[outcome.value] += 1
+        self.landed_at = self.now if outcome is Outcome.LANDED else self.landed_at
         self.news.append((self.now + delay, event))
 
     def look(self) -> None:
@@ -390,7 +396,7 @@ def lived(seed: int, steps: int = STEPS) -> World:
     for wallet, account in enumerate(world.exchange.accounts):
         if account.quote_free or account.base_free or account.quote_waiting or account.base_waiting:
             owed.add(wallet)
-    assert owed <= world.frozen_at_end
+    assert owed <= world.frozen_at_end or world.silent
     assert world.finish.clean == (not owed)
     assert world.state.phase is Phase.DONE
     return world

@@ -28,7 +28,7 @@ def check_books(run: Run) -> None:
     assert report["after_drain"] == {"orders_live": 0, "locked": 0}
     assert (report["self_trades"], report["clean"]) == (0, True)
     bundles = report["bundles"]
-    assert bundles["sent"] == bundles["landed"] + bundles["failed"] + bundles["expired"]
+    assert bundles["sent"] == bundles["landed"] + bundles["failed"] + bundles["expired"] + bundles["unsent"]
 
 
 def test_a_calm_hour_stands_complete_and_balances(hour: Run) -> None:

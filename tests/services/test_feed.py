@@ -108,7 +108,8 @@ def test_after_a_restart_no_reading_is_older_than_what_the_run_before_knew() -> 
             feed = it.assembly.feed
             feed._emit = told.append
             known = Slot(it.world.chain.slot_at("confirmed") + 50)
-            feed.go_on_from(QueueMark(known, 0), (), known)
+            feed.believe_from(known)
+            feed.go_on_from(QueueMark(known, 0), ())
             running = asyncio.create_task(feed.run())
             await asyncio.sleep(60)
             running.cancel()

@@ -13,7 +13,7 @@ from solders.pubkey import Pubkey
 from structlog.testing import capture_logs
 
 from bmv.chain.jupiter import parse_build
-from bmv.chain.rpc import AccountImage, AccountsAt, Simulation
+from bmv.chain.rpc import AccountImage, AccountsAt, HeightAt, Simulation
 from bmv.core.oracle import Oracle
 from bmv.core.state import State
 from bmv.events import BundleResolved, Convert
@@ -58,8 +58,9 @@ class Node:
     async def accounts(self, keys: Sequence[Pubkey], **_: Any) -> AccountsAt:
         return AccountsAt(Slot(2_000), [self._image(key) for key in keys])
 
-    async def block_height(self, *_: Any) -> BlockHeight:
-        return BlockHeight(self.desk.chain.block_height() if self.height is None else self.height)
+    async def block_height(self, *_: Any) -> HeightAt:
+        height = self.desk.chain.block_height() if self.height is None else self.height
+        return HeightAt(Slot(2_000), BlockHeight(height))
 
     async def simulate(self, _raw: bytes, watched: Sequence[Pubkey] = ()) -> Simulation:
         plain, dollars = (self._image(key) for key in watched)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from bmv.core.halting import halting
 from bmv.core.state import InFlight, Phase, Target
 from bmv.events import Execute
 from bmv.model import Side
@@ -16,7 +17,7 @@ from bmv.state.folder import StateFolder, made
 from bmv.state.hot import HotState
 from bmv.state.snapshot import Author, Snapshot, unpacked
 from bmv.units import Lamports, Millis
-from tests.core.belongings import START, order, quote, quoting_state, wallet
+from tests.core.belongings import START, order, quote, quoting_state, settings, wallet
 from tests.services.living_world import StillClock
 from tests.state.valkey import Valkey, running
 
@@ -65,10 +66,13 @@ def test_a_picture_is_clean_only_at_an_end_that_left_nothing() -> None:
     state = quoting_state([wallet(0)])
     picture = Picture(["a"].__getitem__)
     assert not picture.of(state, AUTHOR).clean
-    state.phase = Phase.DONE
-    assert picture.of(state, AUTHOR).clean
-    state.views[0] = msgspec.structs.replace(wallet(0), quote_free=Lamports(1))
-    assert not picture.of(state, AUTHOR).clean
+    for left, clean in ((0, True), (1, False)):
+        state.phase, state.halt_reason = Phase.HALTING, "enough"
+        state.views[0] = msgspec.structs.replace(wallet(0), quote_free=Lamports(left))
+        while state.phase is not Phase.DONE:
+            state.now += Millis(60_000)
+            halting(state, settings())
+        assert picture.of(state, AUTHOR).clean is clean
 
 
 def test_a_picture_takes_over_what_has_not_changed_and_nothing_else() -> None:

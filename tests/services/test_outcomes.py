@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import pytest
 
-from bmv.chain.rpc import AccountImage, AccountsAt, Commitment, SignatureStatus, StatusesAt
+from bmv.chain.rpc import AccountImage, AccountsAt, Commitment, HeightAt, SignatureStatus, StatusesAt
 from bmv.events import BundleResolved
 from bmv.model import BundleCost, Outcome
 from bmv.sandbox.clock import LoopClock
 from bmv.sandbox.genesis import clock_data
-from bmv.services.outcomes import AGAIN_EVERY_MS, EXPIRY_MARGIN, Outcomes, Sent
+from bmv.services.outcomes import AGAIN_EVERY_MS, FORK_MARGIN, TIP_MARGIN, Outcomes, Sent
 from bmv.units import BlockHeight, Lamports, Slot
 from bmv.venue.system import SYSTEM_PROGRAM
 from tests.services.living_world import virtually
@@ -27,7 +27,9 @@ class Node:
     clock_slot: int = 500
     signatures_slot: int = 600
     height: int = 800
+    height_slot: int = 500
     landed: bool = False
+    knows_from: int = 0
     confirmation: Commitment = "confirmed"
     asked: list[str] = field(default_factory=list)
 
@@ -37,21 +39,29 @@ class Node:
         data = clock_data(self.clock_slot, 0, self.seconds)
         return AccountsAt(Slot(self.clock_slot), [AccountImage(Lamports(1), SYSTEM_PROGRAM, data)])
 
-    async def block_height(self, _commitment: object) -> BlockHeight:
+    async def block_height(self, _commitment: object) -> HeightAt:
         """Return the height."""
         self.asked.append("height")
-        return BlockHeight(self.height)
+        return HeightAt(Slot(self.height_slot), BlockHeight(self.height))
 
     async def signature_statuses(self, signatures: list[str], search_history: bool = False) -> StatusesAt:
-        """Return what became of them all."""
-        status = SignatureStatus(Slot(490), None, self.confirmation) if self.landed else None
+        """Return what became of them all, as far as this node, or that many of them, know it."""
+        self.asked.append("signatures")
+        knows = self.landed and self.asked.count("signatures") > self.knows_from
+        status = SignatureStatus(Slot(490), None, self.confirmation) if knows else None
         return StatusesAt(Slot(self.signatures_slot), [status] * len(signatures))
 
 
 def watched(node: Node, **about: Any) -> tuple[list[Outcome], int]:
     """Return what is told of a bundle within ten seconds, and how often it was sent again."""
+    told, resends = told_of(node, **about)
+    return [one.outcome for one in told], resends
 
-    async def scenario(clock: LoopClock) -> tuple[list[Outcome], int]:
+
+def told_of(node: Node, **about: Any) -> tuple[list[BundleResolved], int]:
+    """Return all that is told of a bundle within ten seconds, and how often it was sent again."""
+
+    async def scenario(clock: LoopClock) -> tuple[list[BundleResolved], int]:
         told: list[BundleResolved] = []
 
         async def again(_sent: Sent) -> None:
@@ -63,7 +73,7 @@ def watched(node: Node, **about: Any) -> tuple[list[Outcome], int]:
         watching = asyncio.create_task(outcomes.run())
         await asyncio.sleep(10)
         watching.cancel()
-        return [one.outcome for one in told], sent.resends
+        return told, sent.resends
 
     return virtually(scenario)
 
@@ -82,6 +92,31 @@ def test_a_node_that_does_not_know_the_slot_of_the_clock_yet_proves_nothing(behi
     assert watched(node, until=UNTIL)[0] == []
 
 
+@pytest.mark.parametrize(("places", "margin"), [(True, TIP_MARGIN), (False, FORK_MARGIN)])
+def test_a_node_that_lags_behind_the_one_that_told_the_height_proves_nothing(
+    places: bool, margin: Slot
+) -> None:
+    node = Node(height=int(LAST_VALID) + 1, signatures_slot=500 + int(margin) - 1)
+    until = UNTIL if places else None
+    assert watched(node, until=until)[0] == []
+    node.signatures_slot += 1
+    assert watched(node, until=until)[0] == [Outcome.EXPIRED]
+
+
+def test_with_its_death_is_told_where_it_died() -> None:
+    (by_clock,), _ = told_of(Node(seconds=UNTIL + 1, clock_slot=520), until=UNTIL)
+    assert by_clock.slot == 520
+    (by_height,), _ = told_of(Node(height=int(LAST_VALID) + 1, height_slot=530), withdraws=True)
+    assert by_height.slot == 530
+
+
+def test_what_has_landed_though_a_node_on_a_dead_fork_denied_it_is_told_for_what_it_cost() -> None:
+    node = Node(seconds=UNTIL + 1, landed=True, knows_from=2)
+    (dead, landed), _ = told_of(node, until=UNTIL)
+    assert (dead.outcome, dead.tickets) == (Outcome.EXPIRED, (1,))
+    assert (landed.outcome, landed.tickets, landed.slot) == (Outcome.LANDED, (), Slot(490))
+
+
 @pytest.mark.parametrize("confirmation", ["processed", "confirmed", "finalized"])
 def test_a_placement_that_has_landed_is_never_called_dead(confirmation: Commitment) -> None:
     told, _ = watched(Node(seconds=UNTIL + 1, landed=True, confirmation=confirmation), until=UNTIL)
@@ -92,7 +127,7 @@ def test_what_places_nothing_outlives_every_clock_and_dies_with_its_blockhash() 
     node = Node(seconds=UNTIL + 1_000)
     assert watched(node, withdraws=True)[0] == []
     assert "clock" not in node.asked
-    dead = Node(height=int(LAST_VALID + EXPIRY_MARGIN) + 1)
+    dead = Node(height=int(LAST_VALID) + 1)
     assert watched(dead, withdraws=True)[0] == [Outcome.EXPIRED]
 
 
@@ -116,7 +151,7 @@ def test_a_guess_that_the_clock_has_passed_costs_a_look_and_decides_nothing() ->
 
 
 def test_near_its_end_a_blockhash_is_watched_at_every_poll() -> None:
-    far, near = Node(height=100), Node(height=int(LAST_VALID + EXPIRY_MARGIN) - 5)
+    far, near = Node(height=100), Node(height=int(LAST_VALID) - 5)
     watched(far, withdraws=True)
     watched(near, withdraws=True)
     assert far.asked.count("height") <= 3

@@ -225,8 +225,9 @@ def _treasury(
 def go_on(memory: Recollection, assembly: Assembly, clock: Clock) -> None:
     """Let a new engine go on where earlier runs have ended; to be called before it runs."""
     assembly.engine.emit(memory.event(clock.now()))
+    assembly.feed.believe_from(memory.newest)
     if memory.mark is not None:
-        assembly.feed.go_on_from(memory.mark, memory.gaps, memory.newest)
+        assembly.feed.go_on_from(memory.mark, memory.gaps)
     for sent in memory.sent():
         assembly.engine.record.sent()
         assembly.dispatcher.watch(sent)

@@ -16,12 +16,14 @@ from bmv.app import reporting
 from bmv.app.assembly import Assembly, Outside, assemble
 from bmv.app.holding import market_held
 from bmv.app.keeping import history_kept
+from bmv.app.looking import remaining
 from bmv.app.samples import MINUTE_S, Samples
 from bmv.app.stopping import Stopping
 from bmv.app.world import World, WorldOptions
 from bmv.config import Settings
 from bmv.core.capacity import check_levels
-from bmv.events import HaltRequested
+from bmv.core.state import Phase
+from bmv.events import Finish, HaltRequested
 from bmv.keys.signer import InProcessSigner
 from bmv.observe.journal import JOURNAL_FOLDER, Journal
 from bmv.observe.log import configure
@@ -41,6 +43,8 @@ QUIET_POLL_S = 0.4
 VIRTUAL_WRITE_S = 600.0
 """How often history is written in virtual time, where a second passes in no time."""
 QUIET_TRIES = 600
+PATIENCE_S = 3_600.0
+"""In virtual time, where nobody can grow impatient, an engine that cannot withdraw its orders is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +187,7 @@ class _Demo:
             engine.run(assembly.feed, assembly.dispatcher, self._reload(assembly), beside)
         )
         self._stopping.give_up = running.cancel
+        giving_up = asyncio.create_task(self._give_up(assembly, running))
         sampling = asyncio.create_task(self._sample(assembly))
         waiting = {asyncio.create_task(self._stopping.asked.wait()), running}
         await asyncio.wait(waiting, timeout=self._options.run_s, return_when=asyncio.FIRST_COMPLETED)
@@ -200,6 +205,7 @@ class _Demo:
         orderly = None if self._stopping.killed else self._stop
         (orderly or engine.emit)(HaltRequested(at=self._clock.now(), reason=self._stopping.reason))
         await asyncio.wait({running})
+        giving_up.cancel()
         clean = not running.cancelled() and running.result().clean
         return report | self._closing(assembly, clean, books)
 
@@ -213,6 +219,7 @@ class _Demo:
     def _closing(self, assembly: Assembly, clean: bool, books: dict[str, Any] | None) -> dict[str, Any]:
         return {
             "after_drain": reporting.after_drain(self._world, assembly),
+            "remaining": remaining(assembly.engine.state, assembly.address_of),
             "lookup_tables": reporting.lookup_tables(self._world, assembly),
             **(books or reporting.books(assembly)),
             "chain_residual": reporting.chain_residual(self._world),
@@ -228,6 +235,14 @@ class _Demo:
         """Return why the engine halted by itself or by the kill switch; None where the demo ended it."""
         reason = assembly.engine.state.halt_reason
         return None if self._stopping.ordered(reason) else reason or None
+
+    async def _give_up(self, assembly: Assembly, running: asyncio.Task[Finish]) -> None:
+        """Let nobody wait for ever for a chain that takes no cancel."""
+        while self._loop.speed is None and not running.done():
+            await asyncio.sleep(MINUTE_S)
+            if assembly.engine.state.phase is Phase.HALTING:
+                await asyncio.wait({running}, timeout=PATIENCE_S)
+                running.cancel()
 
     async def _sample(self, assembly: Assembly) -> None:
         while True:

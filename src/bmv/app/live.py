@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -15,6 +16,7 @@ from solders.pubkey import Pubkey
 from bmv.app.assembly import Assembly, Outside, assemble, go_on
 from bmv.app.holding import Holding, market_held
 from bmv.app.keeping import history_kept
+from bmv.app.looking import remaining
 from bmv.app.observing import watched
 from bmv.app.presenting import page_shown
 from bmv.app.recovery import glimpsed, recovered
@@ -66,12 +68,16 @@ class LiveOptions:
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """How a run ended: ``asked`` says that somebody wanted it to, ``clean`` that nothing of ours is left."""
+    """How a run ended: ``asked`` says that somebody wanted it to, ``clean`` that nothing of ours is left.
+
+    ``remaining`` are the wallets with orders or funds in the market, as far as is known.
+    """
 
     clean: bool
     asked: bool
     reason: str
     digest: str
+    remaining: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +322,8 @@ class _Live:
             holding.switch.latch(self._stopping.reason)
         reason = engine.state.halt_reason
         clean = not running.cancelled() and running.result().clean
-        return Ending(clean, self._stopping.ordered(reason), reason, journal.digest)
+        left = remaining(engine.state, assembly.address_of)
+        return Ending(clean, self._stopping.ordered(reason), reason, journal.digest, left)
 
     def _reload(self, assembly: Assembly, clock: LoopClock) -> Reload | None:
         if self._options.file is None:

@@ -4,15 +4,18 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from bmv.config import Settings
 from bmv.core.decay import FINE
+from bmv.core.rent import unsettled
+from bmv.core.state import State
 from bmv.errors import OutsideError
+from bmv.model import MarketSpec, WalletIndex
 from bmv.observe.figures import Crossed, crossed
-from bmv.services.hot import STATUS_NAME
+from bmv.services.hot import STATUS_NAME, Picture
 from bmv.state.folder import StateFolder
 from bmv.state.hot import HotState, Seen
 from bmv.state.latch import LatchFile
@@ -121,18 +124,23 @@ def told(folder: StateFolder, seen: Seen, max_age: Millis) -> dict[str, Any]:
         "in_flight": [
             {"kind": each.kind, "wallet": each.wallet, "sent_at": int(each.sent_at)} for each in shown.flying
         ],
-        "wallets": wallets_told(shown),
+        "wallets": wallets_told(shown.spec, shown.purses),
     }
 
 
-def wallets_told(shown: Snapshot) -> list[dict[str, Any]]:
+def wallets_told(spec: MarketSpec, purses: Sequence[Purse]) -> list[dict[str, Any]]:
     """Return each wallet: what it holds, what of it is still in the market, and its orders."""
-    return [_wallet(shown, purse) for purse in shown.purses]
+    return [_wallet(spec, purse) for purse in purses]
 
 
-def _wallet(shown: Snapshot, purse: Purse) -> dict[str, Any]:
-    spec = shown.spec
+def remaining(state: State, address_of: Callable[[WalletIndex], str]) -> list[dict[str, Any]]:
+    """Return those wallets of which, as far as is known, anything is still in the market; as above."""
+    purses = Picture(address_of).purses(state)
+    left = [one for one in purses if one.orders or unsettled(state.views[one.wallet])]
+    return wallets_told(state.spec, left)
 
+
+def _wallet(spec: MarketSpec, purse: Purse) -> dict[str, Any]:
     def sol(lamports: int) -> str:
         return f"{Decimal(lamports) / LAMPORTS_PER_SOL:f}"
 

@@ -17,7 +17,6 @@ from bmv.observe.log import get_logger
 from bmv.ports import Clock
 from bmv.sandbox.clock import LoopClock
 from bmv.services.mending import completed
-from bmv.services.outcomes import EXPIRY_MARGIN
 from bmv.services.recollection import Recollection, recollect
 from bmv.state.folder import StateFolder
 from bmv.units import BlockHeight, Slot
@@ -36,8 +35,8 @@ async def recovered(
         found = recollect(folder)
     except BadInput as error:
         log.warning("JOURNAL_DAMAGED", reason=str(error))
-        await _outlive(rpc)
-        return Recollection(market, tuple(owners), clock.now(), missing=str(error))
+        newest = await _outlive(rpc)
+        return Recollection(market, tuple(owners), clock.now(), newest=newest, missing=str(error))
     if found is None or found.market != market:
         return None
     if not await speaks_of(found, rpc):
@@ -46,7 +45,7 @@ async def recovered(
     if found.owners != tuple(owners):
         # Its numbers mean other wallets. What it sent is still looked up, for what it has cost.
         if found.bundles:
-            await _outlive(rpc)
+            found.newest = max(found.newest, await _outlive(rpc))
         found.actions.clear()
         found.unbooked.clear()
     return found
@@ -100,8 +99,9 @@ async def _reaches(rpc: Rpc, slot: Slot) -> bool:
     return False
 
 
-async def _outlive(rpc: Rpc) -> None:
-    """Wait until nothing that was signed before now can land any more."""
-    last = await rpc.block_height() + BLOCKHASH_LIFE + EXPIRY_MARGIN
-    while await rpc.block_height() <= last:
+async def _outlive(rpc: Rpc) -> Slot:
+    """Wait until nothing that was signed before now can land any more; return from which slot on."""
+    last = (await rpc.block_height()).height + BLOCKHASH_LIFE
+    while (now := await rpc.block_height()).height <= last:
         await asyncio.sleep(POLL_S)
+    return now.slot

@@ -48,6 +48,14 @@ class Blockhash:
 
 
 @dataclass(frozen=True, slots=True)
+class HeightAt:
+    """The block height, by which blockhashes expire, at ``slot``."""
+
+    slot: Slot
+    height: BlockHeight
+
+
+@dataclass(frozen=True, slots=True)
 class AccountImage:
     """What one account holds."""
 
@@ -147,9 +155,15 @@ class Rpc:
         """Read the node's slot."""
         return Slot(await self._read("getSlot", [{"commitment": commitment}], natural))
 
-    async def block_height(self, commitment: Commitment = "confirmed") -> BlockHeight:
-        """Read the node's block height, by which blockhashes expire."""
-        return BlockHeight(await self._read("getBlockHeight", [{"commitment": commitment}], natural))
+    async def block_height(self, commitment: Commitment = "confirmed") -> HeightAt:
+        """Read the node's block height, and the slot that has it."""
+
+        def parse(result: Any) -> HeightAt:
+            return HeightAt(
+                Slot(natural(result["absoluteSlot"])), BlockHeight(natural(result["blockHeight"]))
+            )
+
+        return await self._read("getEpochInfo", [{"commitment": commitment}], parse)
 
     async def genesis_hash(self) -> str:
         """Return the hash of the chain's first block: which chain this is."""

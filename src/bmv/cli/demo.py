@@ -20,6 +20,7 @@ from bmv.app.observing import alerted, observe
 from bmv.app.presenting import PageAt, page_shown
 from bmv.app.world import World
 from bmv.cli import options
+from bmv.cli.leaving import tell_wallets
 from bmv.cli.options import MAX_PORT, WHOLE, whole
 from bmv.config import Configuration
 from bmv.config.sources import Given, Source
@@ -111,6 +112,7 @@ def _end(result: dict[str, Any]) -> None:
     """Say how the run ended; exit with 3 where orders are left or the engine halted by itself."""
     left, halted = result["after_drain"]["orders_live"], result["halted"]
     typer.echo(f"done: {result['fills']} fills, {left} orders of ours left on the chain", err=True)
+    tell_wallets(result["remaining"], err=True)
     if halted:
         typer.echo(f"halted: {halted}", err=True)
     if left or not result["clean"] or (halted and halted != HALT_REASON):

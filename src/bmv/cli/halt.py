@@ -17,6 +17,7 @@ from bmv.app.looking import is_alive, last_seen, redis_of, wait_until_stopped, w
 from bmv.app.signing import Signer, guarded, open_keys, running_signer
 from bmv.app.withdrawing import withdraw
 from bmv.cli import options
+from bmv.cli.leaving import tell_wallets
 from bmv.cli.run import DEFAULT_STATE
 from bmv.config import Settings
 from bmv.errors import BadInput, BmvError, Unreachable
@@ -151,18 +152,12 @@ class _Progress:
 
 def _end(last: Snapshot, seconds: float, as_json: bool) -> None:
     """Report per wallet; exit with 3 unless the chain has shown that nothing is left."""
-    wallets = wallets_told(last)
+    wallets = wallets_told(last.spec, last.purses)
     if as_json:
         facts: dict[str, Any] = {"verified": last.clean, "phase": last.phase, "reason": last.halt_reason}
         typer.echo(json.dumps({**facts, "seconds": round(seconds, 1), "wallets": wallets}, indent=2))
     else:
-        for wallet in wallets:
-            left = f"{wallet['sol_in_market']} SOL and {wallet['tokens_in_market']} tokens in the market"
-            typer.echo(
-                f"wallet {wallet['index']} {wallet['address']}: {len(wallet['orders'])} orders, {left}"
-            )
-            for order in wallet["orders"]:
-                typer.echo(f"  {order['side']} {order['size']} at {order['price']} (id {order['order_id']})")
+        tell_wallets(wallets)
         verified = (
             "verified on the chain: nothing is left" if last.clean else "not verified: orders may remain"
         )

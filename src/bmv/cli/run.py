@@ -10,6 +10,7 @@ import typer
 from bmv.app.live import Ending, LiveOptions, run_live
 from bmv.app.signing import Signer, ensured_signer, guarded, open_keys, operators_of
 from bmv.cli import options, plan
+from bmv.cli.leaving import tell_wallets
 from bmv.services.killswitch import refuse_latched
 from bmv.state.folder import StateFolder
 from bmv.state.latch import LatchFile
@@ -68,5 +69,6 @@ def _tell(ended: Ending, as_json: bool) -> None:
         typer.echo(msgspec.json.encode(ended).decode())
     left = "nothing of ours is left on the chain" if ended.clean else "orders or funds may be left"
     typer.echo(f"done: {left}; {ended.reason}", err=True)
+    tell_wallets(ended.remaining, err=True)
     if not ended.clean or not ended.asked:
         raise typer.Exit(3)

@@ -1,7 +1,9 @@
 """Turn an event into belief: what is seen, what filled, what landed, what vanished.
 
 Every order of ours that disappears is accounted for: filled, cancelled by a change of ours, or evicted. Every
-placement that landed but never came to stand is accounted for: filled, or dropped by the program.
+placement that landed but never came to stand is accounted for: filled, or dropped by the program. What is
+said to have expired stays in flight until a reading shows what became of it: who said so may have followed a
+fork that died.
 """
 
 from collections.abc import Sequence
@@ -44,10 +46,12 @@ from bmv.events import (
     TreasurySeen,
     WalletDuty,
 )
-from bmv.model import Fill, LiveOrder, Outcome, Placement, Quote, WalletView
+from bmv.model import Fill, LiveOrder, Outcome, Placement, Quote, WalletIndex, WalletView
 from bmv.units import BaseLots, Millis, notional
 
 FAILED_REST_MS, LOST_REST_MS = Millis(1_000), Millis(400)
+LOST_RESTS = 2
+"""How many times as long as the first one the rest becomes at most of what was lost, or never sent."""
 ALONE_EVERY = 3
 _ORDERLY = Execute | Crank | Settle | TableAction  # moves tokens and wrapped SOL about, and keeps their sum
 
@@ -277,6 +281,10 @@ def _landed(state: State, settings: Settings) -> list[AnyAction]:
     """Take out of flight what landed at or before the reading; tell about placements that never stood."""
     reports: list[AnyAction] = []
     for ticket, flight in list(state.in_flight.items()):
+        if flight.dead is not None and flight.dead <= state.seen:
+            # What stands of it is seen; what does not never will.
+            del state.in_flight[ticket]
+            continue
         if flight.landed is None or flight.landed > state.seen or is_under_way(flight):
             continue
         del state.in_flight[ticket]
@@ -324,7 +332,7 @@ def _not_landed(
     fields: dict[str, str | int] = {"bundle": event.bundle_id, "reason": event.reason}
     reports: list[AnyAction] = [Report(f"BUNDLE_{event.outcome.name}", fields), *never_lands(state, event)]
     for number, flight in enumerate(flights):
-        del state.in_flight[flight.ticket]
+        flight.dead = event.slot
         if isinstance(flight.action, TreasuryAction):
             # Nobody's orders wait for it, and what fails may be a swap service's.
             came_to_nothing(state)
@@ -335,16 +343,23 @@ def _not_landed(
                 state.failed.get(flight.action.wallet), state.now, FAILED_REST_MS
             )
             continue
+        if event.outcome is Outcome.UNSENT:
+            failures.not_sent(flight.sent_at, state.now)
+            if flight.wallet is not None:
+                state.failed[flight.wallet] = _lost_rest(state, flight.wallet)
+            continue
         owner = CRANK if flight.wallet is None else flight.wallet
         paused |= failures.cycle_failed(owner, flight.sent_at, state.now, settings, others=others)
         if flight.wallet is not None:
             lost = event.outcome is Outcome.EXPIRED
-            first = LOST_REST_MS if lost else FAILED_REST_MS
-            rest = Backoff.after(state.failed.get(flight.wallet), state.now, first)
+            known = state.failed.get(flight.wallet)
+            rest = (
+                _lost_rest(state, flight.wallet) if lost else Backoff.after(known, state.now, FAILED_REST_MS)
+            )
             # A bundle fails as a whole. Tried one after the other, whoever is at fault fails alone; what
             # was only lost goes together again, two times of three: each bundle takes its time to send.
             together = lost and (failures.in_a_row(flight.wallet) + 1) % ALONE_EVERY
-            apart = first * (0 if together else number)
+            apart = (LOST_REST_MS if lost else FAILED_REST_MS) * (0 if together else number)
             state.failed[flight.wallet] = Backoff(rest.until + apart, rest.wait)
             ready = any(view.ready for view in state.views.values())
             working = state.phase is Phase.STARTING and ready
@@ -352,7 +367,12 @@ def _not_landed(
     if paused and failures.pause is not None:
         cycles: dict[str, str | int] = {"cycles": failures.cycles, "pause_ms": int(failures.pause.wait)}
         reports.append(Report("CYCLES_FAILED", cycles))
-    return reports
+    return reports + _landed(state, settings)
+
+
+def _lost_rest(state: State, wallet: WalletIndex) -> Backoff:
+    """Return a rest that never becomes long: what was lost has waited already, and is nobody's fault."""
+    return Backoff.after(state.failed.get(wallet), state.now, LOST_REST_MS, most=LOST_RESTS)
 
 
 def _spend(state: State, event: BundleResolved, settings: Settings) -> list[AnyAction]:

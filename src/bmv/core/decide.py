@@ -70,6 +70,8 @@ def _remember(state: State, approved: Approved) -> None:
     for action in approved.actions:
         if isinstance(action, Execute | Prepare | Settle | Retire):
             state.in_flight[action.ticket] = InFlight(action.ticket, action, action.wallet, state.now)
+            if isinstance(action, Execute) and action.places:
+                state.guards.failures.probed_at = state.now
         elif isinstance(action, Crank | TableAction | RentAction | TreasuryAction):
             wallet = action.wallet if isinstance(action, Collect) else None
             state.in_flight[action.ticket] = InFlight(action.ticket, action, wallet, state.now)

@@ -6,6 +6,9 @@ Rules of this file
   whole again; a cancel does not.
 - A cycle is an attempt made after the last attempt was known to have failed: what was sent side by side and
   lost together counts once. A wallet that fails alone makes no cycle; anything that lands ends the count.
+- What nobody can have seen (no region of the block engine may be asked, no blockhash) is nobody's failure and
+  no cycle; it only counts towards giving up.
+- While nothing lands, one change is tried every now and then: it shows when things land again.
 - Waits double, up to 256 times the first one.
 """
 
@@ -17,6 +20,7 @@ from bmv.units import Millis
 
 MOST_DOUBLED = 1 << 8
 """A wait that doubles ends at this many times the first one."""
+PROBE_EVERY = Millis(800)
 CRANK: WalletIndex = -1
 """Stands for a wallet where a crank has failed: it serves all of them."""
 
@@ -30,14 +34,20 @@ class Backoff:
 
     @classmethod
     def after(
-        cls, before: "Backoff | None", now: Millis, first: Millis, memory: Millis | None = None
+        cls,
+        before: "Backoff | None",
+        now: Millis,
+        first: Millis,
+        memory: Millis | None = None,
+        *,
+        most: int = MOST_DOUBLED,
     ) -> "Backoff":
-        """Return the rest after a failure at ``now``.
+        """Return the rest after a failure at ``now``, ``most`` times ``first`` at most.
 
         ``before`` counts for as long again as it lasted, and for ``memory`` at least.
         """
         again = before is not None and now < before.until + max(before.wait, memory or before.wait)
-        wait = min(before.wait * 2, first * MOST_DOUBLED) if before is not None and again else first
+        wait = min(before.wait * 2, first * most) if before is not None and again else first
         return cls(now + wait, wait)
 
 
@@ -54,17 +64,20 @@ class WalletFailures:
 class Failures:
     """What failed lately, by wallet and in all; see the module's rules.
 
-    ``failing`` are those that failed since the last landing.
+    ``failing`` are those that failed since the last landing. ``attempts`` are all of a row, ``cycles`` those
+    of them that were sent.
     """
 
     landed_at: Millis = Millis(0)
     failing: set[WalletIndex] = field(default_factory=set)
     wallets: dict[WalletIndex, WalletFailures] = field(default_factory=dict)
     rests: dict[WalletIndex, Backoff] = field(default_factory=dict)
+    attempts: int = 0
     cycles: int = 0
     judged_at: Millis = Millis(0)
     since: Millis = Millis(0)
     pause: Backoff | None = None
+    probed_at: Millis = Millis(0)
 
     def wallet_failed(
         self, wallet: WalletIndex, now: Millis, settings: Settings, *, others: int, working: bool = False
@@ -102,7 +115,7 @@ class Failures:
 
     def landed(self, now: Millis) -> None:
         """Note that something of ours landed."""
-        self.landed_at, self.cycles, self.pause = now, 0, None
+        self.landed_at, self.attempts, self.cycles, self.pause = now, 0, 0, None
         self.failing.clear()
 
     def cycle_failed(
@@ -112,23 +125,37 @@ class Failures:
         self.failing.add(wallet)
         if sent_at < self.judged_at or (others > 0 and self.failing == {wallet}):
             return False
-        self.since = now if not self.cycles else self.since
+        self._attempted(now)
         self.cycles += 1
-        self.judged_at = now
-        if self.cycles < settings.max_failed_cycles or self.paused(now):
+        if self.cycles < settings.max_failed_cycles or self.pausing(now):
             return False
         first = settings.failed_cycles_pause
         wait = first if self.pause is None else _doubled(self.pause.wait, first)
-        self.pause = Backoff(now + wait, wait)
+        self.pause, self.probed_at = Backoff(now + wait, wait), now
         return True
 
-    def paused(self, now: Millis) -> bool:
-        """Say whether nothing may be placed now because nothing lands."""
+    def not_sent(self, sent_at: Millis, now: Millis) -> None:
+        """Note an attempt that nobody can have seen."""
+        if sent_at >= self.judged_at:
+            self._attempted(now)
+
+    def _attempted(self, now: Millis) -> None:
+        self.since = now if not self.attempts else self.since
+        self.attempts += 1
+        self.judged_at = now
+
+    def pausing(self, now: Millis) -> bool:
+        """Say whether nothing lands: one change at a time may be tried at most."""
         return self.pause is not None and self.pause.until > now
+
+    def paused(self, now: Millis) -> bool:
+        """Say whether nothing at all may be placed now because nothing lands."""
+        return self.pausing(now) and now < self.probed_at + PROBE_EVERY
 
     def hopeless(self, settings: Settings) -> bool:
         """Say whether attempts have failed for so long that the engine is to halt."""
-        return self.pause is not None and self.judged_at - self.since >= settings.failed_cycles_halt
+        many = self.attempts >= settings.max_failed_cycles
+        return many and self.judged_at - self.since >= settings.failed_cycles_halt
 
 
 def _doubled(wait: Millis, first: Millis) -> Millis:

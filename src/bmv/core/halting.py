@@ -13,6 +13,10 @@ are somebody else's: nothing more is sent.
 While the chain cannot be read, what was last known to stand is withdrawn; nothing is called empty then. Funds
 of a frozen token account stay where they are: no instruction moves them, and the end is not clean. At last
 the accounts themselves are closed, where that is wanted.
+
+Orders are withdrawn for as long as there are any. Once none is left, what remains costs nobody anything:
+where cranks, settlements and closings come to nothing for ``SETTLING_PATIENCE``, the engine ends all the
+same, not clean, and tells what is left with each wallet.
 """
 
 from collections.abc import Iterator
@@ -20,7 +24,7 @@ from collections.abc import Iterator
 from bmv.config import Settings
 from bmv.core.congestion import fitting
 from bmv.core.plan import WalletPlan, cancel_of
-from bmv.core.rent import closings, unsettled, withdrawals
+from bmv.core.rent import closings, stays_open, unsettled, withdrawals
 from bmv.core.state import Phase, State
 from bmv.events import (
     AnyAction,
@@ -45,6 +49,7 @@ AGAIN_AFTER = Millis(2_400)
 PLAIN_FROM, PLAIN_EVERY = 8, 4
 """The first round of cancels that goes to the node too, and how many rounds later the next one does."""
 PLAIN_CANCELS = 16
+SETTLING_PATIENCE = Millis(600_000)
 STRANGERS_LIVE_S = 45 + 15
 """The longest MAX_ORDER_AGE, and by how much somebody's idea of the chain's clock may be ahead of it."""
 
@@ -56,6 +61,7 @@ def halting(state: State, settings: Settings) -> list[AnyAction]:
     _note_strangers(state)
     actions: list[AnyAction] = [*withdrawals(state)]
     if any(view.orders for view in state.views.values()):
+        state.halt.left = ()
         return actions + (_round(state, settings) if _round_is_due(state) else [])
     # What was never read cannot be called empty.
     left_over = any(one.orders for one in state.leftovers)
@@ -66,6 +72,16 @@ def halting(state: State, settings: Settings) -> list[AnyAction]:
         fields: dict[str, str | int] = {"slots": max(0, int(state.seen - state.halt.since))}
         actions.append(Report("HALT_CANCELLED", fields))
     return actions if state.flying_places() else actions + _after_cancels(state, settings)
+
+
+def _settles_no_more(state: State) -> bool:
+    """Say whether for long nothing has landed and nothing become less, while no order of ours stands."""
+    halt, views = state.halt, state.views.values()
+    landed = state.guards.failures.landed_at
+    left = landed, state.own_pending, *((view.quote_free, view.base_free) for view in views)
+    if left != halt.left:
+        halt.left, halt.left_since = left, state.now
+    return state.now - halt.left_since >= SETTLING_PATIENCE
 
 
 def _round_is_due(state: State) -> bool:
@@ -106,6 +122,8 @@ def _few(change: WalletPlan) -> Iterator[tuple[Cancel, ...]]:
 
 
 def _after_cancels(state: State, settings: Settings) -> list[AnyAction]:
+    if _settles_no_more(state):
+        return [*_remains(state, settings), *_finish(state, clean=False)]
     asked = _lately_asked(state)
     if state.own_pending:
         return [] if None in asked else [Crank(state.take_ticket())]
@@ -121,12 +139,30 @@ def _after_cancels(state: State, settings: Settings) -> list[AnyAction]:
         return []
     if closing := closings(state, settings):
         return [*closing]
-    left = any(unsettled(view) or view.orders for view in state.views.values())
-    return _finish(state, clean=not left)
+    remains = _remains(state, settings)
+    return [*remains, *_finish(state, clean=not remains)]
+
+
+def _remains(state: State, settings: Settings) -> list[AnyAction]:
+    """Tell, wallet by wallet, what was not settled, and the rent of what was to be closed and is not."""
+    return [
+        Report(
+            "HALT_REMAINS",
+            {
+                "wallet": wallet,
+                "orders": len(view.orders),
+                "lamports": int(view.quote_free + view.quote_locked),
+                "base_atoms": int(view.base_free + view.base_locked),
+                "rent": int(view.rent) if stays_open(view, settings) else 0,
+            },
+        )
+        for wallet, view in sorted(state.views.items())
+        if unsettled(view) or view.orders or stays_open(view, settings)
+    ]
 
 
 def _finish(state: State, *, clean: bool) -> list[AnyAction]:
-    state.phase = Phase.DONE
+    state.phase, state.halt.clean = Phase.DONE, clean
     return [Finish(clean, state.halt_reason)]
 
 

@@ -140,6 +140,7 @@ class _Screen:
         self.refusals: list[Refusal] = []
         self._state, self._settings = state, settings
         self._standstill = standstill(state, settings)
+        self._tries_one = state.guards.failures.pausing(state.now)
         self._busy: set[WalletIndex] = set(state.busy())
         taken = {side: promised(side, state) for side in SIDES}
         self._room = {side: capacity(side, state, settings) - taken[side][0] for side in SIDES}
@@ -171,6 +172,8 @@ class _Screen:
                 self.refusals.append(Refusal(place, reason))
             else:
                 kept.append(place)
+        if kept and self._tries_one:
+            self._standstill = "nothing lands; one change at a time is tried"
         return tuple(kept)
 
     def _wallet_refusal(self, wallet: WalletIndex, view: WalletView | None) -> str:

@@ -86,9 +86,12 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
 
 
 def _worth_a_look(state: State, event: AnyEvent) -> bool:
-    """Say whether something happened, a failed wallet has rested, or it is time to price anew."""
+    """Say whether something happened, a failed wallet has rested, or it is time to price or try anew."""
     since = state.market.priced_at
     if state.now - since >= PRICE_EVERY_MS or state.stirred or not isinstance(event, _QUIET):
+        return True
+    failures = state.guards.failures
+    if failures.pausing(state.now) and not failures.paused(state.now):
         return True
     return any(since < rest.until <= state.now for rest in state.failed.values())
 

@@ -69,17 +69,20 @@ def withdrawals(state: State) -> list[RentAction]:
 
 def closings(state: State, settings: Settings) -> list[RentAction]:
     """Return what closes the wallets' own accounts at the end of a halt; each is tried a few times."""
-    if settings.close_accounts_at_halt == "off":
-        return []
     actions: list[RentAction] = []
     for wallet, view in sorted(state.views.items()):
         name = f"{CLOSING} {wallet}"
         tries = int(state.jobs[name].subject) if name in state.jobs else 0
-        if _closable(view) and tries < MOST_TRIES:
+        if stays_open(view, settings) and tries < MOST_TRIES:
             action = CloseAccounts(state.take_ticket(), wallet, view.base_held == BaseAtoms(0))
             state.jobs[name] = Job("closing", str(tries + 1), action.ticket, Slot(0))
             actions.append(action)
     return actions
+
+
+def stays_open(view: WalletView, settings: Settings) -> bool:
+    """Say whether a wallet's own accounts are still to be closed at the end of a halt."""
+    return settings.close_accounts_at_halt != "off" and _closable(view)
 
 
 def unsettled(view: WalletView) -> bool:

@@ -55,6 +55,8 @@ class InFlight:
     """An action whose outcome is not known yet, or known but not yet seen in the accounts.
 
     ``landed`` is the slot it landed in; it leaves flight when a reading at or after that slot arrives.
+    ``dead`` is the slot after which nothing of it can land, where it is said to have expired: until a reading
+    of that slot its orders may stand all the same, whatever a node on another fork told.
     ``arrived`` holds the client ids of its placements that were seen standing or being filled.
     ``booked``: what a conversion brought is known; until then it stays.
     """
@@ -64,6 +66,7 @@ class InFlight:
     wallet: WalletIndex | None
     sent_at: Millis
     landed: Slot | None = None
+    dead: Slot | None = None
     arrived: set[int] = field(default_factory=set)
     booked: bool = False
 
@@ -197,6 +200,7 @@ class Halt:
 
     ``round`` counts the rounds, the last one asked for in ``slot`` at ``at``; ``since`` is the slot in which
     it began. ``proof``: a reading of this slot or later shows what became of all that flew.
+    ``left`` is what is not settled, the same ``left_since`` then. ``clean``: it has ended, with nothing left.
     ``strangers_until``: placements of somebody else may land until the chain's clock says this (unix seconds;
     None: not known yet).
     """
@@ -206,7 +210,10 @@ class Halt:
     at: Millis = Millis(0)
     since: Slot = Slot(0)
     proof: Slot = Slot(0)
+    left: tuple[object, ...] = ()
+    left_since: Millis = Millis(0)
     cancelled: bool = False
+    clean: bool = False
     hand_over: bool = False
     alone: bool = False
     strangers_until: int | None = None

@@ -140,6 +140,7 @@ EVENTS: Mapping[str, Known] = {
     ),
     # Bundles
     "BUNDLE_FAILED": Known("a bundle did not execute", _BUNDLE),
+    "BUNDLE_UNSENT": Known("a bundle could not be handed to anybody", _BUNDLE),
     "BUNDLE_EXPIRED": Known("a bundle never landed and cannot any more", _BUNDLE),
     "BUNDLE_NEVER_LANDS": Known(
         "bundles are accepted and never land", {"bundles": _count("in a row"), "reason": _REASON}, "warning"
@@ -276,6 +277,17 @@ EVENTS: Mapping[str, Known] = {
     "KILL_SWITCH": Known("the engine halts", {"reason": _REASON}),
     "HALT_CANCELLED": Known(
         "the chain shows no order of ours for the first time", {"slots": _count("slots since the halt began")}
+    ),
+    "HALT_REMAINS": Known(
+        "the engine ends, and this is left: a token account is frozen, or nothing lands any more",
+        {
+            "wallet": _WALLET,
+            "orders": _count("of ours on the book"),
+            "lamports": Told("lamports", "not settled"),
+            "base_atoms": Told("atoms", "not settled"),
+            "rent": Told("lamports", "of accounts that were to be closed"),
+        },
+        "warning",
     ),
 }
 

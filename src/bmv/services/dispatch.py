@@ -1,7 +1,8 @@
 """Carry out what was approved: build, pack, sign, send; the outcome comes back as an event.
 
-Only ``Approved`` is taken. Every ticket is answered by exactly one BundleResolved: landed, expired, or failed
-(which includes "never sent": no blockhash, refused by the block engine, nothing to do, a defect on the way).
+Only ``Approved`` is taken. Every ticket is answered by exactly one BundleResolved: landed, expired, unsent
+(no blockhash, no region of the block engine may be asked, too late), or failed (which includes what was not
+sent for a reason of its own: not signed, nothing to do, a defect on the way).
 No bundle is sent twice for two purposes: the same change under the same blockhash would be the same
 transaction, whose landing would then be counted twice.
 """
@@ -161,7 +162,7 @@ class Dispatcher:
         self._owed = [_ticket(action) for action in actions]
         while not self._waiting.empty() and any(map(_round, actions)):
             for action in filter(_round, actions):
-                self._never_sent(_ticket(action), "a newer round took its place")
+                self._never_sent(_ticket(action), "a newer round took its place", Outcome.UNSENT)
             newer = self._waiting.get_nowait()
             actions = [*(action for action in actions if not _round(action)), *newer]
             self._owed += [_ticket(action) for action in newer]
@@ -177,8 +178,7 @@ class Dispatcher:
         try:
             groups = [await _in_turn(self._group(action)) for action in actions]
         except OutsideError as error:
-            for action in actions:
-                self._never_sent(_ticket(action), str(error))
+            self._none_sent([_ticket(action) for action in actions], str(error))
             return
         for group in groups:
             if not group.work:
@@ -197,7 +197,7 @@ class Dispatcher:
         for bundle, sent in zip(bundles, signed, strict=True):
             if isinstance(sent, Refused):
                 self._log.error("bundle_not_signed", tickets=bundle.tickets, reason=str(sent))
-                self._none_sent(bundle.tickets, str(sent))
+                self._none_sent(bundle.tickets, str(sent), Outcome.FAILED)
             else:
                 await self._send(sent)
 
@@ -316,7 +316,7 @@ class Dispatcher:
                 await self._hand_over(sent)
             except (RateLimited, NotSent) as error:
                 unless_unseen.pop_all()
-                self._outcomes.resolve(sent, Outcome.FAILED, str(error))
+                self._outcomes.resolve(sent, Outcome.UNSENT, str(error))
             except OutsideError as error:
                 self._log.warning("bundle_refused", bundle=sent.bundle_id, reason=str(error))
 
@@ -352,14 +352,14 @@ class Dispatcher:
         except OutsideError as error:
             self._log.info("resend_failed", bundle=sent.bundle_id, reason=str(error))
 
-    def _none_sent(self, tickets: Sequence[int], reason: str) -> None:
+    def _none_sent(self, tickets: Sequence[int], reason: str, outcome: Outcome = Outcome.UNSENT) -> None:
         for ticket in tickets:
-            self._never_sent(ticket, reason)
+            self._never_sent(ticket, reason, outcome)
 
-    def _never_sent(self, ticket: int, reason: str) -> None:
+    def _never_sent(self, ticket: int, reason: str, outcome: Outcome = Outcome.FAILED) -> None:
         self._owed.remove(ticket)
         sent = Sent(f"unsent-{ticket}", (ticket,), [], [], BlockHeight(0), BundleCost(), self._clock.now())
-        self._outcomes.resolve(sent, Outcome.FAILED, reason)
+        self._outcomes.resolve(sent, outcome, reason)
 
 
 async def _in_turn(group: Awaitable[Group]) -> Group:

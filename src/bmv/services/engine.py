@@ -21,7 +21,6 @@ from bmv.core.remembering import belief_of
 from bmv.core.state import Phase, State
 from bmv.errors import OutsideError
 from bmv.events import AnyAction, AnyEvent, BundleResolved, Finish, HaltRequested, Report, Tick
-from bmv.model import Outcome
 from bmv.observe.catalogue import level_of
 from bmv.observe.journal import Journal
 from bmv.observe.log import get_logger
@@ -146,8 +145,8 @@ class Engine:
             while self._inbox:
                 event = self._inbox.popleft()
                 finish = self._step(event, dispatcher)
-                if isinstance(event, BundleResolved) and event.outcome is Outcome.LANDED:
-                    # What landed must be seen soon, even if its notification is lost.
+                if isinstance(event, BundleResolved) and event.slot:
+                    # What landed must be seen soon, even if its notification is lost; or that nothing did.
                     feed.refresh(event.slot)
                 if finish is not None:
                     return finish

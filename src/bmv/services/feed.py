@@ -60,12 +60,12 @@ class Feed:
             tasks.create_task(self._read_on())
             tasks.create_task(self._backfill.run())
 
-    def go_on_from(self, mark: QueueMark, gaps: Sequence[Gap], newest: Slot) -> None:
-        """Tell what has happened since an earlier run, and read back what that had not come to.
+    def believe_from(self, slot: Slot) -> None:
+        """Believe no reading before ``slot``: a node that lags would not show what landed by then."""
+        self._seen = max(self._seen, slot)
 
-        No reading before ``newest`` is believed: a node that lags would not show what landed by then.
-        """
-        self._seen = max(self._seen, newest)
+    def go_on_from(self, mark: QueueMark, gaps: Sequence[Gap]) -> None:
+        """Tell what has happened since an earlier run, and read back what that had not come to."""
         self._reader.go_on_from(mark)
         for gap in gaps:
             self._backfill.close(gap)

@@ -12,8 +12,7 @@ from os import getpid
 from pathlib import Path
 
 from bmv import __version__
-from bmv.core.rent import unsettled
-from bmv.core.state import InFlight, Phase, State
+from bmv.core.state import InFlight, State
 from bmv.errors import OutsideError
 from bmv.events import Execute
 from bmv.model import WalletIndex, WalletView
@@ -64,12 +63,16 @@ class Picture:
             seen=state.seen,
             feed_up=state.feed_up,
             halt_reason=state.halt_reason,
-            clean=state.phase is Phase.DONE and not _left(state),
+            clean=state.halt.clean,
             prices=_prices(state),
-            purses=tuple(self._purse(view, state) for _, view in sorted(state.views.items())),
+            purses=self.purses(state),
             flying=tuple(_flying(flight) for flight in state.in_flight.values()),
             ladder=self._wanted(state),
         )
+
+    def purses(self, state: State) -> tuple[Purse, ...]:
+        """Return the wallets, with what they hold and what stands for them."""
+        return tuple(self._purse(view, state) for _, view in sorted(state.views.items()))
 
     def _purse(self, view: WalletView, state: State) -> Purse:
         aside = state.guards.aside.get(view.wallet, "")
@@ -103,10 +106,6 @@ class Picture:
             levels = (Wanted(q.wallet, q.side, q.point, q.price, q.size) for q in quotes)
             self._ladder = quotes, tuple(levels)
         return self._ladder[1]
-
-
-def _left(state: State) -> bool:
-    return any(view.orders or unsettled(view) for view in state.views.values())
 
 
 def _prices(state: State) -> Prices:

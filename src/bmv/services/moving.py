@@ -273,4 +273,6 @@ class Mover:
             get_logger("moving").warning("BUNDLE_REFUSED", reason=str(error))
 
     def _tell(self, resolved: BundleResolved) -> None:
-        self._told.pop(resolved.bundle_id).set_result(resolved)
+        # That something told dead has landed after all comes too late for anybody who waited for it.
+        if (told := self._told.pop(resolved.bundle_id, None)) is not None:
+            told.set_result(resolved)

@@ -3,9 +3,14 @@
 A bundle has landed when its last signature is on the chain; it is dead only when nothing of it can land any
 more and no signature is found: when the block height has passed its blockhash's last valid one; or,
 where it places orders, when the chain's own clock has passed their max_ts (the program fails them from then
-on, and a bundle fails as a whole). That clock never goes back: a node that knows the chain beyond the slot at
-which it was read, and knows no signature, is the proof. Until then the same signed bytes may be sent again,
-which cannot place anything twice.
+on, and a bundle fails as a whole). Neither goes back: what has not landed by the slot at which they were read
+never will, and a node that knows the chain beyond that slot, and knows no signature, says so. Until then the
+same signed bytes may be sent again, which cannot place anything twice.
+
+A node on a fork that dies would say so too. Orders are therefore in doubt until the accounts of that slot are
+seen (``BundleResolved.slot``, see ``core/absorb.py``); for whatever else a bundle does, the node must know so
+much of the chain that no such fork is left. A bundle called dead is asked about for some time more; where it
+has landed after all, that is told as well (with no tickets: those were answered), for what it cost.
 """
 
 import asyncio
@@ -29,11 +34,9 @@ RESEND_AFTER_MS = Millis(3_000)
 MAX_RESENDS = 3
 AGAIN_EVERY_MS = Millis(1_200)
 """What only withdraws is sent again every few slots for as long as it can land."""
-EXPIRY_MARGIN = BlockHeight(16)
-"""The node that tells the height may be ahead of the one that tells the signatures: a few blocks more."""
-
-FORK_MARGIN = Slot(1)
-"""The node that tells the signatures may follow another fork at its tip."""
+MOURNED_MS = Millis(30_000)
+TIP_MARGIN, FORK_MARGIN = Slot(1), Slot(32)
+"""How far beyond the slot of death a node must know the chain: for orders, and for whatever else."""
 
 
 @dataclass(slots=True)
@@ -56,7 +59,7 @@ class Sent:
     plain: bool = False
     resends: int = 0
     dead_after: Slot | None = None
-    """Where the chain's clock was first seen past ``until``: nothing it places lands after that slot."""
+    """Where clock or height were first seen past what it lives to: nothing of it lands after that slot."""
 
     @property
     def places(self) -> bool:
@@ -66,6 +69,11 @@ class Sent:
     def is_outlived(self, seconds: int) -> bool:
         """Say whether its placements fail once the chain's clock shows so much."""
         return self.until is not None and seconds > self.until
+
+    def is_known_at(self, slot: Slot) -> bool:
+        """Say whether who knows the chain up to ``slot`` knows all of it that can have landed."""
+        margin = TIP_MARGIN if self.places else FORK_MARGIN
+        return self.dead_after is not None and slot >= self.dead_after + margin
 
     def is_due_again(self, now: Millis) -> bool:
         """Say whether it is time to send it once more."""
@@ -91,6 +99,7 @@ class Outcomes:
         self._rpc, self._clock, self._emit, self._resend = rpc, clock, emit, resend
         self._chain_seconds = chain_seconds
         self._pending: dict[str, Sent] = {}
+        self._dead: dict[str, tuple[Sent, Millis]] = {}
         self._some = asyncio.Event()
         self._height, self._height_at = BlockHeight(0), Millis(0)
         self._log = get_logger("outcomes")
@@ -109,6 +118,7 @@ class Outcomes:
                 bundle_id=sent.bundle_id,
                 tickets=sent.tickets,
                 outcome=outcome,
+                slot=sent.dead_after or Slot(0),
                 reason=reason,
             )
         )
@@ -116,7 +126,7 @@ class Outcomes:
     async def run(self) -> None:
         """Poll while anything is pending, until cancelled."""
         while True:
-            if not self._pending:
+            if not self._pending and not self._dead:
                 self._some.clear()
                 await self._some.wait()
             await asyncio.sleep(POLL_S)
@@ -126,12 +136,17 @@ class Outcomes:
                 self._log.warning("poll_failed", reason=str(error))
 
     async def _poll(self) -> None:
-        bundles = list(self._pending.values())
+        self._dead = {
+            name: (sent, until) for name, (sent, until) in self._dead.items() if until > self._clock.now()
+        }
+        bundles = [*self._pending.values(), *(sent for sent, _ in self._dead.values())]
+        if not bundles:
+            return
         found = await self._rpc.signature_statuses([sent.signatures[-1] for sent in bundles])
         for sent, status in zip(bundles, found.statuses, strict=True):
             if status is not None and _final(status):
                 self._settle(sent, status)
-        waiting = [sent for sent in bundles if sent.bundle_id in self._pending]
+        waiting = list(self._pending.values())
         for sent in waiting:
             if sent.is_due_again(self._clock.now()):
                 sent.resends += 1
@@ -140,7 +155,7 @@ class Outcomes:
         await self._outlived(
             [s for s in waiting if s.until is not None and self._chain_seconds(now) > s.until]
         )
-        near = any(self._height + NEAR_BLOCKS > sent.last_valid + EXPIRY_MARGIN for sent in waiting)
+        near = any(self._height + NEAR_BLOCKS > sent.last_valid for sent in waiting)
         if waiting and (near or now - self._height_at >= HEIGHT_EVERY_MS):
             await self._expire([sent for sent in waiting if sent.bundle_id in self._pending])
 
@@ -154,39 +169,44 @@ class Outcomes:
             seconds = decode_clock(clock.accounts[0].data)
             for one in unknown:
                 one.dead_after = clock.slot if one.is_outlived(seconds) else None
-        dead = [one for one in sent if one.dead_after is not None]
-        await self._last_look(dead, "the chain's clock has passed its max_ts")
+        await self._last_look(sent, "the chain's clock has passed its max_ts")
 
     async def _expire(self, waiting: Sequence[Sent]) -> None:
         """Give up those whose blockhash is no longer valid."""
-        self._height, self._height_at = await self._rpc.block_height("confirmed"), self._clock.now()
-        overdue = [sent for sent in waiting if self._height > sent.last_valid + EXPIRY_MARGIN]
-        await self._last_look(overdue, f"block height {self._height} is past its blockhash")
+        now = await self._rpc.block_height("confirmed")
+        self._height, self._height_at = now.height, self._clock.now()
+        overdue = [sent for sent in waiting if now.height > sent.last_valid]
+        for sent in overdue:
+            sent.dead_after = sent.dead_after or now.slot
+        await self._last_look(overdue, f"block height {now.height} is past its blockhash")
 
-    async def _last_look(self, overdue: Sequence[Sent], why: str) -> None:
+    async def _last_look(self, dead: Sequence[Sent], why: str) -> None:
         """Resolve what can no longer land, by a node that knows all that landed before it could not."""
+        overdue = [sent for sent in dead if sent.dead_after is not None]
         if not overdue:
             return
         last_look = await self._rpc.signature_statuses(
             [sent.signatures[-1] for sent in overdue], search_history=True
         )
         for sent, status in zip(overdue, last_look.statuses, strict=True):
-            known = sent.dead_after is None or last_look.slot >= sent.dead_after + FORK_MARGIN
-            if status is None and known:
+            if status is None and sent.is_known_at(last_look.slot):
                 self.resolve(sent, Outcome.EXPIRED, why)
+                self._dead[sent.bundle_id] = sent, self._clock.now() + MOURNED_MS
             elif status is not None and _final(status):
                 self._settle(sent, status)
 
     def _settle(self, sent: Sent, status: SignatureStatus) -> None:
+        was_dead = self._dead.pop(sent.bundle_id, None) is not None
         if status.err is not None:
-            self.resolve(sent, Outcome.FAILED, str(status.err))
+            if not was_dead:
+                self.resolve(sent, Outcome.FAILED, str(status.err))
             return
-        del self._pending[sent.bundle_id]
+        self._pending.pop(sent.bundle_id, None)
         self._emit(
             BundleResolved(
                 at=self._clock.now(),
                 bundle_id=sent.bundle_id,
-                tickets=sent.tickets,
+                tickets=() if was_dead else sent.tickets,
                 outcome=Outcome.LANDED,
                 slot=status.slot,
                 cost=sent.cost,

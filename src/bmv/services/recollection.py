@@ -87,7 +87,7 @@ class Recollection:
     chain: str = ""
     mark: QueueMark | None = None
     newest: Slot = Slot(0)
-    """Where the last reading was made, or the last bundle landed."""
+    """Where the last reading was made, the last bundle landed, or one can last have landed."""
     belief: Belief | None = None
     fills: list[Fill] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
@@ -172,8 +172,8 @@ class Recollection:
                     self.unbooked[ticket] = sent, event.slot
                 else:
                     self.actions.pop(ticket, None)
-            if event.outcome is Outcome.LANDED:
-                self.newest = max(self.newest, event.slot)
+            self.newest = max(self.newest, event.slot)
+            if landed:
                 self.costs.append((event.at, event.cost.fees + event.cost.tip))
 
         elif isinstance(event, Converted):

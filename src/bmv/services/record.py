@@ -77,7 +77,7 @@ class Record:
         self._spec = spec
         self.orders: Counter[str] = Counter(placed=0, kept=0, cancelled=0)
         self.rebuilds: Counter[str] = Counter(threshold=0, forced=0, signal=0, local=0)
-        self.bundles: Counter[str] = Counter(sent=0, landed=0, failed=0, expired=0)
+        self.bundles: Counter[str] = Counter(sent=0, landed=0, failed=0, expired=0, unsent=0)
         self.errors = errors
         self.fills = 0
         self.turnover = Turnover()
@@ -190,8 +190,7 @@ class Record:
 
     def _resolved(self, event: BundleResolved) -> None:
         self.turnover.resolved(event)
-        unsent = event.outcome is Outcome.FAILED and event.bundle_id.startswith("unsent")
-        if not unsent:
+        if not event.bundle_id.startswith("unsent"):
             self.bundles[event.outcome.value] += 1
             self.recent_bundles.appendleft(event)
             self.execution.resolved(event)

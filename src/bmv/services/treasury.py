@@ -154,7 +154,7 @@ class Treasury:
         order = self._order(conversion)
         build = await self._jupiter.build(order, self._most)
         tables = await self._tables(build)
-        height, now = await self._rpc.block_height("confirmed"), self._clock.now()
+        height, now = (await self._rpc.block_height("confirmed")).height, self._clock.now()
         known = Surroundings(tables, height, int(now) // 1000, frozenset(self._ours))
         offer = Offer(build.spends, build.brings, build.at_least)
         # First what it is, then whether it is dear.
