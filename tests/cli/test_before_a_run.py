@@ -125,7 +125,7 @@ def test_a_doctor_finds_nothing_that_keeps_a_sandbox_from_being_traded_on(beside
     before = sorted(beside.state.iterdir())
     told = beside("doctor", "--json")
     assert named(told, "failed") == set()
-    assert named(told, "warning") == {"keystore", "node", "jito auth"}
+    assert named(told, "warning") == {"keystore", "node", "alerts", "jito auth"}
     assert named(told, "ok") >= {
         *("settings", "state folder", "lock", "kill switch", "database", "redis", "slot lag", "clock"),
         *("websocket", "jito", "tips", "sol price", "market", "event queue", "levels", "rents", "ladder"),

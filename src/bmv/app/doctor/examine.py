@@ -56,6 +56,7 @@ def examine(
     diagnosis.findings += here.folder(state)
     if settings is None:
         return diagnosis
+    diagnosis.findings += here.alerts(settings)
     known = _keys(state.keystore_of(settings.keystore), passphrase_fd, diagnosis)
     diagnosis.findings += here.signer(state, known)
     market = asyncio.run(_around(settings, state, known, diagnosis))

@@ -54,7 +54,28 @@ def signer(state: StateFolder, known: Sequence[Wallet]) -> list[Finding]:
     found = f"process {said.pid} signs for {len(ours)} wallets"
     if ours != list(known):
         return [warning("signer", f"{found}, not those of the keystore", f"bmv signer --stop; {RESTARTED}")]
+    if said.halted:
+        return [warning("signer", f"{found}, and is latched: it signs ways out only", RELEASE)]
     return [ok("signer", found)]
+
+
+def alerts(settings: Settings) -> list[Finding]:
+    """Judge whether a person hears of what goes wrong; nothing is sent."""
+    named = [
+        name
+        for name, given in (
+            ("webhook", settings.alert_webhook_url),
+            ("telegram", settings.alert_telegram_token and settings.alert_telegram_chat),
+        )
+        if given
+    ]
+    if bool(settings.alert_telegram_token) != bool(settings.alert_telegram_chat):
+        found = "ALERT_TELEGRAM_TOKEN and ALERT_TELEGRAM_CHAT: one of them is missing"
+        return [failed("alerts", found, "set both, or none")]
+    if not named:
+        advice = "set ALERT_WEBHOOK_URL or ALERT_TELEGRAM_TOKEN and _CHAT, then bmv alert test"
+        return [warning("alerts", "nobody is told when the engine halts", advice)]
+    return [ok("alerts", f"{' and '.join(named)}; bmv alert test sends one")]
 
 
 def folder(state: StateFolder) -> list[Finding]:

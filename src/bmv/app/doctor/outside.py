@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from dataclasses import replace
 
 import aiohttp
@@ -13,7 +14,7 @@ from bmv.chain.jito import TIP_ACCOUNTS
 from bmv.chain.rpc import Rpc
 from bmv.chain.stream import AccountStream, SlotSeen, StreamDown, StreamEvent
 from bmv.config import Settings
-from bmv.errors import OutsideError, Unreachable
+from bmv.errors import OutsideError, RateLimited, Refused, Unreachable
 from bmv.services.oracle import OracleWatch
 from bmv.units import LAMPORTS_PER_SOL
 from bmv.venue.system import CLOCK, decode_clock
@@ -26,6 +27,9 @@ LAG_SLOTS, LAG_FATAL_SLOTS = 16, 150
 SKEW_S, SKEW_FATAL_S = 10, 60
 STREAM_S = 10.0
 SLOW_REGION_S = 1.0
+AUTHORISED_PER_S = 2
+"""So many requests a second a region takes from who has a UUID; from others it takes one."""
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 NODE = "set RPC_URL to a node that answers; a provider's free plan may refuse what the engine needs"
 
 
@@ -93,16 +97,40 @@ async def block_engine(session: aiohttp.ClientSession, outside: Outside, setting
     told = [ok("jito", found) if not wrong else warning("jito", f"{found}; {wrong[0]}", "see JITO_URLS")]
     if slowest > SLOW_REGION_S:
         told.append(warning("jito distance", found, "name only regions near this machine in JITO_URLS"))
-    if settings.jito_auth_uuid is None:
-        advice = "ask Jito for one: without it bundles may be taken and never land"
-        told.append(warning("jito auth", "JITO_AUTH_UUID is not set", advice))
+    nearest = min(
+        (seconds, url) for (seconds, why), url in zip(regions, outside.jito_urls, strict=True) if not why
+    )
+    told.append(await _authorised(session, replace(outside, jito_urls=(nearest[1],))))
     return [*told, await _tips(session, outside, settings)]
 
 
+async def _authorised(session: aiohttp.ClientSession, outside: Outside) -> Finding:
+    """Ask one region as often in a second as only a known UUID may; this shows no bundle that lands."""
+    check, ask_jito = "jito auth", "ask Jito for one: without it bundles may be taken and never land"
+    if outside.jito_auth is None:
+        return warning(check, "JITO_AUTH_UUID is not set", ask_jito)
+    if not _UUID.fullmatch(outside.jito_auth.reveal()):
+        return warning(check, "JITO_AUTH_UUID is not of the form of a UUID", ask_jito)
+    quick, now = replace(outside, bundles_per_second=float(AUTHORISED_PER_S)), asyncio.get_running_loop().time
+    _, engine = clients(quick, session, now, 0, lambda _: None)
+    try:
+        for _ in range(AUTHORISED_PER_S):
+            await engine.tip_accounts()
+    except Refused as error:
+        return failed(check, f"JITO_AUTH_UUID is refused: {error}", "correct it, or take it out")
+    except RateLimited:
+        return warning(
+            check, "the region limits us as it limits strangers: JITO_AUTH_UUID may be void", ask_jito
+        )
+    except OutsideError as error:
+        return warning(check, str(error), "look again")
+    return ok(check, f"JITO_AUTH_UUID is taken, {AUTHORISED_PER_S} requests in a second are answered")
+
+
 async def _region(session: aiohttp.ClientSession, outside: Outside, url: str) -> tuple[float, str]:
-    """Return how long one region takes to answer, and what is wrong with it."""
+    """Return how long one region takes to answer a stranger, and what is wrong with it."""
     now = asyncio.get_running_loop().time
-    _, engine = clients(replace(outside, jito_urls=(url,)), session, now, 0, lambda _: None)
+    _, engine = clients(replace(outside, jito_urls=(url,), jito_auth=None), session, now, 0, lambda _: None)
     began = now()
     try:
         strange = set(await engine.tip_accounts()) - set(TIP_ACCOUNTS)

@@ -16,11 +16,17 @@ from bmv.errors import BadInput
 from bmv.keys.store import Role, Wallet
 from bmv.model import MarketSpec
 from bmv.services.moving import Holdings, read_holdings
-from bmv.units import LAMPORTS_PER_SOL, Lamports, Ticks
+from bmv.units import LAMPORTS_PER_SOL, MICROS_PER_USD, Lamports, Ticks
+from bmv.venue.jupiter import USDC
 from bmv.venue.openbook_v1.instructions import MarketKeys
 from bmv.venue.openbook_v1.layouts import OPEN_ORDERS_SIZE
 from bmv.venue.openbook_v1.queues import decode_event_queue
-from bmv.venue.token import TOKEN_ACCOUNT_SIZE
+from bmv.venue.token import (
+    TOKEN_ACCOUNT_SIZE,
+    TokenAccountState,
+    associated_token_address,
+    decode_token_account,
+)
 
 CRANKS = "somebody has to crank the market; the engine cranks its own events only"
 
@@ -71,14 +77,14 @@ async def wallets(
     """Judge what every wallet holds against what it needs to open its accounts and to cancel."""
     rents = Rents(await rpc.rent_exempt(OPEN_ORDERS_SIZE), await rpc.rent_exempt(TOKEN_ACCOUNT_SIZE))
     operators = operators_of(known)
-    treasury = [each.pubkey for each in known if each.role is Role.TREASURY]
-    mints = [keys.base_mint, keys.quote_mint]
-    held = await read_holdings(rpc, [*operators, *treasury], keys, mints)
-    own, purse = held[: len(operators)], held[len(operators) :]
+    own = await read_holdings(rpc, operators, keys, [keys.base_mint, keys.quote_mint])
     told = [_wallet(index, each, spec, keys, rents, settings) for index, each in enumerate(own)]
     to_open = sum(int(_missing(each, rents)) for each in own)
-    found = f"{_sol(to_open)} SOL of rent for accounts to be opened"
-    return [*told, ok("rents", found), *(_treasury(each, settings) for each in purse)]
+    told.append(ok("rents", f"{_sol(to_open)} SOL of rent for accounts to be opened"))
+    for each in known:
+        if each.role is Role.TREASURY:
+            told += await treasury(rpc, each.pubkey, rents.token, settings)
+    return told
 
 
 def _wallet(
@@ -111,11 +117,23 @@ def _missing(held: Holdings, rents: Rents) -> Lamports:
     return rents.token * absent + (rents.open_orders if held.open_orders is None else Lamports(0))
 
 
-def _treasury(held: Holdings, settings: Settings) -> Finding:
-    found = f"{held.owner}: {_sol(held.lamports)} SOL"
-    if held.lamports < settings.gas_floor:
-        return warning("treasury", found, "send it SOL: below GAS_FLOOR_SOL it tops up and converts nothing")
-    return ok("treasury", found)
+async def treasury(rpc: Rpc, owner: Pubkey, rent: Lamports, settings: Settings) -> list[Finding]:
+    """Judge the treasury's SOL, and its account of USDC: without one that works nothing is converted."""
+    plain, account = (await rpc.accounts([owner, associated_token_address(owner, USDC)])).accounts
+    lamports = plain.lamports if plain else Lamports(0)
+    opened = decode_token_account(account.data) if account else None
+    usdc = f"{opened.amount / MICROS_PER_USD:.2f}" if opened else "no"
+    found = f"{owner}: {_sol(lamports)} SOL, {usdc} USDC"
+    found += "" if opened else f" (the account is opened with the first conversion, for {_sol(rent)} SOL)"
+    if opened and opened.state is TokenAccountState.FROZEN:
+        return [
+            failed("treasury", f"{found}; its account is frozen", "nothing can be converted: ask its issuer")
+        ]
+    need = settings.gas_floor + (Lamports(0) if opened else rent)
+    if lamports < need:
+        advice = f"send it SOL: below {_sol(need)} it tops up and converts nothing"
+        return [warning("treasury", found, advice)]
+    return [ok("treasury", found)]
 
 
 def ladder(plan: Planned) -> list[Finding]:
