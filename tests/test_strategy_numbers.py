@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from bmv.config import DAY_MS, HOUR_MS, Settings, load
-from bmv.core.channel import Inertia, channel
+from bmv.core.channel import Inertia, channel, following
 from bmv.core.decay import FINE
 from bmv.core.pivot import PivotWindow, Seed, SolFade
 from bmv.core.price import PriceReading, PriceTracker
@@ -66,6 +66,15 @@ def test_the_table_of_f_is_its_inertia() -> None:
         inertia.step(30_000 * FINE, Millis(0), Settings().channel_inertia)
         now = Millis(int(hours) * HOUR_MS)
         assert sol(inertia.step(30_000 * FINE, now, Settings().channel_inertia)) == Decimal(average)
+
+
+def test_the_hole_after_a_rise_is_as_deep_as_told() -> None:
+    inertia, was, now = Inertia(), 20_000 * FINE, 40_000 * FINE
+    inertia.step(was, Millis(0), Settings().channel_inertia)
+    inertia.step(now, Millis(0), Settings().channel_inertia)
+    average = inertia.step(now, Millis(48 * HOUR_MS), Settings().channel_inertia)
+    assert "the BUY zone ends 12.5 % below P" in TEXT
+    assert following(now, average, was, Settings()).buy_high == now * 875 // 1_000
 
 
 def test_the_table_of_zones_is_the_channel() -> None:

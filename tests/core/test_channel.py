@@ -4,6 +4,7 @@ from decimal import Decimal
 from fractions import Fraction
 from math import floor
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from bmv.config import Settings, load
 from bmv.core.channel import Channel, Inertia, channel, standable
 from bmv.core.decay import FINE
 from bmv.model import ForeignBook, Side
-from bmv.units import Millis, Ticks
+from bmv.units import Bps, Millis, Ticks
 
 PRICES = st.integers(10**6, 10**14)
 HOUR = 3_600_000
@@ -40,6 +41,9 @@ def test_the_borders_are_those_of_the_definition(
     assert abs(zones.anchor - anchor) <= 1
     assert abs(zones.buy_low - min(anchor * (1 - w_b), p * (1 - w_b / 2))) <= 2
     assert zones.buy_high == (p if f < p * (1 - w_b) else f)
+    near = zones_of(p, f, pivot, chosen.model_copy(update={"buy_gap_max": Bps(400)}))
+    assert near.buy_high == (p if f < p * (1 - w_b) else max(f, floor(p * Fraction(96, 100))))
+    assert msgspec.structs.replace(near, buy_high=zones.buy_high) == zones
     assert abs(zones.sell_low - sell_low) <= 1
     assert abs(zones.sell_high - max(f * (1 + w_s), Fraction(p), sell_low * (1 + w_s / 2))) <= 3
 

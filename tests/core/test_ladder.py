@@ -429,6 +429,24 @@ def test_with_all_bids_filled_base_is_within_its_share(base: int, sol: int, usdc
     assert (base + cap) * 10_000 <= total * share < (base + cap + 1) * 10_000
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)), min_size=1, max_size=20),
+    st.integers(0, 10**9),
+    st.integers(1, 10_000),
+)
+def test_a_sweep_of_all_bids_ends_within_the_share_at_the_price_it_ends_at(
+    bids: list[tuple[int, int]], lots_before: int, share: int
+) -> None:
+    before, lowest = (pick(price for price, _ in bids) for pick in (max, min))
+    cost, bought = sum(price * lots for price, lots in bids), lots_before * before
+    # The least SOL with which the cap lets these bids stand.
+    sol = -(-(cost + bought) * BPS // share) - bought
+    assert exposure_cap(Lamports(bought), Lamports(sol), Lamports(0), Bps(share)) >= Lamports(cost)
+    assert exposure_cap(Lamports(bought), Lamports(sol - 1), Lamports(0), Bps(share)) < Lamports(cost)
+    base = (lots_before + sum(lots for _, lots in bids)) * lowest
+    assert base * BPS <= (base + sol - cost) * share
+
+
 @given(st.integers(0, 10**12), st.integers(-5, 10**15), st.integers(1, 10**12))
 def test_the_kept_stock_is_never_for_sale(tokens: int, equity: int, price: int) -> None:
     lots = int(sell_budget(BaseLots(tokens), Lamports(equity), price, LOT, Bps(2_000)))

@@ -1,6 +1,8 @@
 """Whole ladders from state: how many levels stand, what a density step does, reasons for everything."""
 
+from fractions import Fraction
 from itertools import pairwise
+from math import ceil
 
 from hypothesis import given
 from hypothesis import settings as hypothesis
@@ -13,7 +15,7 @@ from bmv.core.price import PriceReading
 from bmv.core.rebuilding import rebuild_if_due
 from bmv.core.state import State
 from bmv.model import TOUCH, Side
-from bmv.units import Millis
+from bmv.units import BaseLots, Lamports, Millis
 from tests.core.belongings import SOL, START, market, quoting_state, settings, wallet
 
 P = 2_000_000
@@ -32,6 +34,23 @@ def rebuilt(state: State, control: int, levels: int, price: int, average: int, p
     state.now = state.now + Millis(60_000)
     state.signal = "a test asks"
     assert rebuild_if_due(state, chosen) is not None
+
+
+@given(st.integers(0, 10**6), st.integers(0, 3), st.integers(0, 4 * 48))
+def test_what_a_rise_brought_is_no_leave_to_buy_the_fall(sold: int, rebuilds: int, spent: int) -> None:
+    state, sol = world(2), 2_000 * SOL
+    for _ in range(rebuilds):
+        rebuilt(state, 0, 100, P, P, P)
+        state.flow.record(Side.ASK, BaseLots(1), Lamports(sold * SOL), state.now)
+    rebuilt(state, 0, 100, P, P, P)
+    state.flow.record(Side.BID, BaseLots(1), Lamports(spent * SOL), state.now)
+    rebuilt(state, 0, 100, P, P, P)
+    # A minute of decay, and the quarter of 10 % of the SOL that counts.
+    paid = spent - Fraction(25, 1_000) * sol / SOL
+    assert state.flow.paid(state.now) >= min(paid, paid * Fraction(999, 1_000)) * SOL - 1
+    least = 1 - paid / (Fraction(10, 100) * (sol // SOL + max(0, paid)))
+    assert state.flow.pace is not None
+    assert state.flow.pace <= max(0, min(4, ceil(4 * least + Fraction(1, 100))))
 
 
 def counts(state: State) -> dict[Side, int]:

@@ -25,6 +25,7 @@ PRESET = "sla"
 BUY_CHANNEL_WIDTH_PCT = 4
 SELL_CHANNEL_WIDTH_PCT = 4
 ANCHOR_BAND_PCT = 1
+BUY_GAP_MAX_PCT = 0.5
 SELL_GAP_MAX_PCT = 0.5
 # The average follows the price within hours, so that the zones stay around it.
 CHANNEL_INERTIA_HOURS = 4

@@ -80,6 +80,8 @@ class Channel(Keys):
     """Half-life of the average price the channel follows."""
     anchor_band: Percent = key("ANCHOR_BAND_PCT", 500, 1, 5_000)
     """How far the channel's anchor may stay behind that average."""
+    buy_gap_max: Percent = key("BUY_GAP_MAX_PCT", 9_000, 0, 9_000)
+    """How far below the price the BUY zone may end after a rise; the widest: where inertia leaves it."""
     sell_gap_max: Percent = key("SELL_GAP_MAX_PCT", 300, 0, 5_000)
     """How far above the price the SELL zone may begin."""
     inside_spread: Percent = key("INSIDE_SPREAD_PCT", 100, 1, 2_000)

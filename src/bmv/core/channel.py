@@ -113,11 +113,12 @@ def following(price_fine: int, f_fine: int, pivot_fine: int | None, settings: Se
         anchor = min(f_fine, max(pivot_fine, f_fine * BPS // (BPS + int(settings.anchor_band))))
     half_below = price_fine * (2 * BPS - buy_width) // (2 * BPS)
     left_behind = f_fine * BPS < price_fine * (BPS - buy_width)
+    nearest = price_fine * (BPS - int(settings.buy_gap_max)) // BPS
     sell_low = min(max(anchor, price_fine), price_fine * (BPS + int(settings.sell_gap_max)) // BPS)
     half_above = sell_low * (2 * BPS + sell_width) // (2 * BPS)
     return Channel(
         buy_low=min(anchor * (BPS - buy_width) // BPS, half_below),
-        buy_high=price_fine if left_behind else f_fine,
+        buy_high=price_fine if left_behind else max(f_fine, nearest),
         sell_low=sell_low,
         sell_high=max(f_fine * (BPS + sell_width) // BPS, price_fine, half_above),
         anchor=anchor,

@@ -132,7 +132,8 @@ def shares(levels: int, density: Bps, settings: Settings) -> tuple[int, int]:
 def exposure_cap(base_value: Lamports, sol: Lamports, usdc_value: Lamports, max_share: Bps) -> Lamports:
     """Return what all bids may cost so that, all filled, the base bought stays within MAX_BASE_SHARE.
 
-    ``base_value`` is the net base bought by the engine at P, ``usdc_value`` is in lamports too.
+    ``base_value`` is the net base bought by the engine at P, ``usdc_value`` is in lamports too. Bids count at
+    what they cost: the last of them fills with the price at or below it, where all of them are worth no more.
     """
     base = max(0, int(base_value))
     return Lamports((base + int(sol) + int(usdc_value)) * int(max_share) // BPS - base)
@@ -151,6 +152,11 @@ def pace_step(sol: Lamports, paid: Lamports, settings: Settings, held: int | Non
         PACE_STEPS - min(PACE_STEPS, PACE_STEPS * each // (full * BPS)) for each in (used, used + kept)
     )
     return step if held is None else min(step, max(held, sure))
+
+
+def pace_credit(sol: Lamports, settings: Settings) -> Lamports:
+    """Return what asks may have received beyond what bids paid and still count: a quarter of the pace."""
+    return Lamports(int(sol) * int(settings.buy_pace) // (PACE_STEPS * BPS))
 
 
 def buy_budget(sol: Lamports, cap: Lamports, quarters: int) -> Lamports:

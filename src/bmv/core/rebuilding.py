@@ -23,6 +23,7 @@ from bmv.core.ladder import (
     Zone,
     build_side,
     buy_budget,
+    pace_credit,
     pace_step,
     sell_budget,
     shares,
@@ -280,6 +281,7 @@ def _budget(state: State, settings: Settings, side: Side) -> tuple[int, Clip]:
         Lamports(0), sol - sum((max(Lamports(0), settings.gas_floor - v.gas) for v in views), Lamports(0))
     )
     flow = state.flow
+    flow.forget_sales(pace_credit(sol, settings), state.now)
     flow.pace = pace_step(sol, Lamports(flow.paid(state.now)), settings, flow.pace)
     paced = buy_budget(sol, sol, flow.pace)
     if cap < int(paced):

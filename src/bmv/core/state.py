@@ -147,6 +147,10 @@ class Flow:
         """Return SOL paid by bids less SOL received by asks, in lamports, decayed with a 24 h half-life."""
         return decayed(self.net_paid, now - self.net_paid_at, Millis(DAY_MS))
 
+    def forget_sales(self, beyond: Lamports, now: Millis) -> None:
+        """Count at most ``beyond`` of what asks received over what bids paid: a rise is no leave to buy."""
+        self.net_paid, self.net_paid_at = max(-int(beyond), self.paid(now)), now
+
     def record(self, side: Side, size: BaseLots, lamports: Lamports, now: Millis) -> None:
         """Count one fill of ours."""
         sign = 1 if side is Side.BID else -1
