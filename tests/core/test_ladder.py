@@ -437,7 +437,7 @@ def test_with_all_bids_filled_base_is_within_its_share(base: int, sol: int, usdc
 def test_a_sweep_of_all_bids_ends_within_the_share_at_the_price_it_ends_at(
     bids: list[tuple[int, int]], lots_before: int, share: int
 ) -> None:
-    before, lowest = (pick(price for price, _ in bids) for pick in (max, min))
+    before, lowest = max(bids)[0], min(bids)[0]
     cost, bought = sum(price * lots for price, lots in bids), lots_before * before
     # The least SOL with which the cap lets these bids stand.
     sol = -(-(cost + bought) * BPS // share) - bought
