@@ -17,6 +17,7 @@ from bmv.secret import Secret
 
 TABLES = ("market", "trade", "fill", "own_order", "bundle", "event", "book", "sample", "markout")
 PARTS = ["spread", "inventory", "fees", "rebates", "network_fees", "tips", "rent", "conversions", "dollars"]
+PARTS += ["transfers"]
 SIDES = ("bid", "ask")
 HORIZONS = (1, 5, 30, 60, 300, 900, 3600)
 BANDS = ("0.5%", "1%", "2%", "5%")
@@ -145,8 +146,17 @@ class Recomputed:
             "ledger_rows_missing": len(missing),
         }
 
+    def earned(self, sample: dict[str, Any]) -> int:
+        """Return what was owned in a sample, less what wallets brought after the first one of its run."""
+        begin = self.runs[sample["run"]][0]["booked"]
+        rows = (
+            row for row in self.rows["book"] if row["run"] == sample["run"] and row["part"] == "transfers"
+        )
+        late = (int(row["lamports"]) for row in rows if begin < row["number"] <= sample["booked"])
+        return self.equity(sample) - sum(late)
+
     def benchmarks(self) -> dict[str, Any]:
-        ours = sum(self.equity(of[-1]) - self.equity(of[0]) for of in self.runs.values())
+        ours = sum(self.earned(of[-1]) - self.earned(of[0]) for of in self.runs.values())
         hold = sum(self.worth(of[0], of[-1]) - self.equity(of[0]) for of in self.runs.values())
         tokens = sum(
             self.equity(of[0]) * of[-1]["mark"] // of[0]["mark"] - self.equity(of[0])
@@ -158,7 +168,7 @@ class Recomputed:
             "sol_sol": sol(0),
             "tokens_sol": sol(tokens),
             "ours_against_hold_sol": sol(ours - hold),
-            "drawdown_ours": fall([self.equity(one) for one in self.settled]),
+            "drawdown_ours": fall([self.earned(one) for one in self.settled]),
             "drawdown_hold": fall([self.worth(self.runs[one["run"]][0], one) for one in self.settled]),
         }
 

@@ -12,16 +12,26 @@ from bmv.app.assembly import Assembly, assemble
 from bmv.app.signing import policy_of
 from bmv.app.truth import standing_orders
 from bmv.config import Settings
+from bmv.core.ledger import Part
+from bmv.core.state import State
 from bmv.errors import UnsafeState
+from bmv.events import AnyAction, AnyEvent
 from bmv.keys.policy import GuardedSigner
 from bmv.keys.signer import InProcessSigner
 from bmv.keys.store import Role, Wallet
+from bmv.model import MarketSpec
 from bmv.observe.journal import Journal
+from bmv.report.money import equity
 from bmv.sandbox.clock import LoopClock
 from bmv.services.accounts import WalletAccounts
+from bmv.services.outcomes import Sent
 from bmv.services.recollection import recollect
+from bmv.services.record import Record
 from bmv.services.replay import replay
+from bmv.services.sampling import Sampling
 from bmv.services.swarm import Swarm
+from bmv.state.rows import Batch
+from bmv.units import Millis
 from bmv.venue.openbook_v1.instructions import MarketKeys
 from tests.services.living_world import Living, StillClock, living, virtually
 
@@ -68,6 +78,30 @@ class Household:
         raise AssertionError(f"{what} was not told: {self.told}")
 
 
+class Kept:
+    """What the history keeps of a run: rows of the ledger, and samples."""
+
+    def __init__(self, record: Record) -> None:
+        self._sampling = Sampling(record, Millis(0))
+        self.batch = Batch()
+
+    def saw(self, event: AnyEvent, actions: Sequence[AnyAction], state: State) -> None:
+        told = self._sampling.told(event, actions, state)
+        self.batch.books += told.books
+        self.batch.samples += [sample for sample in told.samples if sample.settled]
+
+    def sending(self, sent: Sent) -> None:
+        """Bundles do not matter here."""
+
+    def unexplained(self, spec: MarketSpec) -> tuple[int, int]:
+        """Return what a report has no line for, and what it says wallets have brought."""
+        first, last = self.batch.samples[0], self.batch.samples[-1]
+        rows = [row for row in self.batch.books if first.booked < row.number <= last.booked]
+        change = equity(last, spec) - equity(first, spec)
+        brought = sum(row.lamports for row in rows if row.part == Part.TRANSFERS)
+        return change - sum(row.lamports for row in rows), brought
+
+
 async def household(it: Living, clock: LoopClock, settings: Settings, folder: Path) -> Household:
     """Put an engine together that knows two of the world's three wallets."""
     roles = [Role.OPERATOR, Role.OPERATOR, Role.RETIRED]
@@ -104,6 +138,8 @@ def test_a_wallet_joins_rests_and_leaves_and_the_books_close(tmp_path: Path) -> 
             engine, assembly = house.assembly.engine, house.assembly
             first, second, third = (key.pubkey() for key in it.world.keypairs)
             services = {**assembly.beside, "swarm": house.swarm.run}
+            kept = Kept(engine.record)
+            engine.listeners.append(kept)
             running = asyncio.create_task(engine.run(assembly.feed, assembly.dispatcher, None, services))
 
             await asyncio.sleep(40)
@@ -113,6 +149,9 @@ def test_a_wallet_joins_rests_and_leaves_and_the_books_close(tmp_path: Path) -> 
             await asyncio.sleep(30)
             assert (house.orders(2) > 0, engine.state.wallet_count) == (True, 3)
             assert house.residual() == 0
+            assert engine.record.ledger is not None
+            brought = engine.record.ledger.transfers()
+            assert int(brought) > 10 * 10**9
 
             house.become(second, Role.ASIDE)
             await house.until("WALLET_SET_ASIDE", 5)
@@ -146,6 +185,7 @@ def test_a_wallet_joins_rests_and_leaves_and_the_books_close(tmp_path: Path) -> 
             engine.halt("the test is over")
             assert (await asyncio.wait_for(running, 600)).clean
             assert it.world.chain.total_lamports() > 0
+            assert kept.unexplained(assembly.spec) == (0, int(brought))
             house.journal.close()
 
     virtually(scenario)

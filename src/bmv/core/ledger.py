@@ -11,6 +11,8 @@ which telescopes exactly to the change of (quote + base x mark), in lamports, wi
 USDC u is worth w(u) lamports, at the oracle's last price of a SOL, rounded down. A conversion writes the SOL
 it brought or took plus the change of w; a new price writes the change of w: with the same w on both sides of
 every row the rows telescope as well. What USDC is worth when a SOL gets its first price is no profit.
+
+What a wallet brings that joins later is a row too, without which nothing would add up; but it is no profit.
 """
 
 from collections.abc import Sequence
@@ -25,7 +27,7 @@ NO_DOLLARS = MicroUsd(0)
 
 
 class Part(StrEnum):
-    """Where a lamport of profit or loss comes from."""
+    """Where a lamport comes from or goes; all but the transfers are profit or loss."""
 
     SPREAD = "spread"
     INVENTORY = "inventory"
@@ -36,10 +38,14 @@ class Part(StrEnum):
     RENT = "rent"
     CONVERSIONS = "conversions"
     DOLLARS = "dollars"
+    TRANSFERS = "transfers"
+
+
+PROFIT = tuple(part for part in Part if part is not Part.TRANSFERS)
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One cause of profit (positive) or loss (negative)."""
+    """One cause of a gain (positive) or a loss (negative) of what is owned."""
 
     at: Millis
     part: Part
@@ -97,6 +103,13 @@ class Ledger:
         worth = int(base) * int(self.mark) * self._spec.quote_lot_size
         self._write(at, Part.RENT, int(lamports) + worth, cause)
 
+    def record_joined(self, at: Millis, sol: Lamports, base: BaseLots, cause: str) -> None:
+        """Write what a wallet brings that joins: all its SOL, and its base at the mark."""
+        self.base += base
+        self._write(
+            at, Part.TRANSFERS, int(sol) + int(base) * int(self.mark) * self._spec.quote_lot_size, cause
+        )
+
     def record_dollar_mark(self, at: Millis, sol_usd: UsdPerSol) -> None:
         """Write what holding USDC has earned in SOL since the last price of a SOL."""
         before = self.dollars()
@@ -117,6 +130,10 @@ class Ledger:
     def totals(self) -> dict[Part, Lamports]:
         """Return the sum of each part."""
         return {part: Lamports(amount) for part, amount in self._totals.items()}
+
+    def transfers(self) -> Lamports:
+        """Return what came in that is no profit."""
+        return Lamports(self._totals[Part.TRANSFERS])
 
     def _write(self, at: Millis, part: Part, lamports: int, cause: str) -> None:
         if lamports:

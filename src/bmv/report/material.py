@@ -83,6 +83,14 @@ class Traded(NamedTuple):
     own: int
 
 
+class Joined(NamedTuple):
+    """What a wallet brought that joined in a run; ``number`` is that of its row in the ledger."""
+
+    run: int
+    number: int
+    lamports: int
+
+
 class Exchanged(NamedTuple):
     """A conversion: ``sol`` bought (True) or sold for ``usdc``."""
 
@@ -119,6 +127,7 @@ class Material:
     exchanged: list[Exchanged]
     exchange_costs: int
     rents: list[int]
+    joined: list[Joined]
     trades_from: int
     """Trades before this moment are not kept one by one any more."""
 
@@ -175,6 +184,7 @@ async def read(connection: Connection, address: str | None, start: int | None, e
             ],
             exchange_costs=int(await connection.fetchval(EXCHANGE_COSTS, *span)),
             rents=[int(row["lamports"]) for row in await connection.fetch(RENTS, *span)],
+            joined=[Joined(*map(int, row)) for row in await connection.fetch(JOINED, *span)],
             trades_from=max(
                 start, await connection.fetchval("SELECT kept_from FROM market WHERE id = $1", market)
             ),
@@ -212,6 +222,10 @@ EXCHANGE_COSTS = """
 """
 """A conversion's row names its ticket; its number may come again in a later run, not within an hour."""
 RENTS = "SELECT lamports FROM rent WHERE market = $1 AND at >= $2 AND at < $3 ORDER BY at, number"
+JOINED = (
+    "SELECT run, number, lamports FROM book "
+    "WHERE market = $1 AND at >= $2 AND at < $3 AND part = 'transfers' ORDER BY run, number"
+)
 PARTS = (
     "SELECT part, sum(lamports) AS sum, count(*) AS count FROM book "
     "WHERE market = $1 AND run = $2 AND number > $3 AND number <= $4 GROUP BY part"

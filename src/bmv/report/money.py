@@ -23,6 +23,15 @@ def equity(sample: SampleRow, spec: MarketSpec) -> int:
     return worth(sample, sample, spec)
 
 
+def brought(material: Material, first: SampleRow, last: SampleRow) -> int:
+    """Return what wallets brought that joined between two samples of a run."""
+    return sum(
+        one.lamports
+        for one in material.joined
+        if one.run == first.run and first.booked < one.number <= last.booked
+    )
+
+
 def parts_of(stretches: Iterable[Stretch]) -> dict[Part, int]:
     """Return the sum of each part of the ledger."""
     return {part: sum(one.parts[part] for one in stretches) for part in Part}
@@ -62,7 +71,9 @@ def benchmarks(material: Material) -> dict[str, Any]:
     first = {one.run: one for one in reversed(material.settled)}
     last = {one.run: one for one in material.settled}
     began = {run: equity(one, spec) for run, one in first.items()}
-    ours = sum(equity(last[run], spec) - began[run] for run in first)
+    ours = sum(
+        equity(last[run], spec) - began[run] - brought(material, first[run], last[run]) for run in first
+    )
     hold = sum(worth(first[run], last[run], spec) - began[run] for run in first)
     tokens = sum(began[run] * last[run].mark // first[run].mark - began[run] for run in first)
     own, held = courses(material)
@@ -78,10 +89,13 @@ def benchmarks(material: Material) -> dict[str, Any]:
 
 
 def courses(material: Material) -> tuple[list[int], list[int]]:
-    """Return what was owned at each settled sample, and what each run's start would have been worth."""
+    """Return what was owned at each settled sample, and what each run's start would have been worth.
+
+    What wallets brought that joined in a run is left out of both.
+    """
     first = {one.run: one for one in reversed(material.settled)}
     spec = material.spec
-    own = [equity(one, spec) for one in material.settled]
+    own = [equity(one, spec) - brought(material, first[one.run], one) for one in material.settled]
     return own, [worth(first[one.run], one, spec) for one in material.settled]
 
 

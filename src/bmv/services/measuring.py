@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from bmv import __version__
 from bmv.core.decay import FINE
+from bmv.core.ledger import PROFIT
 from bmv.core.markouts import HORIZONS_S
 from bmv.core.state import Phase, State, hour_budget
 from bmv.model import DEPTH_BANDS, MarketSpec, Side, WalletView
@@ -158,8 +159,8 @@ class Measuring:
             return
         equity, parts = record.equity(views), record.ledger.totals()
         values.put("bmv_equity_sol", _sol(equity))
-        for part, lamports in parts.items():
-            values.put("bmv_pnl_sol", _sol(lamports), part.value)
+        for part in PROFIT:
+            values.put("bmv_pnl_sol", _sol(parts[part]), part.value)
         if not state.in_flight:
             known = sum(parts.values(), Lamports(0))
             values.put("bmv_pnl_residual_sol", _sol(equity - record.equity_start - known))

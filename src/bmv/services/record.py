@@ -207,7 +207,7 @@ class Record:
             ledger.record_bundle(event.at, event.bundle_id, event.cost)
 
     def _joined(self, event: MarketSeen) -> None:
-        """Take what a wallet brings that came later for what there was at the start: it is no profit."""
+        """Book what a wallet brings that came later: it is no profit."""
         if self._start is None:
             return
         known = len(self._start)
@@ -215,9 +215,9 @@ class Record:
             if view.wallet < known:
                 continue
             self._start.append(view)
-            if self.ledger is not None and self.equity_start is not None:
-                self.ledger.base += _lots(view, self._spec)
-                self.equity_start += self.equity([view]) - self.equity([])
+            if self.ledger is not None:
+                sol, base = view.gas + view.rent + view.quote_total, _lots(view, self._spec)
+                self.ledger.record_joined(event.at, sol, base, f"wallet {view.wallet}")
 
     def _open_books(self, state: State, event: MarketSeen) -> None:
         """Start the ledger with what the wallets held at first sight, valued at the first price known."""

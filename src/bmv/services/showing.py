@@ -135,7 +135,9 @@ class Showing:
             equity_sol=None if equity is None else sol(equity),
             pnl_sol=None
             if equity is None or record.equity_start is None
-            else sol(equity - record.equity_start),
+            else sol(
+                equity - record.equity_start - (record.ledger.transfers() if record.ledger else Lamports(0))
+            ),
             halt_reason=state.halt_reason,
             treasury=tallies.treasury(state, record),
             inventory=self._inventory(state, equity),

@@ -1,5 +1,6 @@
 """What the page tells of money and of quality."""
 
+from bmv.core.ledger import PROFIT
 from bmv.core.markouts import HORIZONS_S
 from bmv.core.state import State
 from bmv.model import DEPTH_BANDS, Side
@@ -67,7 +68,7 @@ def markouts(economics: Economics) -> tuple[MarkoutView, ...]:
 def parts(record: Record) -> tuple[PartView, ...]:
     """Return profit and loss by cause; nothing before the books are open."""
     totals = record.ledger.totals() if record.ledger else {}
-    return tuple(PartView(name=part.value, sol=sol(amount)) for part, amount in totals.items())
+    return tuple(PartView(name=part.value, sol=sol(totals[part])) for part in PROFIT if totals)
 
 
 def treasury(state: State, record: Record) -> TreasuryView | None:
