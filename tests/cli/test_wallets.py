@@ -15,10 +15,12 @@ from solders.keypair import Keypair
 
 from bmv.app.signing import running_signer
 from bmv.cli import main
+from bmv.keys.importing import ITERATIONS
 from bmv.keys.store import Keystore, Role, peek
 from bmv.sandbox.market_genesis import engine_keypairs
 from bmv.secret import Secret
 from bmv.state.folder import StateFolder
+from tests.keys.test_importing import ENV, FIRST, SECOND, sealed
 from tests.processes import BMV, PASSPHRASE, PATIENCE_S, call, keystore, sandbox
 
 CONFIRMED = {"commitment": "confirmed"}
@@ -80,6 +82,36 @@ def test_keys_are_made_listed_and_taken_in_without_showing_any(tmp_path: Path) -
     path.write_text(path.read_text().replace('"treasury"', '"retired"'))
     altered = bmv("list", *place, "--verify")
     assert (altered.returncode, "altered since" in altered.stderr) == (3, True)
+
+
+def test_an_encrypted_env_file_is_taken_in_with_a_passphrase_of_its_own(tmp_path: Path) -> None:
+    place, path = ["--keystore", str(tmp_path / "keys.json")], tmp_path / "old.env"
+    path.write_bytes(sealed(tmp_path, ENV, "-iter", str(ITERATIONS)))
+    path.chmod(0o600)
+
+    def taken(env_passphrase: str, role: str) -> subprocess.CompletedProcess[str]:
+        reading, writing = os.pipe()
+        os.write(writing, env_passphrase.encode())
+        os.close(writing)
+        given = ["--env-passphrase-fd", str(reading), "--role", role, "--json"]
+        done = bmv("import", str(path), *place, *given)
+        with suppress(OSError):
+            os.close(reading)
+        return done
+
+    # The wrong passphrase, and a second treasury: nothing of the file is taken.
+    for done in (taken("open sesama", "operator"), taken("open sesame", "treasury")):
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert not (tmp_path / "keys.json").exists()
+    good = taken("open sesame", "operator")
+    assert good.returncode == 0, good.stderr
+    assert [one["address"] for one in json.loads(good.stdout)["added"]] == [
+        str(key.pubkey()) for key in (FIRST, SECOND)
+    ]
+    store = Keystore.open(tmp_path / "keys.json", Secret(PASSPHRASE))
+    assert list(store.keypairs(Role.OPERATOR)) == [FIRST, SECOND]
+    shown = good.stdout + good.stderr
+    assert not [form for key in (FIRST, SECOND) for form in (str(key), key.secret().hex()) if form in shown]
 
 
 def test_without_a_passphrase_or_a_keystore_a_line_says_what_would_do(tmp_path: Path) -> None:
@@ -149,6 +181,17 @@ def test_a_wallet_s_whole_life(world: tuple[dict[str, Any], list[str], Path]) ->
     paid = start[treasury]["lamports"] - end[treasury]["lamports"]
     assert 0 < paid < 0.2 * 10**9
     assert len(peek(state / "keystore.json")) == 5
+
+    # The treasury's key may be the one that is lost.
+    passed = told("rotate", *place, "--wallet", treasury)
+    fresh = balances(place)
+    assert (by_role(fresh, "treasury"), fresh[treasury]["role"]) == ([passed["successor"]], "retired")
+    assert fresh[treasury]["lamports"] == 0
+    assert fresh[passed["successor"]]["tokens"] == start[treasury]["tokens"]
+    paid = end[treasury]["lamports"] - fresh[passed["successor"]]["lamports"]
+    assert 0 < paid < 0.02 * 10**9
+    told("fund", *place, "--sol", "2", "--wallet", first)
+    assert balances(place)[first]["sol"] == "2"
 
 
 def test_a_running_signer_is_asked_so_nobody_types_a_passphrase(tmp_path: Path) -> None:

@@ -14,18 +14,7 @@ from solders.pubkey import Pubkey
 from bmv.app import wallets as life
 from bmv.app.signing import guarded, keys_of
 from bmv.cli import options
-from bmv.cli.keyring import (
-    STATE,
-    AsJson,
-    ConfigPath,
-    KeystorePath,
-    One,
-    PassphraseFd,
-    Place,
-    StatePath,
-    known_in,
-    tell,
-)
+from bmv.cli.keyring import One, Place, known_in, placed
 from bmv.errors import UnsafeState
 from bmv.keys.store import Keystore, Role
 
@@ -35,21 +24,18 @@ FOUND_EMPTY = 2
 IN_USE = (Role.OPERATOR, Role.ASIDE, Role.LEAVING)
 
 
+@placed
 def retire(
+    place: Place,
     wallet: One,
-    state: StatePath = STATE,
-    keystore: KeystorePath = None,
-    config: ConfigPath = None,
-    passphrase_fd: PassphraseFd = None,
     timeout: Annotated[str, typer.Option(help="How long a running engine may take to empty it.")] = "10min",
-    as_json: AsJson = False,
 ) -> None:
     """Take an operator wallet out of use: all it holds goes to the treasury, its key stays in the file.
 
     A running engine withdraws its orders and empties it; its tokens go to another wallet that quotes.
     """
-    place, seconds = Place(state, keystore, config), options.seconds("--timeout", timeout) or 0.0
-    store = place.open(passphrase_fd)
+    seconds = options.seconds("--timeout", timeout) or 0.0
+    store = place.open()
     key = known_in(wallet, [one for one in store.wallets if one.role in IN_USE])
     treasury = life.treasury_of(store.wallets)
     if place.quotes:
@@ -57,7 +43,7 @@ def retire(
         _become(place, store, key, Role.LEAVING)
         if _is_emptied(place, key, seconds):
             _become(place, store, key, Role.RETIRED)
-            tell([life.Moved(str(key), note="the engine has emptied it")], as_json)
+            place.tell([life.Moved(str(key), note="the engine has emptied it")])
             return
     signer = guarded(keys_of(store), place.settings)
 
@@ -66,40 +52,26 @@ def retire(
 
     moved = life.reaching(place.settings, signer, act)
     _become(place, store, key, Role.RETIRED)
-    tell(moved, as_json)
+    place.tell(moved)
 
 
-def set_aside(
-    wallet: One,
-    state: StatePath = STATE,
-    keystore: KeystorePath = None,
-    config: ConfigPath = None,
-    passphrase_fd: PassphraseFd = None,
-    as_json: AsJson = False,
-) -> None:
+@placed
+def set_aside(place: Place, wallet: One) -> None:
     """Let an operator wallet rest: it keeps what it holds, and a running engine withdraws its orders."""
-    place = Place(state, keystore, config)
-    store = place.open(passphrase_fd)
+    store = place.open()
     key = known_in(wallet, [one for one in store.wallets if one.role is Role.OPERATOR])
     _refuse_the_last(store, key)
     _become(place, store, key, Role.ASIDE)
-    tell([life.Moved(str(key), note="set aside")], as_json)
+    place.tell([life.Moved(str(key), note="set aside")])
 
 
-def take_back(
-    wallet: One,
-    state: StatePath = STATE,
-    keystore: KeystorePath = None,
-    config: ConfigPath = None,
-    passphrase_fd: PassphraseFd = None,
-    as_json: AsJson = False,
-) -> None:
+@placed
+def take_back(place: Place, wallet: One) -> None:
     """Let a wallet quote again that was set aside, or whose leaving did not come to its end."""
-    place = Place(state, keystore, config)
-    store = place.open(passphrase_fd)
+    store = place.open()
     key = known_in(wallet, [one for one in store.wallets if one.role in (Role.ASIDE, Role.LEAVING)])
     _become(place, store, key, Role.OPERATOR)
-    tell([life.Moved(str(key), note="quotes again")], as_json)
+    place.tell([life.Moved(str(key), note="quotes again")])
 
 
 def _refuse_the_last(store: Keystore, key: Pubkey) -> None:

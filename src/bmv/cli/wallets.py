@@ -12,20 +12,7 @@ from solders.keypair import Keypair
 from bmv.app import wallets as life
 from bmv.app.signing import guarded, keys_of
 from bmv.cli import options, wallet_roles
-from bmv.cli.keyring import (
-    STATE,
-    AsJson,
-    Chosen,
-    ConfigPath,
-    KeystorePath,
-    One,
-    PassphraseFd,
-    Place,
-    StatePath,
-    address,
-    known_in,
-    tell,
-)
+from bmv.cli.keyring import Chosen, One, Place, address, known_in, placed
 from bmv.errors import BadInput
 from bmv.keys.importing import decrypt_env, is_encrypted, parse_keypair
 from bmv.keys.passphrase import ask, read_all, read_descriptor
@@ -43,39 +30,32 @@ MAX_KEY_BYTES = 1024 * 1024
 
 
 @wallets_app.command("create")
+@placed
 def create(
-    state: StatePath = STATE,
-    keystore: KeystorePath = None,
-    config: ConfigPath = None,
+    place: Place,
     wallets: Annotated[
         int,
         typer.Option(help="Operator wallets to make.", parser=options.whole("--wallets", 0, 100)),
     ] = 4,
-    passphrase_fd: PassphraseFd = None,
-    as_json: AsJson = False,
 ) -> None:
     """Make operator wallets, and what is missing of keystore and treasury wallet."""
-    place = Place(state, keystore, config)
-    store = place.open_or_create(passphrase_fd)
+    store = place.open_or_create()
     fresh = [(Keypair(), Role.OPERATOR) for _ in range(wallets)]
     if all(wallet.role is not Role.TREASURY for wallet in store.wallets):
         fresh.append((Keypair(), Role.TREASURY))
-    _add(place, store, fresh, as_json)
+    _add(place, store, fresh)
 
 
 @wallets_app.command("import")
+@placed
 def take_in(
+    place: Place,
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="FILE...", help="solana-keygen, base58 or encrypted .env.")
     ] = None,
     key_fd: Annotated[int | None, typer.Option(help="Read one key from this descriptor.")] = None,
     env_passphrase_fd: Annotated[int | None, typer.Option(help="The passphrase of a .env file.")] = None,
     role: Annotated[Role, typer.Option(help="What they are for.")] = Role.OPERATOR,
-    state: StatePath = STATE,
-    keystore: KeystorePath = None,
-    config: ConfigPath = None,
-    passphrase_fd: PassphraseFd = None,
-    as_json: AsJson = False,
 ) -> None:
     """Take keys in from files that are ours alone, or from a descriptor; the files stay, delete them."""
     if not files and key_fd is None:
@@ -94,23 +74,22 @@ def take_in(
             found += decrypt_env(content, secret, str(path))
         else:
             found.append(_one_key(content, str(path)))
-    place = Place(state, keystore, config)
-    store = place.open_or_create(passphrase_fd)
-    _add(place, store, [(keypair, role) for keypair in found], as_json)
+    store = place.open_or_create()
+    _add(place, store, [(keypair, role) for keypair in found])
 
 
 def _one_key(content: bytes, source: str) -> Keypair:
     return parse_keypair(content.decode("ascii", errors="replace").strip(), source)
 
 
-def _add(place: Place, store: Keystore, fresh: Sequence[tuple[Keypair, Role]], as_json: bool) -> None:
+def _add(place: Place, store: Keystore, fresh: Sequence[tuple[Keypair, Role]]) -> None:
     for keypair, role in fresh:
         store.add(keypair, role)
     store.save()
     place.renew()
     new = {keypair.pubkey() for keypair, _ in fresh}
     added = [{"address": str(one.pubkey), "role": one.role} for one in store.wallets if one.pubkey in new]
-    if as_json:
+    if place.as_json:
         typer.echo(json.dumps({"keystore": str(place.path), "added": added}))
         return
     for line in added:
@@ -121,22 +100,18 @@ def _add(place: Place, store: Keystore, fresh: Sequence[tuple[Keypair, Role]], a
 
 
 @wallets_app.command("list")
+@placed
 def show(
-    state: StatePath = STATE,
-    keystore: KeystorePath = None,
-    config: ConfigPath = None,
-    passphrase_fd: PassphraseFd = None,
+    place: Place,
     verify: Annotated[bool, typer.Option("--verify", help="Open the keystore and check all of it.")] = False,
-    as_json: AsJson = False,
 ) -> None:
     """List addresses and roles; with an RPC_URL in the settings what each holds too."""
-    place = Place(state, keystore, config)
-    known = place.open(passphrase_fd).wallets if verify else peek(place.path)
+    known = place.open().wallets if verify else peek(place.path)
     rows: list[dict[str, Any]] = [{"address": str(one.pubkey), "role": str(one.role)} for one in known]
     if place.settings.rpc_url is not None:
         for row, held in zip(rows, life.reaching(place.settings, None, _balances(known)), strict=True):
             row.update(held)
-    if as_json:
+    if place.as_json:
         typer.echo(json.dumps({"keystore": str(place.path), "verified": verify, "wallets": rows}))
         return
     for row in rows:
@@ -162,43 +137,33 @@ def _balances(known: Sequence[Wallet]) -> Any:
 
 
 @wallets_app.command("fund")
+@placed
 def fund(
+    place: Place,
     sol: Annotated[str, typer.Option(help="SOL each wallet shall have.")] = "0",
     tokens: Annotated[str, typer.Option(help="Tokens each wallet shall have.")] = "0",
     wallet: Chosen = None,
-    state: StatePath = STATE,
-    keystore: KeystorePath = None,
-    config: ConfigPath = None,
-    passphrase_fd: PassphraseFd = None,
-    as_json: AsJson = False,
 ) -> None:
     """Bring operator wallets up to an amount, out of the treasury wallet; who has it already gets nothing."""
     lamports = Lamports(int(options.amount("--sol", sol) * LAMPORTS_PER_SOL))
     each = options.amount("--tokens", tokens)
     if not int(lamports) and not each:
         raise BadInput("--sol", sol, "more than 0, or --tokens", options.SOURCE)
-    place, chosen = Place(state, keystore, config), [address(one) for one in wallet or ()]
-    signer, known = place.signer(passphrase_fd)
+    chosen = [address(one) for one in wallet or ()]
+    signer, known = place.signer()
 
     async def act(reach: life.Reach) -> list[life.Moved]:
         return await life.fund(reach, known, lamports, int(each * 10**reach.spec.base_decimals), chosen)
 
-    tell(life.reaching(place.settings, signer, act), as_json)
+    place.tell(life.reaching(place.settings, signer, act))
 
 
 @wallets_app.command("sweep")
-def sweep(
-    wallet: Chosen = None,
-    state: StatePath = STATE,
-    keystore: KeystorePath = None,
-    config: ConfigPath = None,
-    passphrase_fd: PassphraseFd = None,
-    as_json: AsJson = False,
-) -> None:
+@placed
+def sweep(place: Place, wallet: Chosen = None) -> None:
     """Move all that operator and retired wallets hold back to the treasury wallet, their accounts closed."""
-    place = Place(state, keystore, config)
     place.refuse_beside_an_engine()
-    signer, known = place.signer(passphrase_fd)
+    signer, known = place.signer()
     treasury = life.treasury_of(known)
     sources = [one.pubkey for one in known if one.pubkey != treasury]
     chosen = [known_in(one, known) for one in wallet or ()] or sources
@@ -206,22 +171,15 @@ def sweep(
     async def act(reach: life.Reach) -> list[life.Moved]:
         return await life.sweep(reach, [one for one in chosen if one != treasury], treasury)
 
-    tell(life.reaching(place.settings, signer, act), as_json)
+    place.tell(life.reaching(place.settings, signer, act))
 
 
 @wallets_app.command("rotate")
-def rotate(
-    wallet: One,
-    state: StatePath = STATE,
-    keystore: KeystorePath = None,
-    config: ConfigPath = None,
-    passphrase_fd: PassphraseFd = None,
-    as_json: AsJson = False,
-) -> None:
+@placed
+def rotate(place: Place, wallet: One) -> None:
     """Give a wallet a new key: it is saved first, then all moves to it; the old one is retired."""
-    place = Place(state, keystore, config)
     place.refuse_beside_an_engine()
-    store, successor = place.open(passphrase_fd), Keypair()
+    store, successor = place.open(), Keypair()
     old = known_in(wallet, [one for one in store.wallets if one.role is not Role.RETIRED])
 
     async def act(reach: life.Reach) -> list[life.Moved]:
@@ -234,4 +192,4 @@ def rotate(
 
     moved = life.reaching(place.settings, None, act)
     place.renew()
-    tell(moved, as_json, {"successor": str(successor.pubkey())})
+    place.tell(moved, {"successor": str(successor.pubkey())})
