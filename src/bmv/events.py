@@ -50,8 +50,8 @@ class MarketSeen(Event, frozen=True):
     the fills cranked since the last reading that the ring still held.
     ``closed`` says why the market itself takes no orders any more: disabled, or closed. ``clock`` is the
     chain's own, in unix seconds: what ``max_ts`` of a placement is held against.
-    ``leftovers`` are all accounts of ours that nothing uses, told when they changed; ``reclaimed`` those that
-    are gone since the last reading, as they were then, with the lamports their closing has brought.
+    ``leftovers`` are all accounts of ours that nothing uses, told when they changed; ``reclaimed`` those of
+    all our accounts that are gone since the last reading, with the lamports their closing has brought.
     """
 
     slot: Slot

@@ -259,7 +259,8 @@ class Leftover(msgspec.Struct, frozen=True):
 
     It is an OpenOrders account of our market beside the wallet's own, with what can be settled from it
     (``quote``, ``base``), or an empty token account (``token``). ``orders`` stand on the book; ``idle`` says
-    that neither those nor waiting events keep it from being closed.
+    that neither those nor waiting events keep it from being closed. Told when it is gone, an account the
+    engine did work with looks the same (``working``).
     """
 
     address: str
@@ -270,6 +271,7 @@ class Leftover(msgspec.Struct, frozen=True):
     base: BaseAtoms = BaseAtoms(0)
     idle: bool = True
     orders: tuple[LiveOrder, ...] = ()
+    working: bool = False
 
 
 class Trade(msgspec.Struct, frozen=True):

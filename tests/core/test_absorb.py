@@ -337,7 +337,7 @@ def test_what_was_never_sent_is_nobodys_failure_and_is_tried_again_soon() -> Non
         assert told(state, resolved(Outcome.UNSENT, at=int(state.now))) == ["BUNDLE_UNSENT"]
         waits.append(int(state.failed[0].until - state.now))
         state.now = state.failed[0].until
-    assert waits == [400] + [800] * 19
+    assert waits == [400] * 20
     failures = state.guards.failures
     assert (failures.cycles, failures.pause, failures.wallets) == (0, None, {})
 

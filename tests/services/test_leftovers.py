@@ -9,7 +9,7 @@ from bmv.app import reporting
 from bmv.chain.rpc import Rpc
 from bmv.core.ledger import Part
 from bmv.errors import Refused
-from bmv.events import Reclaim
+from bmv.events import CloseAccounts, Reclaim, Report
 from bmv.sandbox.clock import LoopClock
 from bmv.sandbox.faucet import Faucet
 from bmv.sandbox.market_genesis import seeded_keypair
@@ -154,6 +154,43 @@ def test_where_wanted_a_halt_also_closes_the_accounts_that_traded() -> None:
             assert record.ledger is not None
             assert int(record.ledger.totals()[Part.RENT]) == 0
             assert reporting.books(it.assembly)["identity_residual_lamports"] == 0
+
+    virtually(scenario)
+
+
+def test_of_the_accounts_that_traded_too_is_told_what_the_closing_brought_and_no_wrapped_sol() -> None:
+    gifts, told = list[str](), dict[str, int]()
+
+    async def scenario(clock: LoopClock) -> None:
+        wanted = settings_with(grid_levels=24, close_accounts_at_halt="on", lookup_tables="off")
+        async with living(clock, settings=wanted, crowd=NOBODY) as it:
+            stranger = Faucet(it.world.chain, seeded_keypair(it.world.options.seed, "faucet", 0))
+            engine, dispatcher = it.assembly.engine, it.assembly.dispatcher
+            sending = dispatcher._on_sending
+
+            def giving(sent: Sent) -> None:
+                sending(sent)
+                flights = [engine.state.in_flight[ticket] for ticket in sent.tickets]
+                for action in (one.action for one in flights if isinstance(one.action, CloseAccounts)):
+                    wallet = it.assembly.wallets[action.wallet]
+                    for key in (wallet.open_orders, wallet.quote):
+                        if str(key) not in gifts:
+                            gifts.append(str(key))
+                            stranger.methods["requestAirdrop"]([str(key), GIFT])
+
+            def hear(_: object, report: Report) -> None:
+                if report.name == "RENT_RECLAIM":
+                    told[str(report.fields["account"])] = int(report.fields["lamports"])
+
+            dispatcher._on_sending = giving
+            engine.record.listeners.append(hear)
+            assert await it.run_engine(60)
+            assert len(gifts) == 4
+            assert told == {
+                str(key): rent + GIFT
+                for wallet in it.assembly.wallets
+                for key, rent in ((wallet.open_orders, OPEN_ORDERS_RENT), (wallet.quote, TOKEN_RENT))
+            }
 
     virtually(scenario)
 

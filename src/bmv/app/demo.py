@@ -43,7 +43,7 @@ QUIET_POLL_S = 0.4
 VIRTUAL_WRITE_S = 600.0
 """How often history is written in virtual time, where a second passes in no time."""
 QUIET_TRIES = 600
-PATIENCE_S = 3_600.0
+PATIENCE_S = 600.0
 """In virtual time, where nobody can grow impatient, an engine that cannot withdraw its orders is given up."""
 
 

@@ -105,10 +105,10 @@ def demo(
         options.write_json(target, result)
     elif headless or as_json:
         typer.echo(json.dumps(result, indent=2))
-    _end(result)
+    end(result)
 
 
-def _end(result: dict[str, Any]) -> None:
+def end(result: dict[str, Any]) -> None:
     """Say how the run ended; exit with 3 where orders are left or the engine halted by itself."""
     left, halted = result["after_drain"]["orders_live"], result["halted"]
     typer.echo(f"done: {result['fills']} fills, {left} orders of ours left on the chain", err=True)

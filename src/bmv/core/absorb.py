@@ -46,12 +46,10 @@ from bmv.events import (
     TreasurySeen,
     WalletDuty,
 )
-from bmv.model import Fill, LiveOrder, Outcome, Placement, Quote, WalletIndex, WalletView
+from bmv.model import Fill, LiveOrder, Outcome, Placement, Quote, WalletView
 from bmv.units import BaseLots, Millis, notional
 
 FAILED_REST_MS, LOST_REST_MS = Millis(1_000), Millis(400)
-LOST_RESTS = 2
-"""How many times as long as the first one the rest becomes at most of what was lost, or never sent."""
 ALONE_EVERY = 3
 _ORDERLY = Execute | Crank | Settle | TableAction  # moves tokens and wrapped SOL about, and keeps their sum
 
@@ -346,16 +344,14 @@ def _not_landed(
         if event.outcome is Outcome.UNSENT:
             failures.not_sent(flight.sent_at, state.now)
             if flight.wallet is not None:
-                state.failed[flight.wallet] = _lost_rest(state, flight.wallet)
+                state.failed[flight.wallet] = _lost_rest(state)
             continue
         owner = CRANK if flight.wallet is None else flight.wallet
         paused |= failures.cycle_failed(owner, flight.sent_at, state.now, settings, others=others)
         if flight.wallet is not None:
             lost = event.outcome is Outcome.EXPIRED
             known = state.failed.get(flight.wallet)
-            rest = (
-                _lost_rest(state, flight.wallet) if lost else Backoff.after(known, state.now, FAILED_REST_MS)
-            )
+            rest = _lost_rest(state) if lost else Backoff.after(known, state.now, FAILED_REST_MS)
             # A bundle fails as a whole. Tried one after the other, whoever is at fault fails alone; what
             # was only lost goes together again, two times of three: each bundle takes its time to send.
             together = lost and (failures.in_a_row(flight.wallet) + 1) % ALONE_EVERY
@@ -370,9 +366,9 @@ def _not_landed(
     return reports + _landed(state, settings)
 
 
-def _lost_rest(state: State, wallet: WalletIndex) -> Backoff:
-    """Return a rest that never becomes long: what was lost has waited already, and is nobody's fault."""
-    return Backoff.after(state.failed.get(wallet), state.now, LOST_REST_MS, most=LOST_RESTS)
+def _lost_rest(state: State) -> Backoff:
+    """Return a rest that never becomes longer: what was lost has waited already, and is nobody's fault."""
+    return Backoff(state.now + LOST_REST_MS, LOST_REST_MS)
 
 
 def _spend(state: State, event: BundleResolved, settings: Settings) -> list[AnyAction]:

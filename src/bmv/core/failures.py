@@ -34,20 +34,14 @@ class Backoff:
 
     @classmethod
     def after(
-        cls,
-        before: "Backoff | None",
-        now: Millis,
-        first: Millis,
-        memory: Millis | None = None,
-        *,
-        most: int = MOST_DOUBLED,
+        cls, before: "Backoff | None", now: Millis, first: Millis, memory: Millis | None = None
     ) -> "Backoff":
-        """Return the rest after a failure at ``now``, ``most`` times ``first`` at most.
+        """Return the rest after a failure at ``now``.
 
         ``before`` counts for as long again as it lasted, and for ``memory`` at least.
         """
         again = before is not None and now < before.until + max(before.wait, memory or before.wait)
-        wait = min(before.wait * 2, first * most) if before is not None and again else first
+        wait = min(before.wait * 2, first * MOST_DOUBLED) if before is not None and again else first
         return cls(now + wait, wait)
 
 

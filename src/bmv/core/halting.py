@@ -39,11 +39,13 @@ from bmv.events import (
     TreasuryAction,
 )
 from bmv.model import Cancel, WalletIndex
-from bmv.units import Millis
+from bmv.units import Millis, Slot
 
 MAX_CANCELS = 32
 SLOT_MS = Millis(400)
 """A slot counts as over after this long, also where nobody tells of the next one."""
+URGENT_ROUNDS, LATE_SLOTS = 100, Slot(5)
+"""So many rounds of cancels go out slot after slot; where none landed, one every few slots will do."""
 AGAIN_AFTER = Millis(2_400)
 """A crank or a settlement is asked for again when it was not seen to land in this time."""
 PLAIN_FROM, PLAIN_EVERY = 8, 4
@@ -86,7 +88,8 @@ def _settles_no_more(state: State) -> bool:
 
 def _round_is_due(state: State) -> bool:
     halt = state.halt
-    return not halt.round or state.slot > halt.slot or state.now - halt.at >= SLOT_MS
+    pause = 1 if halt.round < URGENT_ROUNDS else int(LATE_SLOTS)
+    return not halt.round or state.slot >= halt.slot + Slot(pause) or state.now - halt.at >= SLOT_MS * pause
 
 
 def _round(state: State, settings: Settings) -> list[AnyAction]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from bmv.config import Settings
 from bmv.core.state import Job, State
-from bmv.events import AnyAction, CloseAccounts, CloseTable, MarketSeen, Reclaim, RentAction, Report, Withdraw
+from bmv.events import AnyAction, CloseAccounts, MarketSeen, Reclaim, RentAction, Report, Withdraw
 from bmv.model import Leftover, WalletView
 from bmv.units import BaseAtoms, Lamports, Slot
 
@@ -95,21 +95,10 @@ def tell_rent(state: State, event: MarketSeen) -> list[AnyAction]:
     """Take in the left-over accounts; tell what came back, as the chain shows it."""
     if event.leftovers is not None:
         state.leftovers = event.leftovers
-    reports: list[AnyAction] = [
+    return [
         Report("RENT_RECLAIM", {"wallet": one.wallet, "lamports": int(one.lamports), "account": one.address})
         for one in event.reclaimed
     ]
-    closing = {
-        flight.action.wallet if isinstance(flight.action, CloseAccounts) else 0
-        for flight in state.in_flight.values()
-        if isinstance(flight.action, CloseAccounts | CloseTable)
-    }
-    for view in event.wallets:
-        before = state.views.get(view.wallet)
-        if before is not None and view.wallet in closing and view.rent < before.rent:
-            back = int(before.rent - view.rent)
-            reports.append(Report("RENT_RECLAIM", {"wallet": view.wallet, "lamports": back}))
-    return reports
 
 
 def _withdrawal(state: State) -> Withdraw | None:

@@ -234,7 +234,7 @@ EVENTS: Mapping[str, Known] = {
         {
             "wallet": _WALLET,
             "lamports": Told("lamports", "what came back"),
-            "account": _text("the account, where it was a left-over one", given=True),
+            "account": _text("the account that was closed", given=True),
         },
     ),
     "TRANSFER": Known(

@@ -101,8 +101,8 @@ class Feed:
             try:
                 oldest = max(self._wanted, self._seen) or None
                 reading = await self._rpc.accounts(self._reader.keys, min_slot=oldest, commitment="confirmed")
-                closed = self._reader.leftovers.closed(self._reader.others(reading))
-                self._tell(reading, await brought_by_closing(self._rpc, closed))
+                brought = await brought_by_closing(self._rpc, self._reader.closed(reading))
+                self._tell(reading, brought)
                 self._seen = reading.slot
                 if self._reader.gap is not None:
                     self._backfill.close(self._reader.gap)

@@ -8,7 +8,6 @@ anything is priced from it.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import msgspec
 from solders.pubkey import Pubkey
@@ -30,31 +29,23 @@ from bmv.model import (
 )
 from bmv.services.accounts import TreasuryAccounts, WalletAccounts
 from bmv.services.backfill import Gap
-from bmv.services.closing import NOTHING, Brought
+from bmv.services.closing import NOTHING, Brought, WorkingAccounts
 from bmv.services.fills import Matches, half_of_event
 from bmv.services.leftovers import LeftoverBook
 from bmv.services.tables import TableBook
+from bmv.services.views import Pending, lamports_in, wallet_view
 from bmv.units import BaseAtoms, BaseLots, Lamports, MicroUsd, Millis, Slot, Ticks
 from bmv.venue.market import closed_reason
-from bmv.venue.openbook_v1.codec import decode_open_orders
 from bmv.venue.openbook_v1.instructions import MarketKeys
-from bmv.venue.openbook_v1.layouts import ORDER_SLOTS
 from bmv.venue.openbook_v1.queues import EventQueueAccount, decode_event_queue
 from bmv.venue.openbook_v1.slab import BookOrder, decode_book_side
 from bmv.venue.system import CLOCK, decode_clock
-from bmv.venue.token import TokenAccountState, decode_mint, decode_token_account
+from bmv.venue.token import decode_mint, decode_token_account
 
 MAX_RIVALS = 16
 _MARKET_ACCOUNTS = 5
 _BALANCES = 3
 """Accounts of a wallet beside its OpenOrders: owner, base, quote."""
-
-
-class Pending(NamedTuple):
-    """Atoms a wallet's totals gain (or lose) when waiting fills are cranked; rebates included."""
-
-    base: int
-    quote: int
 
 
 class Reader:
@@ -90,6 +81,7 @@ class Reader:
         self.market = market
         self.tables = tables or TableBook(market, wallets, None)
         self.leftovers = leftovers or LeftoverBook(market, wallets)
+        self._working = WorkingAccounts()
         self.matches = Matches(spec, self._owners, self.leftovers.owns)
         self._varying: tuple[list[Pubkey], list[Pubkey]] = [], []
         self._keys: list[Pubkey] = []
@@ -107,10 +99,25 @@ class Reader:
         self._varying = list(self.tables.keys), self.leftovers.keys
         return [*self._keys, *self._varying[0], *self._varying[1]]
 
-    def others(self, reading: AccountsAt) -> dict[Pubkey, AccountImage | None]:
-        """Return what a reading of ``keys`` shows of the left-over accounts."""
+    def closed(self, reading: AccountsAt) -> list[Pubkey]:
+        """Return the accounts of ours that were there before, and are gone in a reading of ``keys``."""
+        return [*self._working.closed(self._own(reading)), *self.leftovers.closed(self._others(reading))]
+
+    def _others(self, reading: AccountsAt) -> dict[Pubkey, AccountImage | None]:
         tables, others = self._varying
         return dict(zip(others, reading.accounts[len(self._keys) + len(tables) :], strict=True))
+
+    def _own(self, reading: AccountsAt) -> dict[Pubkey, tuple[WalletIndex, AccountImage | None]]:
+        """Return what a reading shows of the accounts we work with; tables are the first wallet's."""
+        shown = dict(zip(self._keys, reading.accounts, strict=False))
+        own = {
+            key: (index, shown[key])
+            for index, wallet in enumerate(self._wallets)
+            for key in (wallet.open_orders, wallet.base, wallet.quote)
+        }
+        tables = self._varying[0]
+        images = reading.accounts[len(self._keys) :][: len(tables)]
+        return own | {key: (0, image) for key, image in zip(tables, images, strict=True)}
 
     def _admit(self) -> None:
         """Number the wallets that joined, and lay out what to fetch; never between ``keys`` and ``read``."""
@@ -133,7 +140,7 @@ class Reader:
     def read(self, at: Millis, reading: AccountsAt, brought: Brought = NOTHING) -> MarketSeen:
         """Return what changed since the last reading; raise BadBytes if any account does not decode.
 
-        ``brought`` are the lamports that left-over accounts it shows closed gave back. Where events were lost
+        ``brought`` are the lamports that accounts it shows closed gave back. Where events were lost
         unread, ``gap`` says what is missing; it is None otherwise.
         """
         first = (_present(image, "market") for image in reading.accounts[:_MARKET_ACCOUNTS])
@@ -143,7 +150,8 @@ class Reader:
         queue = decode_event_queue(events.data)
         closed, unix_seconds = closed_reason(market.data), decode_clock(clock.data)
         rent = self.tables.see(reading.accounts[len(self._keys) :][: len(self._varying[0])], reading.slot)
-        leftovers, reclaimed = self.leftovers.see(self.others(reading), self._orders, brought)
+        leftovers, reclaimed = self.leftovers.see(self._others(reading), self._orders, brought)
+        reclaimed += self._working.see(self._own(reading), brought)
         views = self._wallet_views(reading.accounts, queue)
         # The first wallet has paid for the tables, and gets it back.
         views[0] = msgspec.structs.replace(views[0], rent=views[0].rent + rent)
@@ -203,8 +211,8 @@ class Reader:
             return None
         owner, usdc, wrapped = images
         tokens = [decode_token_account(image.data).amount if image else 0 for image in (usdc, wrapped)]
-        lamports = sum(_rent_of(image) for image in images)
-        plain = _rent_of(owner) + tokens[1]
+        lamports = sum(lamports_in(image) for image in images)
+        plain = lamports_in(owner) + tokens[1]
         spendable = max(0, plain - int(self._settings().gas_floor))
         return TreasurySeen(
             at=at,
@@ -328,39 +336,6 @@ class Reader:
         return pending
 
 
-def wallet_view(
-    index: WalletIndex,
-    images: Sequence[AccountImage | None],
-    orders: tuple[LiveOrder, ...],
-    pending: Pending,
-) -> WalletView:
-    """Combine a wallet's four accounts (OpenOrders, owner, base, quote) with its orders on the book.
-
-    ``pending`` counts as locked: it is ours, and cannot be spent before the crank.
-    """
-    open_orders, owner, base, quote = images
-    account = decode_open_orders(open_orders.data) if open_orders and open_orders.data else None
-    held = [decode_token_account(image.data) if image and image.data else None for image in (base, quote)]
-    reserve = [_rent_of(image) for image in (open_orders, base, quote)]
-    quote_amount = held[1].amount if held[1] else 0
-    return WalletView(
-        wallet=index,
-        gas=owner.lamports if owner else Lamports(0),
-        quote_held=Lamports(quote_amount),
-        quote_free=Lamports(account.quote_free if account else 0),
-        quote_locked=Lamports((account.quote_locked if account else 0) + pending.quote),
-        base_held=BaseAtoms(held[0].amount if held[0] else 0),
-        base_free=BaseAtoms(account.base_free if account else 0),
-        base_locked=BaseAtoms((account.base_locked if account else 0) + pending.base),
-        rent=Lamports(sum(reserve) - quote_amount),
-        rebates=Lamports(account.referrer_rebates if account else 0),
-        order_slots=account.free_slots if account else ORDER_SLOTS,
-        ready=account is not None and all(held),
-        orders=orders,
-        frozen=any(account is not None and account.state is TokenAccountState.FROZEN for account in held),
-    )
-
-
 def _rivals(orders: Sequence[BookOrder]) -> tuple[Rival, ...]:
     """Return the orders, best first, that are larger than all in front of them, the first few."""
     found: list[Rival] = []
@@ -386,10 +361,6 @@ def _fill_ids(queue: EventQueueAccount, start: int, end: int | None = None) -> t
     events = queue.since(start)
     wanted = events if end is None else events[: end - start]
     return tuple(event.order_id for event in wanted if event.is_fill)
-
-
-def _rent_of(image: AccountImage | None) -> int:
-    return int(image.lamports) if image else 0
 
 
 def _present(image: AccountImage | None, what: str) -> AccountImage:

@@ -181,9 +181,9 @@ class Record:
             self.ledger.record_market(at, [trade for trade in trades if trade.seq >= since], newer)
 
     def _reclaimed(self, event: MarketSeen, state: State) -> None:
-        """Book what accounts held that are gone: now it is in their wallets, and counts."""
+        """Book what left-over accounts held that are gone: now it is in their wallets, and counts."""
         for one in event.reclaimed:
-            if self.ledger is not None:
+            if self.ledger is not None and not one.working:
                 total = state.views[one.wallet].base_total
                 base = _whole(total, self._spec) - _whole(total - one.base, self._spec)
                 self.ledger.record_reclaimed(event.at, one.lamports + one.quote, base, one.address)
