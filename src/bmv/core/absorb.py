@@ -210,7 +210,7 @@ def _fill(state: State, fill: Fill) -> list[AnyAction]:
 
 
 def _lowered(quote: Quote, fill: Fill) -> Quote | None:
-    if (quote.wallet, quote.side, quote.price) != (fill.wallet, fill.side, fill.price):
+    if quote.price != fill.price or quote.side is not fill.side or quote.wallet != fill.wallet:
         return quote
     left = quote.size - fill.size
     if left <= BaseLots(0):

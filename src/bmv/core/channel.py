@@ -77,8 +77,10 @@ class Channel(msgspec.Struct, frozen=True):
 
     def closed_sides(self, price_fine: int, book: ForeignBook) -> tuple[Side, ...]:
         """Return the sides whose zone has no price at which an order could stand now (pivot mode)."""
+        if not self.binding:
+            return ()
         rooms = {side: self.standable(side, price_fine, book) for side in SIDES}
-        return tuple(side for side, (low, high) in rooms.items() if self.binding and low > high)
+        return tuple(side for side, (low, high) in rooms.items() if low > high)
 
 
 def channel(price_fine: int, f_fine: int, pivot_fine: int | None, settings: Settings) -> Channel | None:

@@ -33,6 +33,7 @@ def _roots() -> tuple[int, ...]:
 _BIT_ROOTS = tuple(zip((1 << bit for bit in reversed(range(ONE_BITS))), _roots(), strict=True))
 
 
+@lru_cache(maxsize=256)
 def exp2(log: int) -> int:
     """Return 2**log in ``2**-POWER_BITS`` parts; ``log`` in ``1 / ONE``, of any sign."""
     whole, fraction = log >> ONE_BITS, log & (ONE - 1)
@@ -45,15 +46,15 @@ def exp2(log: int) -> int:
 
 
 @lru_cache(maxsize=256)
-def log2(numerator: int, denominator: int) -> int:
-    """Return the base-2 logarithm of a positive fraction in ``1 / ONE``, rounded down (bit by bit)."""
-    bits = 3 * ONE_BITS
+def log2(numerator: int, denominator: int, places: int = ONE_BITS) -> int:
+    """Return the base-2 logarithm of a positive fraction in ``2**-places``, rounded down (bit by bit)."""
+    bits = 3 * places
     whole = numerator.bit_length() - denominator.bit_length()
     if numerator << max(0, -whole) < denominator << max(0, whole):
         whole -= 1
     mantissa = (numerator << bits + max(0, -whole)) // (denominator << max(0, whole))
     log = whole
-    for _ in range(ONE_BITS):
+    for _ in range(places):
         mantissa = mantissa * mantissa >> bits
         bit = mantissa >> bits + 1
         mantissa >>= bit

@@ -33,6 +33,9 @@ class Stage(IntEnum):
     HALT = 3
 
 
+_STAGES = tuple(Stage)
+
+
 @dataclass(slots=True)
 class Drawdown:
     """The gain so far, its best moments, and the stage reached; ``mark`` is the P it was last counted at.
@@ -73,20 +76,18 @@ class Drawdown:
 
     def judge(self, lost_bps: int, bought: BaseLots, settings: Settings) -> bool:
         """Move to the stage that ``lost_bps`` calls for; return whether it is another one."""
-        limits = {
-            Stage.WIDEN: int(settings.drawdown_widen),
-            Stage.ONE_SIDE: int(settings.drawdown_one_side),
-            Stage.HALT: int(settings.drawdown_halt),
-        }
-        before, self.stage = self.stage, Stage.NONE
-        for stage, limit in limits.items():
+        before, self.stage = self.stage, _STAGES[0]
+        limits = settings.drawdown_widen, settings.drawdown_one_side, settings.drawdown_halt
+        for stage, limit in zip(_STAGES[1:], map(int, limits), strict=True):
             needed = limit if stage > before else -(-limit // 2)
             if limit < NEVER_BPS and lost_bps >= needed:
                 self.stage = stage
+        if self.stage is before:
+            return False
         if before < Stage.ONE_SIDE <= self.stage:
             # Bids add to a holding that loses; where nothing is held, asks sold too low.
             self.losing = Side.BID if bought > BaseLots(0) else Side.ASK
-        return self.stage is not before
+        return True
 
     def _peak(self, now: int, window: int) -> int:
         """Return the best gain of the window, now included."""

@@ -13,7 +13,7 @@ from bmv.core.decay import FINE
 from bmv.core.failures import Backoff
 from bmv.core.state import State
 from bmv.events import AnyAction, Report
-from bmv.model import Side
+from bmv.model import SIDES, Side
 from bmv.units import Millis, Ticks
 
 EVICTED_MEMORY_MS = Millis(DAY_MS)
@@ -40,7 +40,7 @@ class Resting:
     """Which levels wait now."""
 
     def __init__(self, state: State) -> None:
-        self._until = {side: _prices(state, side, now=state.now) for side in Side}
+        self._until = {side: _prices(state, side, now=state.now) for side in SIDES}
         self._reach = {
             side: [reach(state, side, price) for price in prices] for side, prices in self._until.items()
         }
@@ -76,16 +76,19 @@ def _prices(state: State, side: Side, now: Millis = LONG_AGO) -> list[Ticks]:
 
 def resting(state: State) -> dict[Side, int]:
     """Return how many levels of each side wait after an eviction."""
-    return {side: len(_prices(state, side, state.now)) for side in Side}
+    waiting = [one for (one, _), rest in state.evicted.items() if rest.until > state.now]
+    return {side: waiting.count(side) for side in SIDES}
 
 
 def flooded(state: State, before: dict[Side, int]) -> list[AnyAction]:
     """Tell once when somebody's orders push many of ours out of the book."""
     book, now = state.book, resting(state)
+    if now == before:
+        return []
     others = {Side.BID: book.bid_orders, Side.ASK: book.ask_orders}
     return [
         Report("BOOK_FLOODED", {"side": side.name, "evicted": now[side], "orders_of_others": others[side]})
-        for side in Side
+        for side in SIDES
         if before[side] < FLOOD_LEVELS <= now[side]
     ]
 

@@ -42,8 +42,9 @@ def wallets_judged(state: State, settings: Settings) -> list[AnyAction]:
     """Set wallets aside that cannot quote, take back those that can again."""
     guards = state.guards
     reports: list[AnyAction] = []
+    reserve = gas_reserve(settings)
     for wallet, view in sorted(state.views.items()):
-        before, reason = guards.aside.get(wallet, ""), _unfit(view, state, settings)
+        before, reason = guards.aside.get(wallet, ""), _unfit(view, state, reserve)
         if reason == before:
             continue
         if reason:
@@ -55,13 +56,12 @@ def wallets_judged(state: State, settings: Settings) -> list[AnyAction]:
     return reports
 
 
-def _unfit(view: WalletView, state: State, settings: Settings) -> str:
-    """Return why a wallet cannot quote, '' if it can."""
-    duty = state.duties.get(view.wallet, Duty.QUOTE)
-    if duty is not Duty.QUOTE:
+def _unfit(view: WalletView, state: State, reserve: Lamports) -> str:
+    """Return why a wallet cannot quote, '' if it can; ``reserve`` is the gas it keeps for its cancels."""
+    duty = state.duties.get(view.wallet)
+    if duty is not None and duty is not Duty.QUOTE:
         return RESTS if duty is Duty.REST else LEAVES
     rest = state.guards.failures.rests.get(view.wallet)
-    reserve = gas_reserve(settings)
     if state.guards.aside.get(view.wallet) == GAS:
         # It comes back when it was topped up, not when a rebate or a closed account gives it a few lamports.
         reserve = reserve * 2

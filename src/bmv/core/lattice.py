@@ -13,12 +13,13 @@ from itertools import chain
 
 import msgspec
 
-from bmv.core.decay import BPS, FINE, POWER_BITS, exp2, log2
+from bmv.core.decay import BPS, FINE, ONE_BITS, POWER_BITS, exp2, log2
 from bmv.model import BID, Side
 from bmv.units import Bps, Ticks
 
 ORIGIN = 1 << 32
 _BLOCK = 64
+_ROUGH_BITS = 20
 
 
 @lru_cache(maxsize=16)
@@ -72,7 +73,8 @@ class Lattice(msgspec.Struct, frozen=True):
 
     def first_at(self, fine: int) -> int:
         """Return the lowest point whose price is at least ``fine`` (positive, fine ticks)."""
-        point = ORIGIN + log2(fine, self.anchor_fine) // self.step
+        # Near enough to begin with; the prices themselves have the last word.
+        point = ORIGIN + (log2(fine, self.anchor_fine, _ROUGH_BITS) << ONE_BITS - _ROUGH_BITS) // self.step
         while self.price_fine(point) >= fine:
             point -= 1
         while self.price_fine(point) < fine:

@@ -32,10 +32,11 @@ def starting(state: State, settings: Settings) -> list[AnyAction]:
 
 def opening(state: State, settings: Settings) -> list[AnyAction]:
     """Return what opens the accounts of wallets that are fit to quote but for these, and wraps their SOL."""
+    least = max(LEAST_WRAP, Lamports(int(settings.gas_floor) // 4))
     due = [
         (wallet, view)
         for wallet, view in sorted(state.views.items())
-        if not view.ready or _over(view, settings) >= max(LEAST_WRAP, Lamports(int(settings.gas_floor) // 4))
+        if not view.ready or _over(view, settings) >= least
     ]
     if not due:
         return []

@@ -14,16 +14,13 @@ from bmv.config import HOUR_MS, Settings
 from bmv.core.decay import BPS, FINE
 from bmv.core.plan import own_range
 from bmv.core.state import State
-from bmv.model import TOUCH, Level, Quote, Side, Why
+from bmv.model import Level, Quote, Side, Why
 from bmv.units import BaseLots, Millis, Ticks
 
 
-def penny_due(state: State, settings: Settings, side: Side) -> bool:
-    """Say whether a side's first order has a rival in front that it may pass now."""
-    if not may_move(state, settings):
-        return False
-    first = next((q for q in state.target.quotes if q.side is side and q.point == TOUCH), None)
-    return first is not None and front(state, settings, first) is not None
+def penny_due(state: State, settings: Settings, first: Quote) -> bool:
+    """Say whether a side's ``first`` order has a rival in front that it may pass now."""
+    return may_move(state, settings) and front(state, settings, first) is not None
 
 
 def may_move(state: State, settings: Settings) -> bool:
@@ -43,9 +40,11 @@ def front(state: State, settings: Settings, first: Level | Quote) -> Ticks | Non
     side, market = first.side, state.market
     assert market.channel is not None
     assert market.reading is not None
+    rivals = state.book.bid_rivals if side is Side.BID else state.book.ask_rivals
+    if not rivals:
+        return None
     ahead = 1 if side is Side.BID else -1
     least = _built_size(first, state.spec.quote_lot_size) * int(settings.penny_min_ratio)
-    rivals = state.book.bid_rivals if side is Side.BID else state.book.ask_rivals
     rival = next((each for each in rivals if int(each.size) * BPS >= least), None)
     if market.presence.widened or rival is None or int(rival.price - first.price) * ahead <= 0:
         return None

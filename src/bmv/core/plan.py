@@ -96,23 +96,29 @@ def diff(
     wanted: dict[WalletIndex, list[Quote]] = {view.wallet: [] for view in views}
     for quote in target:
         wanted[quote.wallet].append(quote)
+    idle = [view for view in views if view.wallet not in in_flight]
+    compared = [(view, *_compared(view, wanted[view.wallet], settings, plan)) for view in idle]
+    changed = [(view, missing, unwanted) for view, missing, unwanted in compared if missing or unwanted]
+    if not changed:
+        return plan
     standing = own_range(
         [order for view in views for order in view.orders]
         + [place for places in in_flight.values() for place in places]
         + list(left_over)
     )
-    for view in views:
-        if view.wallet in in_flight:
-            continue
-        change = _diff_wallet(view, wanted[view.wallet], standing, settings, plan)
+    for view, missing, unwanted in changed:
+        change = WalletPlan(view.wallet, [cancel_of(order) for order in unwanted[:MAX_CHANGE]])
+        if missing:
+            _place(missing, view, change, standing, settings, plan)
         if change:
             plan.wallets.append(change)
     return plan
 
 
-def _diff_wallet(
-    view: WalletView, wanted: Sequence[Quote], standing: OwnRange, settings: Settings, plan: Plan
-) -> WalletPlan:
+def _compared(
+    view: WalletView, wanted: Sequence[Quote], settings: Settings, plan: Plan
+) -> tuple[list[Quote], Sequence[LiveOrder]]:
+    """Return the quotes for which no order stands, and the orders that no quote keeps; count those kept."""
     live = {order.price: order for order in view.orders}
     # Two orders of ours at one price are rare, so they are looked for only where there must be some.
     doubles = view.orders if len(live) < len(view.orders) else ()
@@ -129,11 +135,9 @@ def _diff_wallet(
         else:
             missing.append(quote)
     plan.kept += len(kept)
-    unwanted = [order for order in view.orders if order.order_id not in kept]
-    change = WalletPlan(view.wallet, [cancel_of(order) for order in unwanted[:MAX_CHANGE]])
-    if missing:
-        _place(missing, view, change, standing, settings, plan)
-    return change
+    if len(kept) == len(view.orders):
+        return missing, ()
+    return missing, [order for order in view.orders if order.order_id not in kept]
 
 
 def _place(

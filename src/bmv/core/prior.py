@@ -14,8 +14,10 @@ NOTHING = Seed()
 def prior(spec: MarketSpec, settings: Settings, imported: Seed = NOTHING) -> Seed | SolFade:
     """Return what PIVOT_MODE puts beside the recorded trades; what is given goes before what is imported."""
     if settings.pivot_mode == "seeded":
+        if not settings.seed_price:
+            return imported
         lots = settings.seed_daily_volume * 10**spec.base_decimals / spec.base_lot_size
-        return Seed(fine_price(spec, settings.seed_price), int(lots)) if settings.seed_price else imported
+        return Seed(fine_price(spec, settings.seed_price), int(lots))
     if settings.pivot_mode == "sol_fade_in":
         return SolFade(fine_price(spec, settings.seed_usd_price * MICROS_PER_USD), settings.fade_in)
     return Seed()

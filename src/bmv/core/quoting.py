@@ -152,10 +152,10 @@ def _drop_passed(state: State) -> None:
 
 def placeable(state: State) -> tuple[Quote, ...]:
     """Return the target without the levels that wait after an eviction, and what the guards hold back."""
-    resting = Resting(state)
     stopped, aside = state.guards.stopped, state.guards.aside
-    if not resting and not stopped and not aside:
+    if not state.evicted and not stopped and not aside:
         return state.target.quotes
+    resting = Resting(state)
     return tuple(
         quote
         for quote in state.target.quotes

@@ -110,6 +110,8 @@ def _withdrawal(state: State) -> Withdraw | None:
 
 def _reclaiming(state: State, settings: Settings) -> Reclaim | None:
     """Return the closing of the first wallet's left-over accounts that is worth its tip."""
+    if not state.leftovers:
+        return None
     for wallet, view in sorted(state.views.items()):
         mine = [one for one in state.leftovers if one.wallet == wallet and _reclaimable(one, view)]
         chosen = mine[:MAX_ACCOUNTS]

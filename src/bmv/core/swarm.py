@@ -36,7 +36,7 @@ def told(state: State, event: WalletDuty) -> list[AnyAction]:
 
 def leaving(state: State) -> list[AnyAction]:
     """Return what empties the wallets that leave, and tell of those that are gone."""
-    return [*_leaving(state)]
+    return [*_leaving(state)] if state.duties else []
 
 
 def _leaving(state: State) -> Iterator[AnyAction]:

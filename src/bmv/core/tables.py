@@ -57,20 +57,20 @@ def table_step(state: State, settings: Settings) -> list[TableAction]:
 
 
 def _due(state: State, settings: Settings) -> TableAction | None:
-    tables = state.tables or ()
+    active = _active(state)
     wanted = settings.lookup_tables == "on" and not state.leaves(PAYER)
-    for table in tables:
+    for table in state.tables or ():
         if table.retired is not None and state.seen >= table.retired + COOL_DOWN_SLOTS:
             return CloseTable(state.take_ticket(), table.address)
-    for table in reversed(_active(state)):
-        others = {wallet for other in _active(state) if other is not table for wallet in other.wallets}
+    for table in reversed(active):
+        others = {wallet for other in active if other is not table for wallet in other.wallets}
         if not wanted or others >= set(table.wallets):
             return RetireTable(state.take_ticket(), table.address)
     known = served(state)
     missing = [wallet for wallet in sorted(state.views) if wallet not in known and not state.leaves(wallet)]
     if not wanted or not missing or state.views[PAYER].gas < gas_reserve(settings) + LARGEST_RENT:
         return None
-    for table in _active(state):
+    for table in active:
         fitting = min(table.room // ADDRESSES_PER_WALLET, WALLETS_PER_STEP)
         if fitting:
             return ExtendTable(state.take_ticket(), table.address, tuple(missing[:fitting]))

@@ -35,9 +35,12 @@ def target_control(state: State, settings: Settings) -> Fraction:
 def wanted_density(state: State, settings: Settings) -> Bps:
     """Return the density of the BUY zone before it is rounded to a step."""
     drop = sol_drop(state.oracle, state.now, settings)
-    control = 1 + Fraction(int(settings.target_control_gain), BPS) * target_control(state, settings)
-    damped = 1 + damper_share(state.memory, drop, settings)
-    return Bps(min(int(MAX_DENSITY), int(int(settings.buy_density) * control * damped)))
+    control, damped = target_control(state, settings), damper_share(state.memory, drop, settings)
+    # In whole numbers, as exact: this is asked at every look, and sums of fractions take their time.
+    whole = BPS * control.denominator * damped.denominator
+    gained = BPS * control.denominator + int(settings.target_control_gain) * control.numerator
+    density = int(settings.buy_density) * gained * (damped.denominator + damped.numerator) // whole
+    return Bps(min(int(MAX_DENSITY), density))
 
 
 def dense_step(state: State, settings: Settings) -> Bps:

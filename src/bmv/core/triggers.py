@@ -62,24 +62,24 @@ def due(state: State, settings: Settings) -> Trigger | None:
         return Trigger("threshold", "the price moved")
     if dense_step(state, settings) != state.market.density:
         return Trigger("signal", "the density of the BUY zone takes a step")
-    return _local(state, settings) or _timed(state, settings)
+    firsts = [quote for quote in target.quotes if quote.point == TOUCH]
+    return _local(state, settings, firsts) or _timed(state, settings, firsts)
 
 
-def _local(state: State, settings: Settings) -> Trigger | None:
-    standing = tuple(quote.side for quote in state.target.quotes if quote.point == TOUCH)
+def _local(state: State, settings: Settings, firsts: Sequence[Quote]) -> Trigger | None:
     if state.market.presence.step_due(state.now, settings):
-        return Trigger("local", "inside spread", standing, inner=True)
-    for side in standing:
-        if penny_due(state, settings, side):
-            return Trigger("local", "penny", (side,), inner=True)
+        return Trigger("local", "inside spread", tuple(first.side for first in firsts), inner=True)
+    for first in firsts:
+        if penny_due(state, settings, first):
+            return Trigger("local", "penny", (first.side,), inner=True)
     return None
 
 
-def _timed(state: State, settings: Settings) -> Trigger | None:
+def _timed(state: State, settings: Settings, firsts: Sequence[Quote]) -> Trigger | None:
     target = state.target
     if state.now - target.built_at >= settings.forced_sync:
         return Trigger("forced", "time passed")
-    standing = {quote.side for quote in target.quotes if quote.point == TOUCH}
+    standing = {first.side for first in firsts}
     for side in BOTH:
         rested = state.now - target.topped_up_at.get(side, Millis(0)) >= settings.topup_min_interval
         held_back = side in state.market.closed or side in state.guards.stopped
