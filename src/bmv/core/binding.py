@@ -17,10 +17,7 @@ Rules of this file
 from collections.abc import Mapping, Sequence
 from operator import mul
 
-import msgspec
-
 from bmv.config import Settings
-from bmv.core.allocation import spent
 from bmv.core.decay import BPS
 from bmv.core.ladder import SideLadder
 from bmv.model import BID, TOUCH, Clip, Level, MarketSpec
@@ -55,10 +52,13 @@ def bound(
     elif calm:
         slack = ladder.standing * int(settings.size_slack) // BPS
         _grow(sizes, [+level.size for level in asked], worth, left, slack)
-    levels = tuple([_resized(level, size) for level, size in zip(asked, sizes, strict=True)])
-    used = spent(side, levels, spec)
+    levels = [
+        level if +level.size == size else _resized(level, size)
+        for level, size in zip(asked, sizes, strict=True)
+    ]
+    used = sum(map(mul, sizes, worth))
     waiting = ladder.waiting + ladder.standing - used
-    return msgspec.structs.replace(ladder, levels=levels, standing=used, waiting=waiting)
+    return SideLadder(tuple(levels), used, waiting, ladder.rest, ladder.weights)
 
 
 def _kept(
@@ -101,6 +101,4 @@ def _grow(sizes: list[int], asked: Sequence[int], worth: Sequence[int], left: in
 
 
 def _resized(level: Level, size: int) -> Level:
-    if size == level.size:
-        return level
     return Level(level.side, level.point, level.price, size * _LOT, level.why and level.why.cut_by(_BOUND))

@@ -199,8 +199,8 @@ def _levels(zone: Zone, rungs: _Rungs, lots: list[int], whole: int) -> tuple[Lev
     """Return the levels of the rungs that got lots, with their reasons; the first stands at the touch."""
     side, budget, clip, first = zone.lattice.side, zone.budget, zone.clip, _touch_clip(zone, rungs.prices[0])
     points = [TOUCH, *rungs.places[1:]]
-    rows = zip(points, rungs.places, rungs.prices, rungs.needs, lots, strict=True)
-    return tuple(
+    rows = [row for row in zip(points, *rungs[:2], rungs.needs, lots, strict=True) if row[-1]]
+    levels = [
         Level(
             side,
             point,
@@ -208,8 +208,9 @@ def _levels(zone: Zone, rungs: _Rungs, lots: list[int], whole: int) -> tuple[Lev
             size * _LOT,
             Why(rank, place, need * _PPM // whole, budget, first if point == TOUCH else clip),
         )
-        for rank, (point, place, price, need, size) in enumerate(row for row in rows if row[-1])
-    )
+        for rank, (point, place, price, need, size) in enumerate(rows)
+    ]
+    return tuple(levels)
 
 
 def _touch_clip(zone: Zone, price: Ticks) -> Clip:

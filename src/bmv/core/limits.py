@@ -265,27 +265,27 @@ def _means(view: WalletView, cancels: Sequence[Cancel], state: State, settings: 
         BID: int(view.quote_held + view.quote_free),
         ASK: int(view.base_held + view.base_free) // spec.base_lot_size,
     }
-    vacated, added, worth = (
-        dict.fromkeys(SIDES, 0),
-        dict.fromkeys(SIDES, 0),
-        dict.fromkeys(SIDES, Lamports(0)),
-    )
-    for order in view.orders:
+    vacated, added = dict.fromkeys(SIDES, 0), dict.fromkeys(SIDES, 0)
+    for order in view.orders if named else ():
         if order.order_id in named:
             spent = cost(order.side, order.price, order.size, spec)
             money[order.side] += spent
             vacated[order.side] += 1
             added[order.side] -= spent
-        else:
-            worth[order.side] += notional(order.price, order.size, spec.quote_lot_size)
+    staying = [order for order in view.orders if order.order_id not in named]
     return _Means(
         money=money,
         largest={side: largest_order(view, side, spec, settings) for side in SIDES},
         vacated=vacated,
         added=added,
-        worth=worth,
+        worth={side: _worth(side, staying, spec) for side in SIDES},
         seats=settings.orders_per_wallet - len(view.orders) + sum(vacated.values()),
     )
+
+
+def _worth(side: Side, orders: Sequence[LiveOrder], spec: MarketSpec) -> Lamports:
+    lots = sum([+order.price * +order.size for order in orders if order.side is side])
+    return Lamports(lots * spec.quote_lot_size)
 
 
 def _never_meet(actions: Sequence[AnyAction], state: State) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from bmv.config import Settings
 from bmv.core.decay import BPS
-from bmv.model import BID, Cancel, Level, LiveOrder, Placement, Quote, Side, WalletIndex, WalletView
+from bmv.model import BID, SIDES, Cancel, Level, LiveOrder, Placement, Quote, Side, WalletIndex, WalletView
 from bmv.units import BaseLots, Ticks
 
 LAST_CLIENT_ID = 128
@@ -151,14 +151,14 @@ def _place(
     leaving = {cancel.order_id for cancel in change.cancels}
     staying = [order for order in view.orders if order.order_id not in leaving]
     taken = {order.client_id for order in staying}
-    there = {(order.side, order.price) for order in staying}
+    there = [{order.price for order in staying if order.side is side} for side in SIDES]
     ids = (number for number in range(1, LAST_CLIENT_ID + 1) if number not in taken)
     seats = settings.orders_per_wallet - len(staying)
     for quote in missing:
         placed = len(change.places)
         if not standing.admits(quote.side, quote.price):
             reason = "an own order on the other side must leave first"
-        elif (quote.side, quote.price) in there:
+        elif quote.price in there[quote.side]:
             reason = "the order of another size at its price must leave first"
         elif placed >= view.order_slots:
             # A slot of the account comes free when its event is consumed, not at the cancel.

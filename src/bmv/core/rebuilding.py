@@ -247,6 +247,8 @@ def _ladder(state: State, settings: Settings, side: Side) -> SideLadder:
         binding=market.channel.binding,
     )
     ladder = build_side(zone, market.weights.get(side))
+    if len(ladder.levels) <= free:
+        return ladder
     return msgspec.structs.replace(ladder, levels=_marked(ladder.levels, free))
 
 
