@@ -167,12 +167,9 @@ class _Sharing:
         self._max_order = int(settings.max_order) or NO_LIMIT
         # An order may stand that is larger than wanted; with it the side must still fit.
         exposure = int(settings.max_wallet_exposure) * BPS // (BPS + int(settings.size_tolerance)) or NO_LIMIT
-        self._ring = [
-            _Purse(
-                view.wallet, spendable(view, side, spec), largest_order(view, side, spec, settings), exposure
-            )
-            for view in views
-        ]
+        share = int(settings.max_order_of_wallet)
+        funds = [(view.wallet, spendable(view, side, spec)) for view in views]
+        self._ring = [_Purse(wallet, money, money * share // BPS, exposure) for wallet, money in funds]
         self._purses = {purse.wallet: purse for purse in self._ring}
         self._flying = {place.price: place for place in flying if place.side is side}
         self._live = live

@@ -71,6 +71,8 @@ def approve(actions: Sequence[AnyAction], state: State, settings: Settings) -> A
     Placements that break a limit are taken out and returned as refusals; a change left empty is dropped.
     Raises OwnCross if what would be sent, with what stands and flies, could make two of our orders meet.
     """
+    if not actions:
+        return Approved(_SEAL, (), ())
     if not any(isinstance(action, Execute) and action.places for action in actions):
         return Approved(_SEAL, tuple(_payable(actions, state, settings)), ())
     screen = _Screen(state, settings)
@@ -122,7 +124,8 @@ def leased(state: State, now: Millis, settings: Settings) -> bool:
 class _Means:
     """What one wallet can still do within one change, per side where it matters.
 
-    ``added`` is what the change has placed so far less what it withdraws, ``worth`` all its orders then.
+    ``added`` is what the change has placed so far less what it withdraws, ``worth`` all its orders then,
+    counted where MAX_WALLET_EXPOSURE_SOL limits it.
     """
 
     money: dict[Side, int]
@@ -272,7 +275,8 @@ def _means(view: WalletView, cancels: Sequence[Cancel], state: State, settings: 
             money[order.side] += spent
             vacated[order.side] += 1
             added[order.side] -= spent
-    staying = [order for order in view.orders if order.order_id not in named]
+    counted = view.orders if settings.max_wallet_exposure else ()
+    staying = [order for order in counted if order.order_id not in named]
     return _Means(
         money=money,
         largest={side: largest_order(view, side, spec, settings) for side in SIDES},

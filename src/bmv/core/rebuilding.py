@@ -269,9 +269,9 @@ def _budget(state: State, settings: Settings, side: Side) -> tuple[int, Clip]:
     """Return what a side may spend, and what cut it."""
     spec, price = state.spec, price_fine(state)
     views = usable(state)
-    sol = sum((view.quote_total for view in views), Lamports(0))
-    tokens = sum((atoms_to_lots(view.base_total, spec.base_lot_size) for view in views), BaseLots(0))
+    sol = sum([view.quote_total for view in views], Lamports(0))
     if side is Side.ASK:
+        tokens = sum([atoms_to_lots(view.base_total, spec.base_lot_size) for view in views], BaseLots(0))
         equity = sol + value(tokens, price, spec.quote_lot_size)
         above = int(sell_budget(tokens, equity, price, spec.quote_lot_size, settings.min_base_share))
         most = ask_cap(state, settings, price).planned
@@ -279,9 +279,8 @@ def _budget(state: State, settings: Settings, side: Side) -> tuple[int, Clip]:
         return min(above, most), Clip.EXPOSURE if most < above else kept
     cap = bid_cap(state, settings, price).planned
     # What a wallet lacks of its gas floor is not there to be bid.
-    sol = max(
-        Lamports(0), sol - sum((max(Lamports(0), settings.gas_floor - v.gas) for v in views), Lamports(0))
-    )
+    lacking = sum([max(Lamports(0), settings.gas_floor - view.gas) for view in views], Lamports(0))
+    sol = max(Lamports(0), sol - lacking)
     flow = state.flow
     flow.forget_sales(pace_credit(sol, settings), state.now)
     flow.pace = pace_step(sol, Lamports(flow.paid(state.now)), settings, flow.pace)
