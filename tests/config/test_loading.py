@@ -187,6 +187,12 @@ def test_two_spellings_with_different_values_are_an_error(wrote: Path) -> None:
     )
 
 
+def test_a_bad_value_that_is_said_in_two_spellings_is_complained_of_once(wrote: Path) -> None:
+    told = refused(wrote, '"MIN_SPREAD_%" = 99\nMIN_SPREAD_PCT = 98\n')
+    assert told.count("MIN_SPREAD_PCT: 98") == 1
+    assert "one spelling, or the same value as MIN_SPREAD_%" in told
+
+
 @pytest.mark.parametrize("content", [b"x = [", b"GRID_LEVELS = 4\nGRID_LEVELS = 5\n", b"\xff\xfe"])
 def test_a_file_that_is_no_toml_is_refused(wrote: Path, content: bytes) -> None:
     wrote.write_bytes(content)

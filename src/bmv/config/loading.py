@@ -103,12 +103,15 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
         raise broken
     problems = [_unknown(entry) for entry in given if entry.key not in KNOWN_KEYS]
     known = [entry for entry in given if entry.key in KNOWN_KEYS]
-    problems += _said_twice(known)
+    twice = _said_twice(known)
+    problems += twice.values()
     chosen = {entry.key: entry for entry in known}
     overridden = {entry.key: entry for entry in known if entry.source is not chosen[entry.key].source}
     origins = {entry.key: entry for entry in _preset(chosen.get("PRESET"))} | chosen
     settings, bad = _checked(origins)
-    problems += [*bad.values(), *_contradictions(settings, origins, bad)]
+    unsure = {key for key, _ in twice}
+    problems += [complaint for key, complaint in bad.items() if key not in unsure]
+    problems += _contradictions(settings, origins, bad)
     if problems:
         raise problems[0] if len(problems) == 1 else BadSettings(problems)
     return Configuration(settings, origins, overridden, tuple(ignored))
@@ -124,14 +127,16 @@ def _unknown(entry: Given) -> BadInput:
     return entry.refused("known keys only" + (hint.replace("PCT", "%") if "%" in entry.spelled else hint))
 
 
-def _said_twice(entries: Iterable[Given]) -> list[BadInput]:
+def _said_twice(entries: Iterable[Given]) -> dict[tuple[str, Source], BadInput]:
     """Return a complaint for each key that one source spells in two ways with different values."""
     first: dict[tuple[str, Source], Given] = {}
-    problems = []
+    problems = {}
     for entry in entries:
-        before = first.setdefault((entry.key, entry.source), entry)
+        said_in = entry.key, entry.source
+        before = first.setdefault(said_in, entry)
         if before.value != entry.value and str(before.value) != str(entry.value):
-            problems.append(entry.refused(f"one spelling, or the same value as {before.spelled} in both"))
+            allowed = f"one spelling, or the same value as {before.spelled} in both"
+            problems[said_in] = entry.refused(allowed)
     return problems
 
 
