@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from bmv.backtest.assumptions import Assumptions
+from bmv.backtest.crowd import PaperFloor
 from bmv.backtest.paper import Model
 from bmv.backtest.scene import scene
 from bmv.backtest.tape import Table
 from bmv.errors import BadInput
 from bmv.events import AnyAction
 from bmv.model import Side
-from bmv.units import LAMPORTS_PER_SOL, Bps, Lamports
+from bmv.units import LAMPORTS_PER_SOL, Bps, Ticks
 from tests.backtest.scenes import bars, played, settings, trades, walk
 
 DAY_BARS = 96
@@ -104,21 +105,46 @@ def test_a_queue_needs_sizes(tmp_path: Path) -> None:
         scene("test", bars(tmp_path, walk(9, 10)), settings(), Assumptions(fills="queue"))
 
 
-def test_who_sweeps_takes_so_much_at_a_time_and_comes_back_for_the_rest(tmp_path: Path) -> None:
+def test_arbitrageurs_come_seconds_after_a_jump_and_take_so_much_at_a_time(tmp_path: Path) -> None:
     table = bars(tmp_path, [0.01] * (DAY_BARS // 2) + [0.0093] * (DAY_BARS // 2))
-    most = 2 * LAMPORTS_PER_SOL
-    at_once, swept = (
-        played(table, Assumptions(loss=0, latency_ms=10_000, sweep=Lamports(sweep))).run
-        for sweep in (0, most)
-    )
-    worth: dict[int, int] = {}
-    for fill in swept.fills:
-        paid = int(fill.price) * int(fill.size) * swept.paper.spec.quote_lot_size
-        worth[int(fill.at)] = worth.get(int(fill.at), 0) + paid
     jump = int(table.times[DAY_BARS // 2])
-    assert sum(int(f.at) == jump for f in at_once.fills) > sum(int(f.at) == jump for f in swept.fills) > 0
-    assert max(worth.values()) <= most * 11 // 10
-    assert [at - jump for at in worth if at >= jump][:3] == [0, 2_000, 4_000]
+    at_once, later = (
+        played(table, Assumptions(sole_maker=True, loss=0, latency_ms=60_000, arbitrageurs=n)).run
+        for n in (0, 3)
+    )
+    assert min(int(fill.at) for fill in at_once.fills) == jump
+    worth: dict[int, int] = {}
+    for fill in later.fills:
+        paid = int(fill.price) * int(fill.size) * later.paper.spec.quote_lot_size
+        worth[int(fill.at) - jump] = worth.get(int(fill.at) - jump, 0) + paid
+    assert 0 < min(worth) <= 10_000
+    assert 10 * LAMPORTS_PER_SOL < max(worth.values()) <= 26 * LAMPORTS_PER_SOL
+    # They keep 0.2 %: nothing nearer to the path than that is taken.
+    near = 0.0093 * 1.002 / float(later.paper.spec.price(Ticks(1)))
+    assert min(int(fill.price) for fill in later.fills) >= int(near)
+    assert later.equity() - later.equity_start == sum(map(int, later.ledger.totals().values()))
+
+
+def test_arbitrageurs_have_no_use_for_a_tape_of_trades(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="who took"):
+        scene("test", trades(tmp_path, walk(9, 10)), settings(), Assumptions(arbitrageurs=1))
+
+
+def test_takers_know_the_path_as_far_as_it_has_come(tmp_path: Path) -> None:
+    made = scene(
+        "test",
+        bars(tmp_path, [0.01, 0.01, 0.0105, 0.0105, 0.0105, 0.0105, 0.0105]),
+        settings(),
+        Assumptions(),
+    )
+    floor = PaperFloor(made.run.paper, made.tape, lambda: (None, None))
+    start, step = int(made.tape.times[0]), 900_000
+    busy = [floor.activity_at(start + step * n) for n in range(7)]
+    assert busy == pytest.approx([0.5, 0.5, 3.0, 3.0, 3.0, 3.0, 0.5])
+    trend = floor.fair(start + 2 * step) / floor.fair(start)
+    assert trend == pytest.approx(1.05, rel=1e-3)
+    assert floor.look_again(start, 60_000, 2_000) == start + 60_000
+    assert floor.look_again(start + step - 1_000, 60_000, 2_000) == start + step + 2_000
 
 
 def test_no_reading_disagrees_with_the_fills_whatever_costs_are_paid(tmp_path: Path) -> None:

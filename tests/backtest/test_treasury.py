@@ -65,7 +65,7 @@ def test_out_of_what_a_rise_sells_dollars_are_put_aside(tmp_path: Path) -> None:
     assert held is not None
     assert set(held.rules) == {"upper half"}
     assert held.usdc > MicroUsd(0)
-    told = report("test", market, made.tape, made.spec, made.run, 0.0)["treasury"]
+    told = report("test", market, made.tape, made.spec, made.run)["treasury"]
     assert told["conversions"] == sum(held.rules.values())
     assert 0 < told["usdc_share"]["end"] <= told["usdc_share"]["max"] < 0.3
     assert float(told["equity_usd"]["start"]) == pytest.approx(100 * made.run.equity_start / SOL, abs=0.01)
@@ -74,7 +74,7 @@ def test_out_of_what_a_rise_sells_dollars_are_put_aside(tmp_path: Path) -> None:
 def test_without_prices_of_sol_nothing_is_converted(tmp_path: Path) -> None:
     made = played(tables(tmp_path, 1, [100.0] * DAY_BARS)[0], None)
     assert made.run.treasury is None
-    told = report("test", bars(tmp_path, [1.0, 1.0]), made.tape, made.spec, made.run, 0.0)
+    told = report("test", bars(tmp_path, [1.0, 1.0]), made.tape, made.spec, made.run)
     assert told["treasury"] is None
     assert any("no treasury" in sentence for sentence in RICH.sentences())
 
@@ -112,7 +112,7 @@ def test_holding_and_a_constant_mix_count_the_dollars_too(tmp_path: Path) -> Non
     for number, sol_usd in enumerate((100, 50, 100)):
         held = 150 * SOL, lots, 5_000 * MICROS_PER_USD, sol_usd * MICROS_PER_USD
         course.note(number * 1_000, price * FINE, made.run.paper, *held)
-    columns = Columns(course, made.spec)
+    columns = Columns(course, made.spec.quote_lot_size)
     # 5,000 dollars are 50 SOL, then 100, then 50 again; the mix has sold half of the gain, and keeps it.
     assert columns.hold.tolist() == pytest.approx([300, 350, 300], rel=1e-4)
     assert columns.equity.tolist() == pytest.approx(columns.hold.tolist())

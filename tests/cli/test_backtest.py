@@ -1,13 +1,17 @@
 """``bmv backtest`` plays a file, writes one page that needs nothing else, and names what it refuses."""
 
 import json
+import os
 import re
+import signal
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from bmv.backtest.run import Backtest
 from bmv.cli.main import app
 from bmv.errors import BadInput
 from tests.backtest.scenes import bars, walk
@@ -35,7 +39,9 @@ def test_runs_stand_side_by_side_in_one_page_that_asks_nobody_for_anything(
     for sentence in told["assumptions"]:
         assert sentence in text
     for run in told["runs"]:
-        assert run["equity_sol"]["end_ours"] in text
+        assert f"<td>{float(run['equity_sol']['end_ours']):,.4f}</td>" in text
+        assert f"<td>{run['markouts_bps']['bids']['600s']:,.2f}</td>" in text
+    assert str(tape.parent) not in text
     outside = re.compile(r"""<(?:script|link|img|iframe)[^>]+(?:src|href)=["']?https?:""")
     assert not outside.search(text)
 
@@ -97,3 +103,75 @@ def test_what_is_before_a_date_is_left_out(tape: Path) -> None:
     refused = RUNNER.invoke(app, [*common, "--from", "2030-01-01"])
     assert isinstance(refused.exception, BadInput)
     assert refused.exception.field == "--from"
+
+
+def outputs(folder: Path) -> list[Path]:
+    folder.mkdir()
+    return [folder / "report.json", folder / "page.html"]
+
+
+def test_a_command_that_was_interrupted_goes_on_and_comes_to_the_same_to_the_byte(
+    tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: list[float] = []
+    run = Backtest.run
+
+    def counted(self: Backtest, go_on: Callable[[float], bool]) -> None:
+        played.append(0.0)
+
+        def interrupted(done: float) -> bool:
+            if done > 0.5 and len(played) == stop_in:
+                os.kill(os.getpid(), signal.SIGINT)
+            played[-1] = done
+            return go_on(done)
+
+        run(self, interrupted)
+
+    monkeypatch.setattr(Backtest, "run", counted)
+
+    def call(where: list[Path], *more: str) -> int:
+        files = ["--report", str(where[0]), "--html", str(where[1])]
+        words = [
+            "backtest",
+            str(tape),
+            "--preset",
+            "growth",
+            "--preset",
+            "sla",
+            "--levels",
+            "24",
+            *files,
+            *more,
+        ]
+        return RUNNER.invoke(app, words).exit_code
+
+    stop_in = 0
+    whole, part, again = (outputs(tmp_path / name) for name in ("whole", "part", "again"))
+    assert call(whole) == 0
+    played.clear()
+    stop_in, keep = 2, ["--keep", str(tmp_path / "kept")]
+    assert call(part, *keep) == 130
+    told = json.loads(part[0].read_text())
+    assert [run["name"] for run in told["runs"]] == ["growth", "sla"]
+    assert not told["finished"]
+    assert told["runs"][1]["identity_residual_lamports"] == 0
+    assert 0.5 < played[1] < 0.6
+    assert len(list((tmp_path / "kept").iterdir())) == 1
+    stop_in = 0
+    played.clear()
+    assert call(again, *keep) == 0
+    assert len(played) == 1
+    assert [file.read_bytes() for file in again] == [file.read_bytes() for file in whole]
+    played.clear()
+    assert call(again, *keep, "--loss", "0.1") == 0
+    assert len(played) == 2
+
+
+def test_a_kept_run_that_is_damaged_is_named(tape: Path, tmp_path: Path) -> None:
+    words = ["backtest", str(tape), "--levels", "24", "--for", "6h", "--keep", str(tmp_path / "kept")]
+    assert RUNNER.invoke(app, words).exit_code == 0
+    (file,) = (tmp_path / "kept").iterdir()
+    file.write_bytes(file.read_bytes()[:200])
+    refused = RUNNER.invoke(app, words).exception
+    assert isinstance(refused, BadInput)
+    assert (refused.field, refused.value) == ("--keep", str(file))

@@ -11,7 +11,7 @@ from bmv.errors import BadInput
 from tests.backtest.scenes import bars, walk
 
 OWN = {
-    "backtest": {"config", "preset", "html", "out", "as_json"},
+    "backtest": {"config", "preset", "html", "out", "keep", "as_json"},
     "tune": {
         *("study", "space", "trials", "pieces", "objective", "config", "state", "choices_seed"),
         *("html", "as_json"),
@@ -33,7 +33,7 @@ def test_everything_that_changes_a_result_is_an_option_of_both() -> None:
     ("options", "field"),
     [
         (["--fills", "queue"], "--fills"),
-        (["--usdc", "5"], "--usdc, --swap-cost"),
+        (["--usdc", "5"], "--usdc"),
         (["--sol-usd", "SHORT"], "--sol-usd"),
         (["--from", "2030-01-01"], "--from"),
     ],

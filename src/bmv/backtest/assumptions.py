@@ -10,8 +10,6 @@ from bmv.backtest.paper import Model
 from bmv.backtest.tape import Tape
 from bmv.units import LAMPORTS_PER_SOL, MICROS_PER_USD, Bps, Lamports, MicroUsd
 
-SWEEP_MS = 2_000
-"""Whoever sweeps along a bar comes back after so long."""
 QUEUE_PRINTS = 5
 """The queue at a price is taken to be so many median prints long when we join it."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -24,13 +22,13 @@ class Assumptions(msgspec.Struct, frozen=True):
     wallet's gas up to its floor; ``others_spread`` is the width of the book of others. The engine looks each
     ``step_ms`` and when the price has moved by ``look_at``. ``usdc``, ``treasury_sol``, ``swap_cost`` count
     only where it is known what a SOL costs. Where the path is not ``edge`` beyond an order, nobody comes.
+    With ``arbitrageurs`` it is they who take what the path passes, in place of the fill model.
     """
 
     fills: Model = "through"
     sole_maker: bool = False
     latency_ms: int = 1_200
     edge: Bps = Bps(0)
-    sweep: Lamports = Lamports(0)
     loss: Share = 0.05
     tip: Lamports = Lamports(10_000)
     others_spread: Bps = Bps(60)
@@ -44,6 +42,7 @@ class Assumptions(msgspec.Struct, frozen=True):
     swap_cost: Bps = Bps(10)
     gas: Lamports = Lamports(5 * LAMPORTS_PER_SOL)
     takers_per_day: int = 0
+    arbitrageurs: int = 0
     seed: int = 1
 
     def queue_lots(self, tape: Tape) -> int:
@@ -58,36 +57,18 @@ class Assumptions(msgspec.Struct, frozen=True):
 
     def sentences(self, dollars: str | None = None) -> list[str]:
         """Return every assumption as a sentence for people; ``dollars`` names what tells SOL/USD, if any."""
-        reach = {
-            "touch": "An order fills when a print reaches its price.",
-            "through": "An order fills only when a print goes beyond its price.",
-            "queue": "An order fills when a print goes beyond its price, or at it once what stood before it "
-            f"({QUEUE_PRINTS} median prints) has traded.",
-        }
         others = (
             "Nobody else quotes: the price is what our own fills say."
             if self.sole_maker
             else f"Others quote {_percent(self.others_spread)} wide around the last print and never move us."
         )
-        bar = (
-            f"a bar takes {_sol(self.sweep)} SOL at most, and again {SWEEP_MS // 1_000} s later."
-            if self.sweep
-            else "a bar fills all that it reaches."
-        )
         return [
-            reach[self.fills],
-            f"A print with a size fills no more than that, best order first; {bar}",
+            *self._of_fills(),
             "Our orders change nothing about the recorded path.",
             f"Beside it {self.takers_per_day} small takers a day arrive, as in the sandbox."
             if self.takers_per_day
             else "Nobody trades beyond it.",
             others,
-            f"Nobody comes for an order before the path is {_percent(self.edge)} beyond it.",
-            *(
-                ["An order that comes to stand beyond the path's price fills there."]
-                if self.sole_maker
-                else []
-            ),
             f"A change lands {self.latency_ms} ms after it was decided; {self.loss:.1%} of them are lost, "
             "which is known a minute later.",
             f"A bundle tips {_sol(self.tip)} SOL, a transaction costs 0.000005 SOL; makers pay no fee.",
@@ -101,8 +82,30 @@ class Assumptions(msgspec.Struct, frozen=True):
             "no seed, that of a sole maker is the first price."
             if self.sole_maker
             else "The tick of the market follows from the first and the lowest price.",
+            "Nobody knows the supply: Target Control counts as TARGET_CONTROL_PCT says, else not at all.",
             "Fills settle at once; cranks, evictions and the room in the book are left out.",
             "Within a bar that rises the low comes before the high, else the high before the low.",
+        ]
+
+    def _of_fills(self) -> list[str]:
+        if self.arbitrageurs:
+            return [
+                f"What the path passes is taken by {self.arbitrageurs} arbitrageurs, as in the sandbox: "
+                "within 10 s after it moved, where 0.5 to 0.8 % are to be had, down to 0.2 %, 25 SOL at a "
+                "time, out of wallets of their own.",
+            ]
+        reach = {
+            "touch": "An order fills when a print reaches its price.",
+            "through": "An order fills only when a print goes beyond its price.",
+            "queue": "An order fills when a print goes beyond its price, or at it once what stood before it "
+            f"({QUEUE_PRINTS} median prints) has traded.",
+        }
+        picked_off = "An order that comes to stand beyond the path's price fills there."
+        return [
+            reach[self.fills],
+            "A print with a size fills no more than that, best order first; a bar fills all that it reaches.",
+            f"Nobody comes for an order before the path is {_percent(self.edge)} beyond it.",
+            *([picked_off] if self.sole_maker else []),
         ]
 
     def _of_treasury(self, dollars: str | None) -> list[str]:

@@ -28,6 +28,10 @@ class Course:
     def __len__(self) -> int:
         return len(self.times)
 
+    def columns(self) -> dict[str, "array[int]"]:
+        """Return the columns by name; ``depths`` is none of them."""
+        return {name: values for name, values in vars(self).items() if isinstance(values, array)}
+
     def note(self, at: int, price: int, paper: Paper, sol: int, base: int, usdc: int, sol_usd: int) -> None:
         """Add one step."""
         if len(self.times) % DEPTH_EVERY == 0:

@@ -1,22 +1,25 @@
-"""Takers beyond the recorded path: the sandbox's own small takers, let loose on our orders on paper.
+"""People beyond the recorded path: the sandbox's own takers, let loose on our orders on paper.
 
 Rules of this file
-- The model is the sandbox's (docs/sandbox.md): the same arrivals, sizes, sides and limits, and with the same
-  seed the same draws. Arbitrageurs are left out: that the path fills what it passes stands for them.
+- The models are the sandbox's (docs/sandbox.md): the same arrivals, sizes, sides and limits, and with the
+  same seed the same draws. Where there are arbitrageurs, what the path passes is theirs to take.
 - They act out of finite wallets of their own, which nobody tops up; the taker fee is theirs.
 - Where others quote better than we do a taker takes them, of whom there is enough, and never reaches us.
 """
 
+import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
 
+from bmv.backtest.assumptions import Assumptions
 from bmv.backtest.paper import Paper
+from bmv.backtest.tape import Tape
 from bmv.core.decay import BPS, FINE
 from bmv.model import Side
 from bmv.sandbox.people.crowd import WEALTH_SOL, CrowdOptions
-from bmv.sandbox.people.person import Absences
-from bmv.sandbox.people.takers import TakerFlow
+from bmv.sandbox.people.person import HOUR_MS, Absences, Person
+from bmv.sandbox.people.takers import Arbitrageur, TakerFlow, minds
 from bmv.units import LAMPORTS_PER_SOL
 
 TAKER_FEE_BPS = 4
@@ -36,29 +39,36 @@ class Take:
 
 
 class PaperFloor:
-    """The market on paper as takers see it; ``price`` returns the last print in fine ticks."""
+    """The market on paper as takers see it: our orders, others' quotes, the tape as far as it is known."""
 
-    def __init__(self, paper: Paper, price: Callable[[], int], quoted: Quoted) -> None:
+    def __init__(self, paper: Paper, tape: Tape, quoted: Quoted) -> None:
         self.paper, self.quoted = paper, quoted
-        self._price = price
-        self._before = price()
-        self._move = 0.0
+        self._tape = tape
 
     @property
     def reference(self) -> "PaperFloor":
         """Return what tells how busy takers are: the path itself."""
         return self
 
-    def activity_at(self, ms: int) -> float:  # noqa: ARG002 - the last print is that of now
-        """Return 0.5 for a path that does not move, 1 for a last move of 1 %, at most 3."""
-        now = self._price()
-        if now != self._before:
-            self._before, self._move = now, abs(now / self._before - 1)
-        return min(3.0, 0.5 + 0.5 * self._move / FULL_MOVE)
+    def activity_at(self, ms: int) -> float:
+        """Return 0.5 for a path that has not moved within the hour, 1 for a move of 1 %, at most 3."""
+        move = abs(self._price(ms) / self._price(ms - HOUR_MS) - 1)
+        return min(3.0, 0.5 + 0.5 * move / FULL_MOVE)
 
-    def fair(self, now: int) -> int:  # noqa: ARG002 - the last print is that of now
-        """Return the last print in ticks."""
-        return max(1, self._price() // FINE)
+    def fair(self, now: int) -> int:
+        """Return the last print by then, in ticks."""
+        return max(1, self._price(now) // FINE)
+
+    def look_again(self, now: int, wait_ms: int, reaction_ms: int) -> int:
+        """Return when to look again: after ``wait_ms``, or ``reaction_ms`` after the next print."""
+        times = self._tape.times
+        after = int(times.searchsorted(now, side="right"))
+        return now + wait_ms if after == len(times) else min(now + wait_ms, int(times[after]) + reaction_ms)
+
+    def lots_within(self, side: Side, limit: int) -> int:
+        """Return our lots on a side at ``limit`` or better."""
+        orders = self.paper.bids if side is Side.BID else self.paper.asks
+        return sum(o.size for o in orders if (o.price >= limit if side is Side.BID else o.price <= limit))
 
     def best(self, side: Side) -> int | None:
         """Return the best price of a side, ours or others', in ticks."""
@@ -74,6 +84,10 @@ class PaperFloor:
     def cost(self, lots: int, price: int) -> int:
         """Return what ``lots`` cost at ``price`` in lamports."""
         return lots * price * self.paper.spec.quote_lot_size
+
+    def _price(self, ms: int) -> int:
+        """Return the print that holds at a moment, the first one before there is one."""
+        return int(self._tape.prices[max(0, int(self._tape.times.searchsorted(ms, side="right")) - 1)])
 
 
 class PaperTrader:
@@ -129,16 +143,33 @@ class PaperTrader:
 
 
 class PaperCrowd:
-    """The small takers; ``due`` is when the next of them may arrive."""
+    """The people who are assumed; ``due`` is when the next of them acts."""
 
-    def __init__(self, floor: PaperFloor, seed: int, start_ms: int, per_day: int, taken: Taken) -> None:
-        sol = WEALTH_SOL["taker"] * LAMPORTS_PER_SOL
-        lots = floor.lots_worth(sol, floor.fair(start_ms))
-        wallets = [PaperTrader(floor, sol, lots, taken) for _ in range(CrowdOptions().takers)]
-        spells = Absences(Random(f"{seed} absence of quiet 0"), start_ms, 20, (0.5, 2))
-        self._flow = TakerFlow(floor, wallets, Random(f"{seed} taker 0"), spells, per_day)
-        self.due = start_ms + FIRST_LOOK_MS
+    def __init__(self, floor: PaperFloor, assumed: Assumptions, start_ms: int, taken: Taken) -> None:
+        self._floor, self._assumed, self._start, self._taken = floor, assumed, start_ms, taken
+        first = start_ms + FIRST_LOOK_MS
+        self._agenda = [(first, number, person) for number, person in enumerate(self._people())]
+
+    @property
+    def due(self) -> int:
+        """Return when somebody next acts."""
+        return self._agenda[0][0]
 
     def act(self, now: int) -> None:
-        """Let a taker arrive, or nobody."""
-        self.due = self._flow.act(now)
+        """Let who is due act, or think better of it."""
+        _, number, person = self._agenda[0]
+        heapq.heapreplace(self._agenda, (person.act(now), number, person))
+
+    def _people(self) -> Iterable[Person]:
+        seed, per_day = self._assumed.seed, self._assumed.takers_per_day
+        if per_day:
+            traders = [self._trader("taker") for _ in range(CrowdOptions().takers)]
+            spells = Absences(Random(f"{seed} absence of quiet 0"), self._start, 20, (0.5, 2))
+            yield TakerFlow(self._floor, traders, minds(f"{seed} taker"), spells, per_day)
+        for number in range(self._assumed.arbitrageurs):
+            yield Arbitrageur(self._trader("arbitrageur"), Random(f"{seed} arbitrageur {number}"))
+
+    def _trader(self, role: str) -> PaperTrader:
+        sol = WEALTH_SOL[role] * LAMPORTS_PER_SOL
+        lots = self._floor.lots_worth(sol, self._floor.fair(self._start))
+        return PaperTrader(self._floor, sol, lots, self._taken)

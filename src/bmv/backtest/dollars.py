@@ -3,7 +3,8 @@
 import msgspec
 import numpy as np
 
-from bmv.backtest.tape import Table, Tape, Whole
+from bmv.backtest.reading import Whole
+from bmv.backtest.tape import Table, Tape
 from bmv.errors import BadInput
 from bmv.units import MICROS_PER_USD, UsdPerSol
 

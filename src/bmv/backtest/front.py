@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -28,7 +29,7 @@ def summary(study: optuna.Study, task: Task) -> dict[str, Any]:
         "best": front,
         "walk_forward": walk_forward(study, task),
         "warnings": [warning for row in front for warning in row["warnings"]],
-        "assumptions": task.assumed.sentences(task.sol_usd.source if task.sol_usd else None),
+        "assumptions": task.assumed.sentences(Path(task.sol_usd.source).name if task.sol_usd else None),
     }
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bmv.backtest.course import DEPTHS, Course
 from bmv.backtest.run import Backtest
+from bmv.backtest.soundness import bad_ticks
 from bmv.backtest.tape import Table, Tape
 from bmv.core.decay import BPS, FINE
 from bmv.core.ledger import Part
@@ -31,7 +32,7 @@ class Columns:
     tokens, SOL and USDC are restored at each step at no cost. ``usdc_share`` is of SOL and USDC together.
     """
 
-    def __init__(self, course: Course, spec: MarketSpec) -> None:
+    def __init__(self, course: Course, quote_lot_size: int) -> None:
         self.times = np.asarray(course.times, dtype=np.int64)
         self.weights = np.diff(self.times, append=self.times[-1:]).astype(np.float64)
         self.prices = np.asarray(course.prices, dtype=np.float64) / FINE
@@ -41,7 +42,7 @@ class Columns:
         self.sol_usd = np.asarray(course.sol_usd, dtype=np.float64) / MICROS_PER_USD
         usdc = np.asarray(course.usdc, dtype=np.float64) / MICROS_PER_USD
         self.usdc_worth = np.divide(usdc, self.sol_usd, out=np.zeros_like(usdc), where=self.sol_usd > 0)
-        tokens = np.asarray(course.base, dtype=np.float64) * spec.quote_lot_size / LAMPORTS_PER_SOL
+        tokens = np.asarray(course.base, dtype=np.float64) * quote_lot_size / LAMPORTS_PER_SOL
         self.base_worth = tokens * self.prices
         self.equity = self.sol + self.base_worth + self.usdc_worth
         dollar = np.divide(self.sol_usd[0], self.sol_usd, out=np.ones_like(usdc), where=self.sol_usd > 0)
@@ -61,11 +62,9 @@ class Columns:
         return float((self.weights * wanted).sum() / total) if total else float(wanted.mean())
 
 
-def report(
-    name: str, table: Table, tape: Tape, spec: MarketSpec, run: Backtest, wall_s: float
-) -> dict[str, Any]:
+def report(name: str, table: Table, tape: Tape, spec: MarketSpec, run: Backtest) -> dict[str, Any]:
     """Return everything that is told of one run."""
-    columns = Columns(run.course, spec)
+    columns = Columns(run.course, spec.quote_lot_size)
     days = max(1e-9, float(columns.times[-1] - columns.times[0]) / DAY_MS)
     parts = run.ledger.totals()
     return {
@@ -79,6 +78,7 @@ def report(
             "days": round(days, 3),
             "rows_skipped": table.skipped,
             "gaps": table.gaps,
+            "bad_ticks": int(bad_ticks(table.points[:, -1]).sum()),
             "first_price": _price(spec, columns.prices[0]),
             "last_price": _price(spec, columns.prices[-1]),
         },
@@ -99,7 +99,6 @@ def report(
         "treasury": _treasury(run, columns, days),
         "incidents": dict(sorted(run.tally.incidents.items())),
         "halted": run.finish.reason if run.finish else None,
-        "wall_s": round(wall_s, 1),
         "digest": run.journal.digest,
     }
 

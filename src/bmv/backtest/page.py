@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,46 +16,83 @@ MOST_POINTS = 2_000
 """A plot shows at most so many points of a course."""
 
 
-def _of_treasury(run: dict[str, Any], *names: str) -> object:
-    """Return something of a run's treasury, a dash where it has none."""
-    found = run["treasury"]
-    for name in names:
-        found = found and found[name]
-    return "-" if found is None else found
+Run = dict[str, Any]
+Row = tuple[str, Callable[[Run], object]]
+NOTHING = "-"
 
 
-ROWS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
-    ("equity at the start, SOL", lambda run: run["equity_sol"]["start"]),
-    ("equity at the end, SOL", lambda run: run["equity_sol"]["end_ours"]),
-    ("holding what we began with, SOL", lambda run: run["equity_sol"]["end_hold"]),
-    ("constant mix, no costs, SOL", lambda run: run["equity_sol"]["end_constant_mix"]),
-    ("largest drawdown: ours", lambda run: run["equity_sol"]["drawdown_ours"]),
-    ("largest drawdown: holding", lambda run: run["equity_sol"]["drawdown_hold"]),
-    ("both sides within 2 %, share of time", lambda run: run["two_sided"]["within_2pct"]),
-    ("both sides within 5 %, share of time", lambda run: run["two_sided"]["within_5pct"]),
-    ("mean depth within 2 %: bid, SOL", lambda run: run["depth_sol"]["2pct"]["bid"]),
-    ("mean depth within 2 %: ask, SOL", lambda run: run["depth_sol"]["2pct"]["ask"]),
-    ("fills", lambda run: run["fills"]["count"]),
-    ("volume, SOL", lambda run: run["fills"]["volume_sol"]),
-    ("tokens' share of equity: median", lambda run: run["base_share"]["median"]),
-    ("tokens' share of equity: most", lambda run: run["base_share"]["max"]),
-    ("orders written a day", lambda run: run["writes"]["writes_per_day"]),
-    ("bundles a day", lambda run: run["writes"]["bundles_per_day"]),
-    ("tips, SOL", lambda run: run["writes"]["tips_sol"]),
-    ("fees, SOL", lambda run: run["writes"]["fees_sol"]),
-    ("conversions", lambda run: _of_treasury(run, "conversions")),
-    ("conversions a day", lambda run: _of_treasury(run, "conversions_per_day")),
-    ("converted, USDC", lambda run: _of_treasury(run, "turnover_usdc")),
-    ("USDC's share of SOL and USDC: median", lambda run: _of_treasury(run, "usdc_share", "median")),
-    ("USDC's share of SOL and USDC: most", lambda run: _of_treasury(run, "usdc_share", "max")),
-    ("equity at the end, USD", lambda run: _of_treasury(run, "equity_usd", "end_ours")),
-    ("holding what we began with, USD", lambda run: _of_treasury(run, "equity_usd", "end_hold")),
-    ("incidents", lambda run: ", ".join(f"{name} {n}" for name, n in run["incidents"].items()) or "none"),
+def _at(*names: str) -> Callable[[Run], Any]:
+    """Return what looks up a value of a run; None where a part of the way is missing."""
+
+    def found(run: Run) -> Any:
+        value: Any = run
+        for name in names:
+            value = value and value[name]
+        return value
+
+    return found
+
+
+def _sol(*names: str) -> Callable[[Run], object]:
+    return lambda run: _number(_at(*names)(run), "{:,.4f}")
+
+
+def _percent(*names: str) -> Callable[[Run], object]:
+    found = _at(*names)
+    return lambda run: NOTHING if found(run) is None else f"{100 * found(run):.2f}"
+
+
+def _count(*names: str) -> Callable[[Run], object]:
+    return lambda run: _number(_at(*names)(run), "{:,.4g}")
+
+
+def _money(*names: str) -> Callable[[Run], object]:
+    return lambda run: _number(_at(*names)(run), "{:,.2f}")
+
+
+def _number(value: Any, shape: str) -> str:
+    """Return an amount as people read it; whole numbers whole, a dash for none."""
+    if value is None:
+        return NOTHING
+    return f"{value:,}" if isinstance(value, int) else shape.format(float(value))
+
+
+ROWS: tuple[Row, ...] = (
+    ("equity at the start, SOL", _sol("equity_sol", "start")),
+    ("equity at the end, SOL", _sol("equity_sol", "end_ours")),
+    ("holding what we began with, SOL", _sol("equity_sol", "end_hold")),
+    ("constant mix, no costs, SOL", _sol("equity_sol", "end_constant_mix")),
+    ("largest drawdown: ours, %", _percent("equity_sol", "drawdown_ours")),
+    ("largest drawdown: holding, %", _percent("equity_sol", "drawdown_hold")),
+    ("both sides within 2 %, % of time", _percent("two_sided", "within_2pct")),
+    ("both sides within 5 %, % of time", _percent("two_sided", "within_5pct")),
+    ("mean depth within 2 %: bid, SOL", _money("depth_sol", "2pct", "bid")),
+    ("mean depth within 2 %: ask, SOL", _money("depth_sol", "2pct", "ask")),
+    ("fills", _count("fills", "count")),
+    ("volume, SOL", _money("fills", "volume_sol")),
+    *(
+        (f"{words} a fill: {side}, bps in our favour", _money("markouts_bps", side, after))
+        for after, words in (("60s", "1 min after"), ("600s", "10 min after"), ("3600s", "1 h after"))
+        for side in ("bids", "asks")
+    ),
+    ("tokens' share of equity: median, %", _percent("base_share", "median")),
+    ("tokens' share of equity: most, %", _percent("base_share", "max")),
+    ("orders written a day", _count("writes", "writes_per_day")),
+    ("bundles a day", _count("writes", "bundles_per_day")),
+    ("tips, SOL", _sol("writes", "tips_sol")),
+    ("fees, SOL", _sol("writes", "fees_sol")),
+    ("conversions", _count("treasury", "conversions")),
+    ("conversions a day", _count("treasury", "conversions_per_day")),
+    ("converted, USDC", _money("treasury", "turnover_usdc")),
+    ("USDC's share of SOL and USDC: median, %", _percent("treasury", "usdc_share", "median")),
+    ("USDC's share of SOL and USDC: most, %", _percent("treasury", "usdc_share", "max")),
+    ("equity at the end, USD", _money("treasury", "equity_usd", "end_ours")),
+    ("holding what we began with, USD", _money("treasury", "equity_usd", "end_hold")),
     ("halted", lambda run: run["halted"] or "no"),
 )
 
 
-def page(runs: Sequence[tuple[dict[str, Any], Columns]], assumptions: Sequence[str], unfinished: bool) -> str:
+def page(runs: Sequence[tuple[Run, Columns]], assumptions: Sequence[str], unfinished: bool) -> str:
     """Return the page for runs of one tape; ``unfinished`` says that it was stopped before the tape's end."""
     reports = [report for report, _ in runs]
     tape = reports[0]["tape"]
@@ -65,22 +103,24 @@ def page(runs: Sequence[tuple[dict[str, Any], Columns]], assumptions: Sequence[s
         else ""
     )
     facts = (
-        f"{escape(tape['source'])}: {tape['prints']} prints ({tape['kind']}), {tape['days']} days, "
-        f"{tape['rows_skipped']} rows skipped, {tape['gaps']} gaps."
+        f"{escape(Path(tape['source']).name)}: {tape['prints']:,} prints ({tape['kind']}), "
+        f"{tape['days']} days, {tape['rows_skipped']} rows without a price, {tape['gaps']} gaps, "
+        f"{tape['bad_ticks']} prices more than three times away from those around them, played as they are."
     )
     body = (
         f"<h1>Backtest</h1><p>{facts}</p>{stopped}<h2>What is assumed</h2><ul>{said}</ul>"
         f"<h2>What came of it</h2>{_table(reports)}<h2>Profit and loss, SOL</h2>{_parts(reports)}"
+        f"<h2>Incidents, reports of the engine</h2>{_incidents(reports)}"
     )
     return document("Backtest", body + "".join(_plots(runs)))
 
 
-def _table(reports: Sequence[dict[str, Any]]) -> str:
+def _table(reports: Sequence[Run]) -> str:
     rows = [(title, *(value(report) for report in reports)) for title, value in ROWS]
     return table(["", *(report["name"] for report in reports)], rows)
 
 
-def _parts(reports: Sequence[dict[str, Any]]) -> str:
+def _parts(reports: Sequence[Run]) -> str:
     rows = [
         (name.replace("_", " "), *(f"{report['pnl_parts_lamports'][name] / 1e9:.6f}" for report in reports))
         for name in reports[0]["pnl_parts_lamports"]
@@ -88,12 +128,18 @@ def _parts(reports: Sequence[dict[str, Any]]) -> str:
     return table(["", *(report["name"] for report in reports)], rows)
 
 
-def _plots(runs: Sequence[tuple[dict[str, Any], Columns]]) -> list[str]:
+def _incidents(reports: Sequence[Run]) -> str:
+    names = sorted({name for report in reports for name in report["incidents"]})
+    rows = [(name, *(report["incidents"].get(name, 0) for report in reports)) for name in names]
+    return table(["", *(report["name"] for report in reports)], rows or [("none", *("" for _ in reports))])
+
+
+def _plots(runs: Sequence[tuple[Run, Columns]]) -> list[str]:
     shares = [_share_plot(runs)] if any(report["treasury"] for report, _ in runs) else []
     return plots([_equity_plot(runs), *shares, *(_price_plot(report, columns) for report, columns in runs)])
 
 
-def _equity_plot(runs: Sequence[tuple[dict[str, Any], Columns]]) -> go.Figure:
+def _equity_plot(runs: Sequence[tuple[Run, Columns]]) -> go.Figure:
     plot = figure("Equity, SOL", hovermode="x unified")
     for report, columns in runs:
         at = _thinned(columns.times)
@@ -105,19 +151,19 @@ def _equity_plot(runs: Sequence[tuple[dict[str, Any], Columns]]) -> go.Figure:
     return plot
 
 
-def _share_plot(runs: Sequence[tuple[dict[str, Any], Columns]]) -> go.Figure:
-    plot = figure("USDC's share of SOL and USDC", hovermode="x unified")
+def _share_plot(runs: Sequence[tuple[Run, Columns]]) -> go.Figure:
+    plot = figure("USDC's share of SOL and USDC, %", hovermode="x unified")
     for report, columns in runs:
         at = _thinned(columns.times)
-        plot.add_scatter(x=_moments(columns, at), y=columns.usdc_share[at], name=report["name"])
+        plot.add_scatter(x=_moments(columns, at), y=100 * columns.usdc_share[at], name=report["name"])
     return plot
 
 
-def _price_plot(report: dict[str, Any], columns: Columns) -> go.Figure:
-    plot = figure(f"Price and best quotes, ticks: {report['name']}", hovermode="x unified")
-    at = _thinned(columns.times)
+def _price_plot(report: Run, columns: Columns) -> go.Figure:
+    plot = figure(f"{report['name']}: price and best quotes, SOL", hovermode="x unified")
+    at, tick = _thinned(columns.times), float(report["tape"]["first_price"]) / columns.prices[0]
     for name, course in (("price", columns.prices), ("best bid", columns.bids), ("best ask", columns.asks)):
-        values = np.where(course[at] > 0, course[at], np.nan)
+        values = np.where(course[at] > 0, course[at] * tick, np.nan)
         plot.add_scatter(x=_moments(columns, at), y=values, name=name)
     return plot
 

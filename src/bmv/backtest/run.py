@@ -14,7 +14,7 @@ Rules of this file
 
 from collections.abc import Callable, Sequence
 
-from bmv.backtest.assumptions import SWEEP_MS, Assumptions
+from bmv.backtest.assumptions import Assumptions
 from bmv.backtest.course import Course
 from bmv.backtest.crowd import PaperCrowd, PaperFloor
 from bmv.backtest.dollars import Dollars
@@ -94,7 +94,7 @@ class Backtest:
         self.finish: Finish | None = None
         self._now, self._index, self._told, self._seq, self._slot = first, 0, 0, 0, 0
         self._flights = Flights(assumed, self.tally)
-        self._quiet, self._sweep_due = (0, NEVER), NEVER
+        self._quiet = 0, NEVER
         self._again = self._oracle_due = NEVER
         self._fresh: list[Fill] = []
         self.equity_start = self.equity()
@@ -107,16 +107,13 @@ class Backtest:
         step = begin
         self._open()
         while self.finish is None and self._now < end:
-            others = self._crowd_due(), self._sweep_due
-            due = min(step, end, self._again, self._oracle_due, self._flights.due(end), *others)
+            heard = self._again, self._oracle_due
+            due = min(step, end, *heard, self._flights.due(end), self._crowd_due())
             if self._play_until(due):
                 continue
             self._now = due
             if self.crowd is not None and self.crowd.due <= due:
                 self.crowd.act(due)
-            if self._sweep_due <= due:
-                self._sweep_due = NEVER
-                self._book_fills(self._met(self._price(), 0, due))
             if self._flights.due(NEVER) <= due:
                 self._land(self._flights.pop())
             if self._oracle_due <= due:
@@ -142,11 +139,11 @@ class Backtest:
         return held + sum(purse.gas + purse.quote for purse in self.paper.purses)
 
     def _invited(self) -> PaperCrowd | None:
-        """Return the takers beyond the path, where some are assumed."""
-        if not self._assumed.takers_per_day:
+        """Return the people beyond the path, where some are assumed."""
+        if not (self._assumed.takers_per_day or self._assumed.arbitrageurs):
             return None
-        floor = PaperFloor(self.paper, self._price, self._quoted)
-        return PaperCrowd(floor, self._assumed.seed, self._now, self._assumed.takers_per_day, self._taken)
+        floor = PaperFloor(self.paper, self._tape, self._quoted)
+        return PaperCrowd(floor, self._assumed, self._now, self._taken)
 
     def _base(self) -> BaseLots:
         return BaseLots(sum(purse.base for purse in self.paper.purses))
@@ -194,12 +191,10 @@ class Backtest:
         return self._met(self._price(), 0, self._now)
 
     def _met(self, price: int, size: int, at: int) -> list[Fill]:
-        """Return what a print fills; where it has no size, one sweep at most: the rest comes later."""
-        most = size or int(self._assumed.sweep) * FINE // (price * self._spec.quote_lot_size)
-        fills = self.paper.meet(price, most, Millis(at), self._seq + 1)
-        if not size and most and sum(int(fill.size) for fill in fills) >= most:
-            self._sweep_due = at + SWEEP_MS
-        return fills
+        """Return what a print fills; nothing where that is left to arbitrageurs."""
+        if self._assumed.arbitrageurs:
+            return []
+        return self.paper.meet(price, size, Millis(at), self._seq + 1)
 
     def _book_fills(self, fills: Sequence[Fill]) -> None:
         self._seq += len(fills)

@@ -42,6 +42,9 @@ def refuse_unplayable(table: Table, assumed: Assumptions, sol_usd: Table | None)
         raise BadInput(
             "--fills", "queue", "touch or through: bars do not say how much traded", "command line"
         )
+    if assumed.arbitrageurs and table.kind == "trades":
+        allowed = "0 with trades: they say themselves who took"
+        raise BadInput("--arbitrageurs", assumed.arbitrageurs, allowed, "command line")
     if sol_usd is not None:
         dollars_of(sol_usd, tape_of(table, market_of(table)))
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from bmv.backtest.reading import whole_numbers
 from bmv.backtest.tape import GAP_BARS, Table
 from bmv.core.decay import FINE
 from bmv.errors import BadInput
@@ -24,6 +25,7 @@ from bmv.units import MICROS_PER_USD, Ticks
 
 AROUND = 21
 FAR = 3.0
+PIECE = 20_000
 NAMED = 5
 """So many gaps and bad ticks are named, the others counted."""
 SILENCE_MS = 24 * HOUR_MS
@@ -74,7 +76,10 @@ def bad_ticks(prices: NDArray[np.float64]) -> NDArray[np.bool_]:
     if len(prices) < AROUND:
         middle = np.full(len(prices), np.median(prices))
     else:
-        inner = np.median(sliding_window_view(prices, AROUND), axis=1)
+        around = sliding_window_view(prices, AROUND)
+        # A median copies what it looks at: piece by piece, so that a long file takes no more memory.
+        pieces = (around[start : start + PIECE] for start in range(0, len(around), PIECE))
+        inner = np.concatenate([np.median(piece, axis=1) for piece in pieces])
         middle = np.concatenate([np.repeat(inner[:1], side), inner, np.repeat(inner[-1:], side)])
     far: NDArray[np.bool_] = (prices > middle * FAR) | (prices * FAR < middle)
     return far
@@ -83,8 +88,9 @@ def bad_ticks(prices: NDArray[np.float64]) -> NDArray[np.bool_]:
 def imported_rows(table: Table, found: Examined, spec: MarketSpec) -> list[ImportedRow]:
     """Return sound rows in the market's fine ticks and lots; what is less than a lot is left out."""
     kind = "trades" if table.kind == "trades" else f"bars {table.bar_ms}"
-    fine = np.rint(found.prices / float(spec.price(Ticks(1))) * FINE).astype(np.int64)
-    lots = np.rint(found.sizes * 10.0**spec.base_decimals / spec.base_lot_size).astype(np.int64)
+    per_tick, per_token = float(spec.price(Ticks(1))), 10.0**spec.base_decimals / spec.base_lot_size
+    fine = whole_numbers(found.prices, FINE / per_tick, "price", found.times, table.source)
+    lots = whole_numbers(found.sizes, per_token, "size", found.times, table.source)
     rows: list[ImportedRow] = []
     for at, price, size in zip(found.times.tolist(), fine.tolist(), lots.tolist(), strict=True):
         number = rows[-1].number + 1 if rows and rows[-1].at == at else 0

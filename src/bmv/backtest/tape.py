@@ -10,28 +10,35 @@ Rules of this file
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bmv.backtest.reading import (
+    SOURCE,
+    Whole,
+    iso,
+    read_frame,
+    read_numbers,
+    read_times,
+    refuse_disorder,
+    whole_numbers,
+)
 from bmv.core.decay import FINE
 from bmv.errors import BadInput
 from bmv.model import MarketSpec
 from bmv.units import Ticks
 
 Kind = Literal["bars", "trades"]
-Whole = NDArray[np.int64]
 OPENS = ("cross_open", "open")
 CLOSES = ("cross_close", "close")
 VOLUMES = ("volume_token", "volume")
 NAMES = ("ts", "open", "high", "low", "close", "price", "size", "side", "volume")
 """What a mapping may name."""
-SOURCE = "command line"
 GAP_BARS = 3
 """A hole of so many bars in a row is reported as a gap."""
 
@@ -107,19 +114,20 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Table:
 
     A file with ``price`` and ``size`` holds trades, any other bars. Raises BadInput for what cannot be read.
     """
-    frame = _frame(path)
+    frame = read_frame(path)
     names = _named(frame.columns, columns or {}, str(path))
-    times = _times(frame[names["ts"]], str(path))
+    times = read_times(frame[names["ts"]], str(path))
     kind: Kind = "trades" if "price" in names else "bars"
-    _in_order(times, 0 if kind == "trades" else 1, str(path))
+    refuse_disorder(times, 0 if kind == "trades" else 1, str(path))
     wanted = (
         ["price"]
         if kind == "trades"
         else [each for each in ("open", "high", "low", "close") if each in names]
     )
-    prices = np.column_stack([_numbers(frame, names[each], str(path)) for each in wanted])
-    sizes = _numbers(frame, names["size"], str(path)) if kind == "trades" else None
-    volumes = _numbers(frame, names["volume"], str(path)) if kind == "bars" and "volume" in names else None
+    prices = np.column_stack([read_numbers(frame[names[each]], str(path)) for each in wanted])
+    sizes = read_numbers(frame[names["size"]], str(path)) if kind == "trades" else None
+    has_volume = kind == "bars" and "volume" in names
+    volumes = read_numbers(frame[names["volume"]], str(path)) if has_volume else None
     usable = np.isfinite(prices).all(axis=1) & (prices > 0).all(axis=1)
     if sizes is not None:
         usable &= np.isfinite(sizes) & (sizes > 0)
@@ -155,7 +163,7 @@ def cut(table: Table, days: Decimal | None) -> Table:
     held = int(table.times[-1] - table.times[0]) + table.bar_ms
     if span > held:
         allowed = (
-            f"at most {Decimal(held) / 86_400_000:.2f} days; the last row is {_iso(int(table.times[-1]))}"
+            f"at most {Decimal(held) / 86_400_000:.2f} days; the last row is {iso(int(table.times[-1]))}"
         )
         raise BadInput("--for", f"{days}d", allowed, table.source)
     stop = int(np.searchsorted(table.times, table.times[0] + span))
@@ -165,7 +173,7 @@ def cut(table: Table, days: Decimal | None) -> Table:
 def tape_of(table: Table, spec: MarketSpec) -> Tape:
     """Return a table's prints in the ticks and lots of a market."""
     per_tick = float(spec.price(Ticks(1)))
-    fine = np.maximum(1, np.rint(table.points / per_tick * FINE)).astype(np.int64)
+    fine = np.maximum(1, whole_numbers(table.points, FINE / per_tick, "price", table.times, table.source))
     count = table.points.shape[1]
     # The last print of a bar stands in its last millisecond: the next bar opens after it.
     offsets = np.array([table.bar_ms * index // max(1, count - 1) for index in range(count)], dtype=np.int64)
@@ -174,8 +182,8 @@ def tape_of(table: Table, spec: MarketSpec) -> Tape:
     if table.sizes is None:
         sizes = np.zeros(len(times), dtype=np.int64)
     else:
-        lots = table.sizes * 10.0**spec.base_decimals / spec.base_lot_size
-        sizes = np.maximum(1, np.rint(lots)).astype(np.int64)
+        per_token = 10.0**spec.base_decimals / spec.base_lot_size
+        sizes = np.maximum(1, whole_numbers(table.sizes, per_token, "size", table.times, table.source))
     end = int(table.times[-1]) + table.bar_ms
     return Tape(table.kind, times, fine.reshape(-1), sizes, end)
 
@@ -216,68 +224,3 @@ def _named(have: Sequence[str], columns: Mapping[str, str], source: str) -> dict
     if not {"high", "low"} <= set(found):
         found.pop("high", None), found.pop("low", None)
     return found
-
-
-def _frame(path: Path) -> Any:
-    try:
-        import polars  # noqa: PLC0415  (an optional extra: the engine reads no files)
-    except ImportError as error:
-        raise BadInput(
-            "PATH", path.name, "the extra that reads tables: pip install 'bmv[research]'", SOURCE
-        ) from error
-    try:
-        if path.suffix == ".parquet":
-            return polars.read_parquet(path)
-        if path.suffix == ".csv":
-            return polars.read_csv(
-                path, infer_schema_length=10_000, null_values=["", "null", "None", "nan", "NaN"]
-            )
-    except (OSError, polars.exceptions.PolarsError) as error:
-        raise BadInput("PATH", str(path), f"a readable {path.suffix} file ({error})", SOURCE) from error
-    raise BadInput("PATH", path.name, "a file named .parquet or .csv", SOURCE)
-
-
-def _times(column: Any, source: str) -> Whole:
-    """Return milliseconds since 1970, ascending."""
-    import polars  # noqa: PLC0415
-
-    if column.dtype == polars.String:
-        try:
-            column = column.str.to_datetime(time_zone="UTC")
-        except polars.exceptions.PolarsError as error:
-            raise BadInput(
-                "ts", str(column[0]), "ISO 8601 text, or s, ms or us since 1970", source
-            ) from error
-    if column.dtype.is_temporal():
-        found = column.cast(polars.Datetime("us")).cast(polars.Int64).to_numpy() // 1_000
-    else:
-        raw = column.cast(polars.Int64, strict=False).to_numpy().astype(np.int64)
-        top = int(raw.max(initial=0))
-        found = raw * 1_000 if top < 10**11 else raw if top < 10**14 else raw // 1_000
-    times: Whole = np.asarray(found, dtype=np.int64)
-    return times
-
-
-def _in_order(times: Whole, least: int, source: str) -> None:
-    """Refuse rows less than ``least`` ms after the row before."""
-    back = np.flatnonzero(np.diff(times) < least)
-    if len(back):
-        row = int(back[0]) + 2
-        raise BadInput(
-            "ts", _iso(int(times[row - 1])), "later than the row before it", f"{source}, row {row}"
-        )
-
-
-def _numbers(frame: Any, name: str, source: str) -> NDArray[np.float64]:
-    import polars  # noqa: PLC0415
-
-    try:
-        column = frame[name].cast(polars.Float64)
-    except polars.exceptions.PolarsError as error:
-        raise BadInput(name, str(frame[name].dtype), "numbers", source) from error
-    found: NDArray[np.float64] = np.asarray(column.fill_null(float("nan")).to_numpy(), dtype=np.float64)
-    return found
-
-
-def _iso(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat().replace("+00:00", "Z")

@@ -123,7 +123,7 @@ def scores(task: Task, chosen: Mapping[str, str]) -> list[list[float]]:
     for piece in task.pieces:
         made = scene("trial", piece, settings, task.assumed, task.sol_usd)
         made.run.run()
-        told = report("trial", piece, made.tape, made.spec, made.run, 0.0)
+        told = report("trial", piece, made.tape, made.spec, made.run)
         found.append([_value(told, each) for each in task.objectives])
     return found
 

@@ -1,19 +1,20 @@
 """``bmv backtest``: the same ``decide`` over recorded prices or trades."""
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from bmv.backtest.course import Course
+from bmv.backtest.identity import identity
+from bmv.backtest.kept import Kept
 from bmv.backtest.measure import Columns, report
 from bmv.backtest.scene import Scene, scene
-from bmv.backtest.tape import Table
 from bmv.cli import options
 from bmv.cli.demo import with_levels
-from bmv.cli.progress import Tell, progress
+from bmv.cli.progress import interrupts, progress
 from bmv.cli.tape_options import Stage, on_stage
 from bmv.config import Configuration, read
 from bmv.config.presets import TEXTS
@@ -25,6 +26,11 @@ Presets = Annotated[list[str] | None, typer.Option("--preset", help="A preset; a
 Html = Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")]
 Out = Annotated[Path | None, typer.Option("--report", help="Write the JSON to this file instead.")]
 
+Keep = Annotated[
+    Path | None,
+    typer.Option("--keep", help="Folder of finished runs; what is there is not played again."),
+]
+
 
 @on_stage
 def backtest(
@@ -33,15 +39,22 @@ def backtest(
     preset: Presets = None,
     html: Html = None,
     out: Out = None,
+    keep: Keep = None,
     as_json: options.JsonFirst = True,
 ) -> None:
-    """Play recorded prices or trades through the live strategy; Ctrl-C reports what was played until then."""
+    """Play recorded prices or trades through the live strategy; Ctrl-C reports what was played until then.
+
+    With --keep the same command plays what is missing, and comes to the same to the byte.
+    """
     options.writable("--html", html), options.writable("--report", out)
+    folder = options.folder("--keep", keep)
     scenes = [
         scene(name, stage.table, found.settings, stage.assumed, stage.sol_usd)
         for name, found in _configurations(config, preset, stage)
     ]
-    results, whole_tape = _play(scenes, stage.table)
+    results, whole_tape = _played(scenes, stage, Kept(folder) if folder else None)
+    if not results:
+        raise typer.Exit(130)
     sentences = stage.sentences()
     told = {"assumptions": sentences, "finished": whole_tape, "runs": [each for each, _ in results]}
     if html is not None:
@@ -56,31 +69,50 @@ def backtest(
         raise typer.Exit(130)
 
 
-def _play(scenes: Sequence[Scene], table: Table) -> tuple[list[Result], bool]:
-    """Run every scene; Ctrl-C ends the one that plays, and those after it are left out."""
+def _played(scenes: Sequence[Scene], stage: Stage, kept: Kept | None) -> tuple[list[Result], bool]:
+    """Return what every scene comes to; Ctrl-C ends the one that plays, and those after it are left out."""
     results: list[Result] = []
     for each in scenes:
-        began, finished = time.monotonic(), False
-        with progress(each.name) as tell:
-
-            def go_on(done: float, tell: Tell = tell) -> bool:
-                tell(done)
-                return True
-
-            try:
-                each.run.run(go_on)
-                finished = True
-            except KeyboardInterrupt:
-                typer.echo("stopped; this is what was played", err=True)
-        if each.run.finish is not None and len(each.run.course) < 2:
-            raise BadInput("settings", each.name, each.run.finish.reason, table.source)
-        if len(each.run.course) < 2:
-            raise BadInput("PATH", table.source, "a longer piece of it, or more patience", options.SOURCE)
-        told = report(each.name, table, each.tape, each.spec, each.run, time.monotonic() - began)
-        results.append((told, Columns(each.run.course, each.spec)))
+        key = identity((each.name, each.settings.written(), stage.assumed), stage.table, stage.sol_usd)
+        lot = each.spec.quote_lot_size
+        if kept is not None and (found := kept.find(each.name, key)) is not None:
+            typer.echo(f"{each.name}: kept from before", err=True)
+            results.append((found[0], Columns(found[1], lot)))
+            continue
+        finished, course = _run(each), each.run.course
+        if len(course) < 2 and not finished:
+            return results, False
+        if len(course) < 2:
+            why = each.run.finish.reason if each.run.finish else "it is over at once"
+            raise BadInput("PATH", stage.table.source, f"a longer tape: {why}", options.SOURCE)
+        told = report(each.name, stage.table, each.tape, each.spec, each.run)
+        results.append((told, Columns(course, lot)))
         if not finished:
             return results, False
+        if kept is not None:
+            _keep(kept, each.name, key, told, course)
     return results, True
+
+
+def _run(played: Scene) -> bool:
+    """Play a scene; return whether it came to its end, or Ctrl-C to it."""
+    with progress(played.name) as tell, interrupts() as asked:
+
+        def go_on(done: float) -> bool:
+            tell(done)
+            return not asked()
+
+        played.run.run(go_on)
+    if asked():
+        typer.echo("stopped; the same command plays this run from its start", err=True)
+    return not asked()
+
+
+def _keep(kept: Kept, name: str, key: str, told: dict[str, Any], course: Course) -> None:
+    try:
+        kept.put(name, key, told, course)
+    except OSError as error:
+        typer.echo(f"{name} is not kept: {error}", err=True)
 
 
 def _configurations(

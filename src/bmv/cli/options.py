@@ -195,7 +195,9 @@ def world(
     long_enough = None if run_ms is None else int(run_ms * scale)
     path, dollar_path = _played(prices, None, long_enough), _played(sol_usd, sol_usd_from, long_enough)
     Faults.load(faults, seed)
-    crowd = CrowdOptions().without_makers() if sole_maker else CrowdOptions()
+    # Beside a recorded path what one engine has found is compared with another, and with a backtest.
+    crowd = CrowdOptions(same_takers=prices is not None)
+    crowd = crowd.without_makers() if sole_maker else crowd
     return WorldOptions(
         seed=seed,
         wallets=wallets,

@@ -1,9 +1,11 @@
-"""How far a long command is: a bar on a terminal, a line now and then where nobody watches."""
+"""How far a long command is: a bar on a terminal, a line now and then where nobody watches; and Ctrl-C."""
 
 import contextlib
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Protocol, TextIO
 
 from rich.console import Console
@@ -53,3 +55,20 @@ def _lines(name: str, stream: TextIO, seconds: Callable[[], float]) -> Tell:
             print(" ".join([f"{name}: {done:.0%}", *([note] if note else [])]), file=stream, flush=True)
 
     return tell
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[Callable[[], bool]]:
+    """Take the first Ctrl-C of the block as a wish to stop, a second one as usual; yield who knows of it."""
+    asked = False
+
+    def wish(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, wish)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -22,7 +22,7 @@ from bmv.cli.options import WHOLE, whole
 from bmv.errors import BadInput
 from bmv.units import LAMPORTS_PER_SOL, MICROS_PER_USD, Bps, Lamports, MicroUsd
 
-USDC, SWAP = "0", "10"
+USDC, TREASURY, SWAP = "0", "1", "10"
 Tape = Annotated[Path, typer.Argument(help="Bars or trades, FILE.parquet or FILE.csv.", metavar="PATH")]
 Length = Annotated[str | None, typer.Option("--for", help="The first so much of the tape: 24h, 30d.")]
 Begin = Annotated[str | None, typer.Option("--from", help="Leave out what is before a date: 2022-10-15.")]
@@ -37,8 +37,8 @@ SolUsd = Annotated[
     Path | None, typer.Option("--sol-usd", help="What a SOL cost in dollars, bars: the treasury acts.")
 ]
 Usdc = Annotated[str, typer.Option(help="USDC the treasury starts with.")]
+Treasury = Annotated[str, typer.Option("--treasury-sol", help="SOL the treasury starts with.")]
 Swap = Annotated[str, typer.Option("--swap-cost", help="What a swap costs, bps.")]
-Sweep = Annotated[str, typer.Option(help="SOL a bar takes at a time, then again; 0: all it reaches.")]
 Loss = Annotated[str, typer.Option(help="Share of changes that are lost, 0 to 1.")]
 Tip = Annotated[str, typer.Option(help="SOL a bundle tips.")]
 Spread = Annotated[str, typer.Option("--others-spread", help="Width of the others' book, bps.")]
@@ -59,6 +59,14 @@ Takers = Annotated[
         help="Small takers a day beyond the tape.", parser=whole("--takers", 0, 10_000), metavar=WHOLE
     ),
 ]
+Arbitrageurs = Annotated[
+    int,
+    typer.Option(
+        help="Who take what the path passes, with delays and finite wallets; 0: it fills at once.",
+        parser=whole("--arbitrageurs", 0, 100),
+        metavar=WHOLE,
+    ),
+]
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -71,7 +79,7 @@ class Stage(msgspec.Struct, frozen=True):
 
     def sentences(self) -> list[str]:
         """Return every assumption as a sentence for people."""
-        return self.assumed.sentences(None if self.sol_usd is None else self.sol_usd.source)
+        return self.assumed.sentences(None if self.sol_usd is None else Path(self.sol_usd.source).name)
 
 
 def on_stage(command: Callable[..., None]) -> Callable[..., None]:
@@ -102,7 +110,6 @@ def staged(
     sole_maker: Sole = False,
     latency: Latency = "1.2s",
     edge: Edge = "0",
-    sweep: Sweep = "0",
     loss: Loss = "0.05",
     tip: Tip = "0.00001",
     spread: Spread = "60",
@@ -113,20 +120,27 @@ def staged(
     tokens_worth: Worth = "120",
     seed: Seed = 1,
     takers: Takers = 0,
+    arbitrageurs: Arbitrageurs = 0,
     sol_usd: SolUsd = None,
     usdc: Usdc = USDC,
+    treasury_sol: Treasury = TREASURY,
     swap_cost: Swap = SWAP,
 ) -> Stage:
     """Return what the options say; raise BadInput for one that cannot be."""
     width = options.positive("--others-spread", spread, "1 to 300 bps", most=Decimal(300))
-    if sol_usd is None and (usdc, swap_cost) != (USDC, SWAP):
-        raise BadInput("--usdc, --swap-cost", f"{usdc}, {swap_cost}", "with --sol-usd only", options.SOURCE)
+    of_treasury = {
+        "--usdc": (usdc, USDC),
+        "--treasury-sol": (treasury_sol, TREASURY),
+        "--swap-cost": (swap_cost, SWAP),
+    }
+    for option, (given, default) in of_treasury.items():
+        if sol_usd is None and given != default:
+            raise BadInput(option, given, "with --sol-usd only", options.SOURCE)
     assumed = Assumptions(
         fills=_model(fills),
         sole_maker=sole_maker,
         latency_ms=_millis("--latency", latency),
         edge=Bps(int(_within("--edge", edge, 1_000))),
-        sweep=_lamports("--sweep", sweep),
         loss=float(_within("--loss", loss, 1)),
         tip=_lamports("--tip", tip),
         others_spread=Bps(int(width)),
@@ -135,8 +149,10 @@ def staged(
         sol=_lamports("--sol", sol),
         tokens_worth=_lamports("--tokens-worth", tokens_worth),
         usdc=MicroUsd(int(options.amount("--usdc", usdc) * MICROS_PER_USD)),
+        treasury_sol=_lamports("--treasury-sol", treasury_sol),
         swap_cost=Bps(int(_within("--swap-cost", swap_cost, 1_000))),
         takers_per_day=takers,
+        arbitrageurs=arbitrageurs,
         seed=seed,
     )
     table = _table(path, column, length, begin)
@@ -164,6 +180,8 @@ def columns_of(texts: Sequence[str]) -> dict[str, str]:
     for text, (name, _, value) in zip(texts, pairs, strict=True):
         if not name or not value:
             raise BadInput("--column", text, "NAME=COLUMN", options.SOURCE)
+    if len({name for name, _, _ in pairs}) < len(pairs):
+        raise BadInput("--column", " ".join(texts), "each NAME once", options.SOURCE)
     return {name: value for name, _, value in pairs}
 
 

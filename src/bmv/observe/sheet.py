@@ -17,8 +17,13 @@ dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr))
 dl div { border: 1px solid #8886; border-radius: .5rem; padding: .5rem .75rem; }
 dt { font-size: .8rem; opacity: .8; }
 dd { margin: 0; font-size: 1.25rem; font-weight: 600; overflow-wrap: anywhere; }
+p, li { overflow-wrap: anywhere; }
 .warn { font-weight: 600; }
 .note { font-size: .85rem; opacity: .8; }
+@media (max-width: 40rem) {
+  td, th { padding: .25rem .4rem; }
+  td:first-child, th:first-child { white-space: normal; min-width: 8.5rem; padding-left: 0; }
+}
 """
 
 
@@ -74,6 +79,11 @@ def figure(title: str, **layout: object) -> go.Figure:
 def plots(figures: Iterable[go.Figure]) -> list[str]:
     """Return plots as HTML; the first brings the library with it."""
     return [
-        each.to_html(full_html=False, include_plotlyjs=number == 0, config={"displaylogo": False})
+        each.to_html(
+            full_html=False,
+            include_plotlyjs=number == 0,
+            config={"displayModeBar": False, "responsive": True},
+            div_id=f"plot-{number + 1}",
+        )
         for number, each in enumerate(figures)
     ]

@@ -12,6 +12,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import repeat
 from random import Random
 
 from solders.keypair import Keypair
@@ -26,7 +27,7 @@ from bmv.sandbox.people.floor import Floor, Trader
 from bmv.sandbox.people.makers import Duster, Quoter, WallBuilder
 from bmv.sandbox.people.person import Absences, Person
 from bmv.sandbox.people.reference import Reference
-from bmv.sandbox.people.takers import Arbitrageur, TakerFlow
+from bmv.sandbox.people.takers import Arbitrageur, TakerFlow, minds
 from bmv.units import LAMPORTS_PER_SOL
 
 GAS_LAMPORTS = 2 * LAMPORTS_PER_SOL
@@ -38,7 +39,10 @@ FIRST_LOOK_MS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class CrowdOptions:
-    """How many of each there are, how busy takers are, and how rich everybody is (1 = ``WEALTH_SOL``)."""
+    """How many of each there are, how busy takers are, and how rich everybody is (1 = ``WEALTH_SOL``).
+
+    ``same_takers``: those who take come when and as they do whatever they have found before.
+    """
 
     quoters: int = 4
     dusters: int = 1
@@ -48,6 +52,7 @@ class CrowdOptions:
     crankers: int = 1
     arrivals_per_day: int = 600
     wealth: Decimal = Decimal(1)
+    same_takers: bool = False
 
     def without_makers(self) -> "CrowdOptions":
         """Return the same crowd without makers: all there is to take then is what the engine quotes."""
@@ -160,8 +165,9 @@ class Crowd:
                 people.append(maker(trader, self._mind(role, index), (away, everybody)))
         if options.takers:
             spells = self._absences("quiet", 0, 20, (0.5, 2))
-            mind, traders = self._mind("taker", 0), self._traders["taker"]
-            people.append(TakerFlow(self._floor, traders, mind, spells, options.arrivals_per_day))
+            drawn = minds(f"{self._seed} taker") if options.same_takers else repeat(self._mind("taker", 0))
+            takers = self._traders["taker"]
+            people.append(TakerFlow(self._floor, takers, drawn, spells, options.arrivals_per_day))
         for index, trader in enumerate(self._traders["arbitrageur"]):
             people.append(Arbitrageur(trader, self._mind("arbitrageur", index)))
         return people

@@ -79,6 +79,14 @@ class Floor:
         """Return the best price of a side, orders of the OpenOrders account ``without`` not counted."""
         return next((order.price_ticks for order in self.side(side).orders if order.owner != without), None)
 
+    def lots_within(self, side: Side, limit: int) -> int:
+        """Return the lots that stand on a side at ``limit`` or better."""
+        return sum(
+            order.size_lots
+            for order in self.side(side).orders
+            if (order.price_ticks >= limit if side is Side.BID else order.price_ticks <= limit)
+        )
+
     def event_queue(self) -> bytearray:
         """Return the bytes of the event queue."""
         return _existing(self.chain, self.queue_key).data

@@ -129,8 +129,8 @@ class RecordedReference:
 
     def activity_at(self, ms: int) -> float:
         """Return 0.5 for a row that did not move, 1 for a move of 1 %, at most 3."""
-        index = max(1, bisect_right(self._path.times, self._recorded(ms)) - 1)
-        move = abs(float(self._path.prices[index] / self._path.prices[index - 1]) - 1)
+        index = bisect_right(self._path.times, self._recorded(ms)) - 1
+        move = abs(float(self._path.prices[index] / self._path.prices[max(0, index - 1)]) - 1)
         return min(3.0, 0.5 + 50 * move)
 
     def _recorded(self, ms: int) -> int:

@@ -9,12 +9,12 @@ Rules of this file
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from bmv.model import Side
-from bmv.sandbox.people.floor import Trader
 from bmv.sandbox.people.person import Absences
 from bmv.units import LAMPORTS_PER_SOL
 
@@ -59,11 +59,26 @@ class TakersFloor(Protocol):
         ...
 
 
-class TakersWallet(Protocol):
+class ArbitrageFloor(TakersFloor, Protocol):
+    """What an arbitrageur sees beside that."""
+
+    def look_again(self, now: int, wait_ms: int, reaction_ms: int) -> int:
+        """Return when to look again: after ``wait_ms``, or ``reaction_ms`` after the reference moves."""
+        ...
+
+    def lots_within(self, side: Side, limit: int) -> int:
+        """Return the lots that stand on a side at ``limit`` or better."""
+        ...
+
+
+Seen_co = TypeVar("Seen_co", bound=TakersFloor, covariant=True)
+
+
+class TakersWallet(Protocol[Seen_co]):
     """What a taker has and does; ``take`` and ``settle`` return what ``send`` sends."""
 
     @property
-    def floor(self) -> TakersFloor:
+    def floor(self) -> Seen_co:
         """Return the floor it trades on."""
         ...
 
@@ -88,12 +103,19 @@ class TakersWallet(Protocol):
         ...
 
 
+def minds(seed: str) -> Iterator[Random]:
+    """Yield another mind for each arrival: the same people come, whatever they find."""
+    return (Random(f"{seed} {number}") for number in count())
+
+
 def time_of_day(now: int) -> float:
     """Return how busy the hour is: 1.5 at 15:00 UTC, 0.5 at 03:00 UTC, 1 on average."""
     return 1 + 0.5 * math.sin(2 * math.pi * (now / DAY_MS - 9 / 24))
 
 
-def take_funded(trader: TakersWallet, side: Side, limit_price: int, lots: int, *, settle: bool) -> bool:
+def take_funded(
+    trader: TakersWallet[TakersFloor], side: Side, limit_price: int, lots: int, *, settle: bool
+) -> bool:
     """Take up to ``lots`` as far as the funds go; return whether there was anything to send."""
     floor = trader.floor
     funds = trader.quote_funds() if side is Side.BID else trader.base_funds()
@@ -117,24 +139,26 @@ class TakerFlow:
 
     A quarter of the wallets follow a trend of more than 0.8 % in two hours, two times in three. Where the
     best price is more than 0.6 % better than the reference they take it; where it is 3 % worse they stay out.
+    ``minds``: what each arrival draws from; where each is another, what one does changes none after it.
     """
 
     def __init__(
         self,
         floor: TakersFloor,
-        traders: Sequence[TakersWallet],
-        random: Random,
+        traders: Sequence[TakersWallet[TakersFloor]],
+        minds: Iterator[Random],
         spells: Absences,
         per_day: float,
     ) -> None:
-        self._floor, self._traders, self._random, self._spells = floor, traders, random, spells
+        self._floor, self._traders, self._minds, self._spells = floor, traders, minds, spells
+        self._random = random = next(minds)
         self._wait_ms = DAY_MS / (per_day * BUSIEST)
         self._weights = [random.paretovariate(2) for _ in traders]
         self._followers = frozenset(range(len(traders) // 4))
 
     def act(self, now: int) -> int:
         """Let a taker arrive, or nobody."""
-        draw = self._random
+        draw = self._random = next(self._minds)
         busy = time_of_day(now) * self._floor.reference.activity_at(now)
         if draw.random() < busy / BUSIEST and self._spells.back_at(now) is None:
             (index,) = draw.choices(range(len(self._traders)), self._weights)
@@ -183,7 +207,7 @@ class Arbitrageur:
     MOST_LAMPORTS = 25 * LAMPORTS_PER_SOL
     KEPT = 0.002
 
-    def __init__(self, trader: Trader, random: Random) -> None:
+    def __init__(self, trader: TakersWallet[ArbitrageFloor], random: Random) -> None:
         self._trader, self._random = trader, random
         self._edge = random.uniform(0.005, 0.008)
 
@@ -203,10 +227,6 @@ class Arbitrageur:
 
     def _sweep(self, side: Side, limit: int, fair: int) -> None:
         floor = self._trader.floor
-        mispriced = sum(
-            order.size_lots
-            for order in floor.side(side.opposite).orders
-            if (order.price_ticks <= limit if side is Side.BID else order.price_ticks >= limit)
-        )
+        mispriced = floor.lots_within(side.opposite, limit)
         lots = min(mispriced, floor.lots_worth(self.MOST_LAMPORTS, fair))
         take_funded(self._trader, side, limit, lots, settle=self._random.random() < 0.4)
