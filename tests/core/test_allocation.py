@@ -1,16 +1,19 @@
 """Sharing one ladder over wallets: properties over random wallets, and segments on fresh ladders."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bmv.config import Settings
 from bmv.core.allocation import Waiting, assign, cost, largest_order, spendable
-from bmv.model import Clip, Level, Quote, Side, WalletView, Why
+from bmv.core.segments import fitted
+from bmv.model import Clip, Level, MarketSpec, Quote, Side, WalletView, Why
 from bmv.units import BaseLots, Ticks
 from tests.core.belongings import BASE_LOT, QUOTE_LOT, SOL, market, order, settings, wallet
 
@@ -60,8 +63,21 @@ def worlds(draw: st.DrawFn) -> World:
     return World(levels, views, chosen)
 
 
-def shared(world: World) -> tuple[tuple[Quote, ...], tuple[Waiting, ...]]:
-    return assign(world.levels, world.views, SPEC, world.settings)
+Shared = tuple[tuple[Quote, ...], tuple[Waiting, ...]]
+both_ways = pytest.mark.parametrize("share", [assign, fitted])
+"""What holds of segments holds of those that were re-shaped."""
+
+
+class Share(Protocol):
+    """How levels come to wallets."""
+
+    def __call__(
+        self, levels: Sequence[Level], views: Sequence[WalletView], spec: MarketSpec, settings: Settings
+    ) -> Shared: ...
+
+
+def shared(world: World, share: Share = assign) -> Shared:
+    return share(world.levels, world.views, SPEC, world.settings)
 
 
 def locked_beyond(view: WalletView, mine: list[Quote], side: Side, chosen: Settings) -> int:
@@ -76,9 +92,10 @@ def locked_beyond(view: WalletView, mine: list[Quote], side: Side, chosen: Setti
     return total
 
 
+@both_ways
 @given(worlds())
-def test_quotes_and_what_waits_add_up_to_the_levels_to_the_last_lot(world: World) -> None:
-    quotes, waiting = shared(world)
+def test_quotes_and_what_waits_add_up_to_the_levels_to_the_last_lot(share: Share, world: World) -> None:
+    quotes, waiting = shared(world, share)
     out: Counter[Side] = Counter()
     for quote in quotes:
         assert quote.size > BaseLots(0)
@@ -95,20 +112,22 @@ def test_quotes_and_what_waits_add_up_to_the_levels_to_the_last_lot(world: World
     assert len({(quote.side, quote.price) for quote in quotes}) == len(quotes)
 
 
+@both_ways
 @given(worlds())
-def test_as_many_levels_wait_whole_as_have_no_quote(world: World) -> None:
-    quotes, waiting = shared(world)
+def test_as_many_levels_wait_whole_as_have_no_quote(share: Share, world: World) -> None:
+    quotes, waiting = shared(world, share)
     for side in Side:
         asked = sum(level.side is side for level in world.levels)
         found = sum(quote.side is side for quote in quotes)
         assert sum(each.levels for each in waiting if each.side is side) == asked - found
 
 
+@both_ways
 @given(worlds())
 def test_what_is_cut_waits_only_where_the_outer_levels_of_its_wallet_are_full_or_its_money_is_spent(
-    world: World,
+    share: Share, world: World
 ) -> None:
-    quotes, _ = shared(world)
+    quotes, _ = shared(world, share)
     asked = {(level.side, level.price): level.size for level in world.levels}
     for view in world.views:
         for side in Side:
@@ -126,9 +145,12 @@ def test_what_is_cut_waits_only_where_the_outer_levels_of_its_wallet_are_full_or
                 assert min(carried, room) < lot or quote.size < asked[side, quote.price]
 
 
+@both_ways
 @given(worlds())
-def test_no_wallet_is_given_more_than_its_money_its_seats_or_its_largest_order(world: World) -> None:
-    quotes, _ = shared(world)
+def test_no_wallet_is_given_more_than_its_money_its_seats_or_its_largest_order(
+    share: Share, world: World
+) -> None:
+    quotes, _ = shared(world, share)
     spent: Counter[tuple[int, Side]] = Counter()
     for quote in quotes:
         price = cost(quote.side, quote.price, quote.size, SPEC)
@@ -159,9 +181,12 @@ def test_a_level_stays_with_the_wallet_whose_order_stands_there_while_that_can_p
             assert mine <= world.settings.orders_per_wallet
 
 
+@both_ways
 @given(worlds())
-def test_nothing_waits_whole_while_a_wallet_has_a_seat_and_money_for_a_lot_of_it(world: World) -> None:
-    quotes, _ = shared(world)
+def test_nothing_waits_whole_while_a_wallet_has_a_seat_and_money_for_a_lot_of_it(
+    share: Share, world: World
+) -> None:
+    quotes, _ = shared(world, share)
     placed = {(quote.side, quote.price) for quote in quotes}
     for level in world.levels:
         if (level.side, level.price) in placed:
@@ -176,10 +201,13 @@ def test_nothing_waits_whole_while_a_wallet_has_a_seat_and_money_for_a_lot_of_it
             assert full or min(left, largest) < cost(level.side, level.price, BaseLots(1), SPEC)
 
 
+@both_ways
 @given(worlds())
-def test_the_same_question_has_the_same_answer_and_levels_keep_their_order(world: World) -> None:
-    quotes, waiting = shared(world)
-    assert shared(world) == (quotes, waiting)
+def test_the_same_question_has_the_same_answer_and_levels_keep_their_order(
+    share: Share, world: World
+) -> None:
+    quotes, waiting = shared(world, share)
+    assert shared(world, share) == (quotes, waiting)
     order_asked = [(level.side, level.price) for level in world.levels]
     answered = [(quote.side, quote.price) for quote in quotes]
     assert answered == [key for key in order_asked if key in set(answered)]

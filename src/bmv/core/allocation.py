@@ -1,7 +1,8 @@
 """One ladder over many wallets: contiguous segments, fitted to what each wallet holds.
 
 Invariants
-- A level keeps the wallet whose order already stands at its price, if that can still place it.
+- A level keeps the wallet whose order already stands at its price, if that can still place it; where homes
+  are given, that of its home.
 - A wallet is never given more orders, or more money's worth of them, than it can place.
 - No order is larger than MAX_ORDER_%_OF_WALLET of its wallet's balance of the asset it spends, or worth more
   than MAX_ORDER_SOL; no wallet's side is worth more than MAX_WALLET_EXPOSURE_SOL.
@@ -12,7 +13,7 @@ Invariants
 - Seats are shared from the inside outwards, both sides alike: where they run short there is still a market.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 
@@ -39,6 +40,8 @@ from bmv.units import BaseLots, Ticks, atoms_to_lots
 
 NO_LIMIT = 1 << 128
 
+Homes = Mapping[tuple[Side, Ticks], WalletIndex]
+
 
 def spendable(view: WalletView, side: Side, spec: MarketSpec) -> int:
     """Return what a wallet owns of the asset a side spends: lamports for bids, base lots for asks."""
@@ -64,6 +67,21 @@ def spent(side: Side, orders: Iterable[Level | LiveOrder | Placement], spec: Mar
     return sum([+order.price * +order.size for order in orders]) * spec.quote_lot_size
 
 
+def exposure_limit(settings: Settings) -> int:
+    """Return the most that a wallet's orders of one side may be wanted to be worth, in lamports.
+
+    An order may stand that is larger than wanted; with it the side must still fit.
+    """
+    return int(settings.max_wallet_exposure) * BPS // (BPS + int(settings.size_tolerance)) or NO_LIMIT
+
+
+def kept_beyond(there: LiveOrder | None, size: BaseLots, settings: Settings) -> int:
+    """Return the lots that an order locks beyond the ``size`` wanted of it, where it will be kept."""
+    if there is None or there.size <= size:
+        return 0
+    return int(there.size - size) if close_enough(there.size, size, settings) else 0
+
+
 class Waiting(msgspec.Struct, frozen=True):
     """Money of a side that no wallet can place now and what stopped it; ``levels`` wait as a whole.
 
@@ -84,20 +102,22 @@ def assign(
     flying: Sequence[Placement] = (),
     *,
     reshape: bool = False,
+    homes: Homes | None = None,
 ) -> tuple[tuple[Quote, ...], tuple[Waiting, ...]]:
     """Give every level a wallet.
 
     ``levels`` run from the inside outwards on each side, no two at one price. Returns (quotes, waiting), the
     quotes in the order of the levels. ``flying`` are placements that may still come to stand: like an order
     that stands, they keep their level with their wallet. With ``reshape`` a wallet keeps no more of them than
-    its share by funds: what is beyond goes to those that came with nothing standing.
+    its share by funds: what is beyond goes to those that came with nothing standing. ``homes`` says where
+    levels go, whatever stands; those it does not name are shared out.
     """
     seats = {view.wallet: settings.orders_per_wallet for view in views}
     live: tuple[dict[Ticks, LiveOrder], ...] = ({}, {})
     for view in views:
         for order in view.orders:
             live[order.side][order.price] = order
-    sides = tuple(_Sharing(side, views, seats, spec, settings, flying, live[side]) for side in SIDES)
+    sides = tuple(_Sharing(side, views, seats, spec, settings, flying, live[side], homes) for side in SIDES)
     if reshape:
         _share_out(sides, levels, placeable=True)
     homeless = [level for level in _inside_first(levels) if not sides[level.side].stays(level, reshape)]
@@ -158,6 +178,7 @@ class _Sharing:
         settings: Settings,
         flying: Sequence[Placement],
         live: dict[Ticks, LiveOrder],
+        homes: Homes | None,
     ) -> None:
         self.quotes: dict[Ticks, Quote] = {}
         self._side, self._bid, self._seats = side, side is BID, seats
@@ -165,14 +186,13 @@ class _Sharing:
         self._waiting: dict[Clip, list[int]] = {}
         self._quote_lot_size = spec.quote_lot_size
         self._max_order = int(settings.max_order) or NO_LIMIT
-        # An order may stand that is larger than wanted; with it the side must still fit.
-        exposure = int(settings.max_wallet_exposure) * BPS // (BPS + int(settings.size_tolerance)) or NO_LIMIT
+        exposure = exposure_limit(settings)
         share = int(settings.max_order_of_wallet)
         funds = [(view.wallet, spendable(view, side, spec)) for view in views]
         self._ring = [_Purse(wallet, money, money * share // BPS, exposure) for wallet, money in funds]
         self._purses = {purse.wallet: purse for purse in self._ring}
         self._flying = {place.price: place for place in flying if place.side is side}
-        self._live = live
+        self._live, self._homes = live, homes
         self._settings = settings
         self._turn = 0
         self._richest: list[tuple[int, WalletIndex, _Purse]] | None = None
@@ -181,7 +201,10 @@ class _Sharing:
         """Give a level to the wallet whose order stands there; return False if it can, or may, place none."""
         there = self._live.get(level.price)
         holder = there or self._flying.get(level.price)
-        purse = self._purses.get(holder.wallet) if holder else None
+        if self._homes is None:
+            purse = self._purses.get(holder.wallet) if holder else None
+        else:
+            purse = self._purses.get(self._homes.get((self._side, level.price), -1))
         if purse is None or (within_quota and purse.quota <= 0):
             return False
         return self._give(level, purse, there)
@@ -274,9 +297,7 @@ class _Sharing:
     def _surplus(self, wallet: WalletIndex, price: Ticks, size: BaseLots) -> int:
         """Return the lots that an order locks beyond the size wanted of it, where it will be kept."""
         there = self._live.get(price)
-        if there is None or there.size <= size or there.wallet != wallet:
-            return 0
-        return int(there.size - size) if close_enough(there.size, size, self._settings) else 0
+        return kept_beyond(there, size, self._settings) if there and there.wallet == wallet else 0
 
     def pass_on(self) -> None:
         """Give what was cut to the next levels of the same wallet that have room; the rest waits."""

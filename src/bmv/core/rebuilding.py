@@ -11,7 +11,7 @@ import msgspec
 
 from bmv.config import Settings
 from bmv.core import penny
-from bmv.core.allocation import assign, spent
+from bmv.core.allocation import spent
 from bmv.core.binding import bound
 from bmv.core.capacity import capacity, grid_levels, room
 from bmv.core.decay import BPS
@@ -30,6 +30,7 @@ from bmv.core.ladder import (
 )
 from bmv.core.lattice import Lattice
 from bmv.core.plan import own_range
+from bmv.core.segments import fitted
 from bmv.core.state import State, Target
 from bmv.core.target import dense_step
 from bmv.core.triggers import (
@@ -63,7 +64,7 @@ def rebuild_if_due(state: State, settings: Settings) -> Trigger | None:
         levels = _levels(state, settings, trigger)
     fit, before = usable(state), state.target.wallets
     came = bool(before) and any(view.wallet not in before for view in fit)
-    quotes, waiting = assign(levels, fit, state.spec, settings, state.flying_places(), reshape=came)
+    quotes, waiting = fitted(levels, fit, state.spec, settings, state.flying_places(), reshape=came)
     old, whole = state.target, trigger.whole
     if trigger.name == "forced" and not worth_sending(old.quotes, quotes, settings):
         old.built_at, state.market.pennies = state.now, pennies
