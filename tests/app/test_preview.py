@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bmv.app.preview import Example, Preview, preview
+from bmv.app.preview import BOOK_SIDE, DECIMALS, Example, Preview, _quoting, preview
 from bmv.config import Settings
 from bmv.config.presets import TEXTS, preset_values
+from bmv.core.allocation import spent
+from bmv.model import Clip, MarketSpec, Side
+from bmv.sandbox.market_genesis import lots_for
 
 HALF_AND_HALF = Example(Decimal(100), Decimal(10_000), Decimal("0.01"), 4)
 
@@ -99,3 +102,18 @@ def test_the_paper_on_the_strategy_shows_about_what_the_presets_give() -> None:
         given = [float(shown.spread_pct), float(shown.bids), float(shown.asks)]
         given += [float(depth) for percent in ("1", "2", "5") for depth in within(shown, percent)]
         assert told == pytest.approx(given, rel=0.1, abs=0.1), name
+
+
+@pytest.mark.parametrize("wallets", [2, 4, 8, 12])
+@pytest.mark.parametrize("name", ["literal", "accumulate"])
+def test_equal_wallets_can_pay_for_the_bids_of_the_presets_that_bid_most(name: str, wallets: int) -> None:
+    settings = Settings.model_validate({**preset_values(name), "PRESET": name, "PIVOT_MODE": "pure"})
+    example = Example(Decimal(100), Decimal(10_000), Decimal("0.01"), wallets)
+    lots = lots_for(example.price, DECIMALS)
+    spec = MarketSpec("", "", DECIMALS, DECIMALS, lots.base, lots.quote, BOOK_SIDE, BOOK_SIDE, BOOK_SIDE)
+    target = _quoting(spec, settings, example).target
+    lacks = [each for each in target.waiting if each.clip is Clip.FUNDS]
+    assert not any(each.levels for each in lacks)
+    bids = spent(Side.BID, [quote for quote in target.quotes if quote.side is Side.BID], spec)
+    # docs/strategy.md says 0.4 %.
+    assert sum(each.amount for each in lacks) * 1_000 < 5 * bids
