@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from bmv.config import Settings
@@ -187,12 +188,14 @@ def moved(before: Sequence[Quote], after: Sequence[Quote]) -> int:
     return sum(homes.get((quote.side, quote.price), quote.wallet) != quote.wallet for quote in after)
 
 
+@effort(deadline=None)
 @given(tight_worlds())
 def test_nothing_of_a_new_ladder_waits_for_funds_where_trying_all_cuts_finds_one(world: World) -> None:
     if can_be_cut(world):
         assert not lacking(world.shared[1])
 
 
+@effort(deadline=None)
 @given(standing_worlds())
 def test_beside_what_stands_less_waits_for_funds_than_is_worth_a_rewrite_where_a_cut_exists(
     world: World,
@@ -203,12 +206,14 @@ def test_beside_what_stands_less_waits_for_funds_than_is_worth_a_rewrite_where_a
             assert waits <= int(world.settings.rebuild_min_change) * sum(needs(world, side))
 
 
+@effort(deadline=None)
 @given(ROUGH)
 def test_nothing_is_given_otherwise_than_at_first_but_for_less_that_waits_for_funds(world: World) -> None:
     if world.shared != world.plain:
         assert lacking(world.shared[1]) < lacking(world.plain[1])
 
 
+@effort(deadline=None)
 @given(ROUGH)
 def test_reshaping_leaves_no_side_with_more_waiting(world: World) -> None:
     plain, shared = world.plain[1], world.shared[1]
@@ -218,6 +223,7 @@ def test_reshaping_leaves_no_side_with_more_waiting(world: World) -> None:
         assert total <= before
 
 
+@effort(deadline=None)
 @given(tight_worlds() | standing_worlds())
 def test_what_was_reshaped_stands_with_its_wallets_from_then_on(world: World) -> None:
     quotes, waiting = world.shared
