@@ -9,7 +9,7 @@ import pytest
 from bmv.app.preview import BOOK_SIDE, DECIMALS, Example, Preview, _quoting, preview
 from bmv.config import Settings
 from bmv.config.presets import TEXTS, preset_values
-from bmv.core.allocation import spent
+from bmv.core.allocation import cost
 from bmv.model import Clip, MarketSpec, Side
 from bmv.sandbox.market_genesis import lots_for
 
@@ -114,6 +114,6 @@ def test_equal_wallets_can_pay_for_the_bids_of_the_presets_that_bid_most(name: s
     target = _quoting(spec, settings, example).target
     lacks = [each for each in target.waiting if each.clip is Clip.FUNDS]
     assert not any(each.levels for each in lacks)
-    bids = spent(Side.BID, [quote for quote in target.quotes if quote.side is Side.BID], spec)
+    bids = sum(cost(q.side, q.price, q.size, spec) for q in target.quotes if q.side is Side.BID)
     # docs/strategy.md says 0.4 %.
     assert sum(each.amount for each in lacks) * 1_000 < 5 * bids
