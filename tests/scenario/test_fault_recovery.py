@@ -43,6 +43,7 @@ EVERYWHERE = {
 }  # fmt: skip
 LASTS_S = {"every endpoint answers 429, 5xx, HTML or half": LONG_S}
 """Where everything is slow, little is sent."""
+FAR_BEHIND = 50
 SCENARIOS: dict[str, dict[str, float]] = {
     "30 % of bundles dropped": {"bundle_dropped": 0.3},
     "landed but reported failed": {"jito_refused": 1.0},
@@ -50,6 +51,11 @@ SCENARIOS: dict[str, dict[str, float]] = {
     "late landing": {"bundle_late": 0.7},
     "reordered and lost notifications": {"ws_reordered": 0.5, "ws_lost": 0.5},
     "a lagging node": {"rpc_stale": 0.5},
+    "a node on a fork that dies, another far behind": {
+        "rpc_forked": 0.5,
+        "rpc_stale": 0.3,
+        "bundle_late": 0.7,
+    },
     "every endpoint answers 429, 5xx, HTML or half": EVERYWHERE,
     "all at once": EVERYWHERE
     | {"bundle_dropped": 0.2, "bundle_late": 0.2, "rpc_stale": 0.2, "ws_reordered": 0.2},
@@ -156,6 +162,8 @@ async def suffer(it: Living, rates: dict[str, float], seconds: int) -> None:
     """Let the faults strike for a while; shortly before they end nobody else acts any more."""
     await asyncio.sleep(FAULTS_AT_S)
     it.world.faults.rates.update(rates)
+    if "rpc_forked" in rates:
+        it.world.faults.lag_slots = FAR_BEHIND
     await asyncio.sleep(seconds - QUIET_S)
     crowd = it.world._driver
     assert crowd is not None

@@ -29,6 +29,7 @@ RATES = {
     "rpc_unreachable": "per request: 503 with HTML",
     "rpc_garbled": "per request: 200 with an answer that is cut off, or HTML",
     "rpc_stale": "per read: answered from lag_slots earlier",
+    "rpc_forked": "per question about signatures: answered by a node on a fork that dies, which knows none",
     "ws_lost": "per notification: never sent",
     "ws_reordered": "per notification: sent after the next one",
     "ws_disconnected": "per notification: the connection breaks instead",

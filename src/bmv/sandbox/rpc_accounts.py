@@ -69,6 +69,10 @@ class AccountReads:
             "getTokenSupply": self._token_supply,
         }
 
+    def is_forked(self) -> bool:
+        """Say whether who answers now follows a fork that dies."""
+        return self._faults.strikes("rpc_forked")
+
     def read_slot(self, options: dict[str, Json]) -> int:
         """Return the slot to answer from; raises ``RpcError`` -32016 below ``minContextSlot``."""
         slot = self._chain.slot_at(commitment_of(options))

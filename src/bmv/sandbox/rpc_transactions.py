@@ -103,6 +103,8 @@ class TransactionCalls:
         if len(signatures) > MAX_STATUSES:
             raise RpcError(INVALID_PARAMS, f"Too many inputs provided; max {MAX_STATUSES}")
         slot = self._reads.read_slot({"commitment": "processed"} | options)
+        if self._reads.is_forked():
+            return context(slot, [None] * len(signatures))
         return context(slot, [self._status(signature, slot) for signature in signatures])
 
     def _status(self, signature: Json, slot: int) -> Json:
