@@ -51,7 +51,7 @@ SCENARIOS: dict[str, dict[str, float]] = {
     "late landing": {"bundle_late": 0.7},
     "reordered and lost notifications": {"ws_reordered": 0.5, "ws_lost": 0.5},
     "a lagging node": {"rpc_stale": 0.5},
-    "a node on a fork that dies, another far behind": {
+    "one node on a dead fork, one far behind": {
         "rpc_forked": 0.5,
         "rpc_stale": 0.3,
         "bundle_late": 0.7,
