@@ -13,7 +13,7 @@ pytestmark = needs_chromium
 TOKEN = "correct horse"
 DRAWN = "document.querySelectorAll('#chart path.line').length > 3"
 WIDTH = "document.documentElement.scrollWidth"
-CLIPPED = """[...document.querySelectorAll('.tile dd:not(.sub)')]
+CLIPPED = """[...document.querySelectorAll('.tile dd, .facts, .facts span')]
     .filter((place) => place.scrollWidth > place.clientWidth + 1).map((place) => place.id)"""
 
 
@@ -49,6 +49,8 @@ def test_the_page_draws_fits_every_screen_and_tells_reasons(tmp_path: Path) -> N
                 await tab.until(f"{WIDTH} <= {width}")
                 assert await tab.ask(f"document.documentElement.dataset.theme === '{theme}'")
                 assert await tab.ask(CLIPPED) == [], (theme, width)
+                for chart in ("chart", "depth"):
+                    await tab.until(f"document.querySelector('#{chart} svg').clientWidth === {chart}.clientWidth")
         rows = "document.querySelectorAll('#ladder tr[data-why]')"
         await tab.ask(f"{rows}[3].dispatchEvent(new MouseEvent('mouseover', {{bubbles: true}}))")
         abroad = await tab.ask("document.getElementById('price-sub').textContent")

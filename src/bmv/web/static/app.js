@@ -233,7 +233,7 @@ function showTables(now, digits) {
 
 // ---- charts -----------------------------------------------------------------------------------------------
 
-const width = () => document.documentElement.clientWidth;
+const sizeOf = (id) => `${byId(id).clientWidth} ${byId(id).clientHeight}`;
 
 function showCharts(now, digits) {
   const levels = [...nearest(now.ladder, "bid"), ...nearest(now.ladder, "ask")];
@@ -249,10 +249,10 @@ function showCharts(now, digits) {
     return;
   }
   drawnAt = performance.now();
-  if (ready.chart && changed("chart", [points.at(-1).seq, range, width(), now.fills.length])) {
+  if (ready.chart && changed("chart", [points.at(-1).seq, range, sizeOf("chart"), now.fills.length])) {
     drawHistory("chart", points, now.fills, range, digits);
   }
-  if (ready.depth && changed("depth", [levels, now.price, width()])) {
+  if (ready.depth && changed("depth", [levels, now.price, sizeOf("depth")])) {
     drawDepth("depth", levels, now.price ? Number(now.price.value) : null, now.symbol, digits);
   }
 }
@@ -374,5 +374,6 @@ byId("halt-keep").addEventListener("click", () => byId("halt-dialog").close());
 byId("halt-form").addEventListener("submit", sendHalt);
 for (const button of RANGE_BUTTONS) button.addEventListener("click", chooseRange);
 document.addEventListener("visibilitychange", show);
-addEventListener("resize", soon);
+const resized = new ResizeObserver(soon);
+for (const id of ["chart", "depth"]) resized.observe(byId(id));
 connect();
