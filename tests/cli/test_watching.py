@@ -50,7 +50,11 @@ def test_the_screen_says_what_the_page_says() -> None:
     for text in (
         "BMV/SOL quoting",
         "self-trades 0",
-        "99.82 / 99.31 %",
+        "bids present 99.82 %",
+        "asks 99.31 %",
+        "both at once 99.20 %",
+        view.wallets[0].state,
+        view.bundles[0].outcome,
         "SOL/USD 150.25",
         f"price {view.price.value if view.price else ''}",
         "0.0601234 USD",

@@ -50,7 +50,8 @@ def test_the_page_draws_fits_every_screen_and_tells_reasons(tmp_path: Path) -> N
                 assert await tab.ask(f"document.documentElement.dataset.theme === '{theme}'")
                 assert await tab.ask(CLIPPED) == [], (theme, width)
                 for chart in ("chart", "depth"):
-                    await tab.until(f"document.querySelector('#{chart} svg').clientWidth === {chart}.clientWidth")
+                    drawn = f"document.querySelector('#{chart} svg').clientWidth"
+                    await tab.until(f"{drawn} === document.getElementById('{chart}').clientWidth")
         rows = "document.querySelectorAll('#ladder tr[data-why]')"
         await tab.ask(f"{rows}[3].dispatchEvent(new MouseEvent('mouseover', {{bubbles: true}}))")
         abroad = await tab.ask("document.getElementById('price-sub').textContent")

@@ -1,18 +1,22 @@
 """The live page in a terminal: the same stream, followed and drawn anew with every push."""
 
 from collections.abc import AsyncIterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
 import msgspec
+from rich import box
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bmv.observe.view import FillView, LevelView, View
+from bmv.observe.view import LevelView, View
 
-NEAREST = 8
-NEWEST = 6
+NEAREST = 6
+NEWEST = 5
+WALLETS = 12
 SILENCE_S = 15.0
 TONES = {"bid": "green", "ask": "red", "live": "", "in-flight": "yellow", "leaving": "dim", "missing": "dim"}
 DASH = "-"
@@ -36,7 +40,7 @@ async def followed(url: str) -> AsyncIterator[View]:
 
 def screen(view: View) -> RenderableType:
     """Return what a terminal shows of the view."""
-    return Group(_header(view), _figures(view), _ladder(view), _money(view), _newest(view))
+    return Group(_header(view), _figures(view), _ladder(view), _wallets(view), _money(view), _newest(view))
 
 
 def _header(view: View) -> Text:
@@ -54,33 +58,40 @@ def _header(view: View) -> Text:
 
 
 def _figures(view: View) -> Table:
-    presence, treasury = view.presence, view.treasury
+    presence, treasury, counters = view.presence, view.treasury, view.counters
     table = Table.grid(padding=(0, 3))
-    price = f"{view.price.value} ({view.price.source})" if view.price else DASH
+    price = f"{view.price.value} SOL ({view.price.source})" if view.price else DASH
     usd, eur = (view.price.usd, view.price.eur) if view.price else (None, None)
-    table.add_row(f"price {price}", f"pivot {view.pivot or DASH}", f"spread {view.spread_pct or DASH} %")
+    table.add_row(f"price {price}", f"{usd or DASH} USD", f"{eur or DASH} EUR")
     table.add_row(
-        f"equity {view.equity_sol or DASH} SOL",
-        f"PnL {view.pnl_sol or DASH} SOL",
-        f"present {presence.bid_pct or DASH} / {presence.ask_pct or DASH} %, "
-        f"both {presence.both_pct or DASH} %",
+        f"pivot {view.pivot or DASH} SOL",
+        f"spread {view.spread_pct or DASH} %",
+        f"mean spread {presence.spread_pct or DASH} %",
     )
-    table.add_row(f"{usd or DASH} USD", f"{eur or DASH} EUR")
+    table.add_row(
+        f"bids present {presence.bid_pct or DASH} %",
+        f"asks {presence.ask_pct or DASH} %",
+        f"both at once {presence.both_pct or DASH} %",
+    )
+    table.add_row(
+        f"equity {_fixed(view.equity_sol, 4)} SOL",
+        f"PnL {_fixed(view.pnl_sol, 6)} SOL",
+        f"{counters.fills} fills, {_fixed(counters.volume_sol, 3)} SOL",
+    )
     if treasury is not None:
         table.add_row(
-            f"treasury {treasury.sol} SOL", f"{treasury.usdc} USDC", f"SOL/USD {treasury.sol_usd or DASH}"
+            f"treasury {_fixed(treasury.sol, 4)} SOL",
+            f"{_fixed(treasury.usdc, 2)} USDC",
+            f"SOL/USD {_fixed(treasury.sol_usd, 2)}",
         )
-    counters = view.counters
-    table.add_row(
-        f"bundles {counters.bundles_landed}/{counters.bundles_sent} landed",
-        f"{view.in_flight} in flight",
-        f"{counters.fills} fills, {counters.volume_sol} SOL",
-    )
+    sent = f"bundles {counters.bundles_landed}/{counters.bundles_sent} landed"
+    table.add_row(sent, f"{view.in_flight} in flight")
     return table
 
 
 def _ladder(view: View) -> Table:
-    table = Table(title=f"ladder, {len(view.ladder)} orders", title_justify="left", expand=True)
+    title = f"ladder, {len(view.ladder)} orders; prices in SOL, sizes in {view.symbol}"
+    table = Table(title=title, title_justify="left", expand=True, box=box.SIMPLE_HEAD, show_edge=False)
     for name in ("side", "price", "size", "from price", "wallet", "state"):
         table.add_column(name, justify="left" if name in ("side", "state") else "right", no_wrap=True)
     table.add_column("why", overflow="ellipsis", no_wrap=True, ratio=1)
@@ -105,41 +116,60 @@ def _levels(table: Table, levels: Sequence[LevelView]) -> None:
         )
 
 
-def _money(view: View) -> Table:
-    depth = Table(title="depth, SOL: ours of all", title_justify="left")
-    for name in ("within", "bids", "asks"):
-        depth.add_column(name, justify="right")
+def _wallets(view: View) -> Table:
+    names = ("wallet", "orders", "SOL free", "in bids", f"{view.symbol} free", "in asks", "gas SOL", "state")
+    table = _small(f"wallets, {len(view.wallets)}", *names)
+    for wallet in view.wallets[:WALLETS]:
+        money = [_fixed(each, 2) for each in (wallet.sol_free, wallet.sol_locked)]
+        tokens = [_fixed(each, 0) for each in (wallet.tokens_free, wallet.tokens_locked)]
+        gas = _fixed(wallet.gas_sol, 4)
+        table.add_row(str(wallet.index), str(wallet.orders), *money, *tokens, gas, wallet.state)
+    return table
+
+
+def _money(view: View) -> Columns:
+    depth = _small("depth, SOL: ours of all", "within", "bids", "asks")
     for band in view.bands:
         bids, asks = (
-            f"{own} of {of}" for own, of in ((band.bid_own, band.bid_all), (band.ask_own, band.ask_all))
+            f"{_fixed(own, 2)} of {_fixed(of, 2)}"
+            for own, of in ((band.bid_own, band.bid_all), (band.ask_own, band.ask_all))
         )
         depth.add_row(f"{band.pct} %", bids, asks)
-    parts = Table(title="profit and loss, SOL", title_justify="left")
-    parts.add_column("part")
-    parts.add_column("SOL", justify="right")
+    parts = _small("profit and loss", "part", "SOL")
     for part in view.pnl_parts:
-        parts.add_row(part.name.replace("_", " "), part.sol)
-    markouts = Table(title="markouts, bps", title_justify="left")
-    for name in ("after", "bids", "asks"):
-        markouts.add_column(name, justify="right")
+        parts.add_row(part.name.replace("_", " "), _fixed(part.sol, 6))
+    markouts = _small("markouts, bps", "after", "bids", "asks")
     for one in view.markouts:
         markouts.add_row(f"{one.seconds} s", one.bid_bps or DASH, one.ask_bps or DASH)
-    grid = Table.grid(padding=(0, 2))
-    grid.add_row(depth, parts, markouts)
-    return grid
+    return Columns([depth, parts, markouts], padding=(0, 2))
 
 
-def _newest(view: View) -> Table:
-    fills = Table(title="fills", title_justify="left", show_header=False)
+def _newest(view: View) -> Group:
+    fills = _small("fills", "side", "price", "size", "wallet")
     for fill in view.fills[:NEWEST]:
-        fills.add_row(*_fill(fill))
-    events = Table(title="events", title_justify="left", show_header=False)
+        fills.add_row(Text(fill.side, TONES[fill.side]), fill.price, fill.size, str(fill.wallet))
+    bundles = _small("bundles", "outcome", "cost SOL", "why")
+    for bundle in view.bundles[:NEWEST]:
+        bundles.add_row(bundle.outcome, bundle.cost_sol, bundle.reason)
+    events = Table(title="events", title_justify="left", show_header=False, box=None, expand=True)
+    events.add_column(no_wrap=True)
+    events.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     for event in view.events[:NEWEST]:
-        events.add_row(event.name, Text(event.text, overflow="ellipsis", no_wrap=True))
-    grid = Table.grid(padding=(0, 2))
-    grid.add_row(fills, events)
-    return grid
+        events.add_row(event.name, event.text)
+    return Group(Columns([fills, bundles], padding=(0, 2)), events)
 
 
-def _fill(fill: FillView) -> tuple[Text, str, str, str]:
-    return Text(fill.side, TONES[fill.side]), fill.price, fill.size, f"wallet {fill.wallet}"
+def _small(title: str, *names: str) -> Table:
+    """Return an empty table as wide as what is in it, words to the left."""
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
+    )
+    for name in names:
+        words = name in ("within", "part", "side", "outcome", "why", "state")
+        table.add_column(name, justify="left" if words else "right", no_wrap=True)
+    return table
+
+
+def _fixed(text: str | None, digits: int) -> str:
+    """Return a number with so many digits after the point."""
+    return DASH if text is None else f"{Decimal(text):,.{digits}f}"
