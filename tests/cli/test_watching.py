@@ -16,8 +16,8 @@ from bmv.web.server import WebServer
 from tests.web.sample_source import SampleSource
 
 
-def drawn(view: View) -> str:
-    console = Console(file=io.StringIO(), width=160, height=80, color_system=None)
+def drawn(view: View, width: int = 160) -> str:
+    console = Console(file=io.StringIO(), width=width, height=80, color_system=None)
     console.print(screen(view))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -69,6 +69,14 @@ def test_the_screen_says_what_the_page_says() -> None:
     assert told.index("ask") < told.index("bid ")
     starting = drawn(SampleSource(state="starting").view())
     assert "price -" in starting
+
+
+def test_a_narrow_terminal_cuts_reasons_and_events_only() -> None:
+    view = SampleSource(steps=600).view()
+    long = {"bid", "ask", *(event.name for event in view.events)}
+    cut = [line.split()[0] for line in drawn(view, 80).splitlines() if "\u2026" in line]
+    assert "ask" in cut
+    assert set(cut) <= long
 
 
 def test_without_a_page_there_is_nothing_to_follow(tmp_path: Path) -> None:
