@@ -13,6 +13,7 @@ import typer.main
 
 from bmv import errors
 from bmv.cli import entry, main
+from tests.cli.spoken import READ_ELSEWHERE, SAYS
 from tests.processes import BMV, PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,15 @@ COMMANDS = dict(every_command(typer.main.get_command(main.app)))
 def test_a_command_speaks_json(name: str) -> None:
     flags = {flag for param in COMMANDS[name].params for flag in param.opts}
     assert "--json" in flags
+
+
+def test_the_json_of_every_command_is_read_by_some_test() -> None:
+    elsewhere = [name for names in READ_ELSEWHERE.values() for name in names]
+    assert sorted([*SAYS, *elsewhere]) == sorted(COMMANDS)
+    for file, names in READ_ELSEWHERE.items():
+        text = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        assert "json.loads" in text or "told(" in text, file
+        assert [name for name in names if f'"{name.split()[-1]}"' not in text and name != "bmv run"] == []
 
 
 def test_every_command_and_group_says_what_it_is_for() -> None:

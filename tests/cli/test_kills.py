@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ from bmv.venue.openbook_v1.instructions import init_open_orders
 from bmv.venue.openbook_v1.layouts import OPEN_ORDERS_SIZE
 from bmv.venue.system import create_account_with_seed
 from bmv.venue.token import TOKEN_ACCOUNT_SIZE
+from tests.cli.spoken import SAYS
+from tests.hook import hook
 from tests.processes import (
     PATIENCE_S,
     account_data,
@@ -49,7 +52,8 @@ from tests.processes import (
     until,
 )
 
-SPEED = "8"
+SPEED, HOUR = "8", 3_600_000
+GOLDEN = Path(__file__).parents[1] / "golden" / "openbook_v1"
 SEED = "of a run that crashed"
 
 
@@ -135,6 +139,35 @@ def pressed(page: PageAt, token: str, origin: str) -> Iterator[int]:
         yield refused.code
 
 
+def speaks_json(beside: Beside, folder: Path) -> None:
+    """Give every command its words, beside a run that has ended, and read what it says."""
+    bars, instruction = folder / "bars.csv", folder / "instruction.json"
+    rows = [f"{1_760_000_000_000 // HOUR * HOUR + HOUR * number},0.001,5000" for number in range(60)]
+    bars.write_text("\n".join(["ts,close,volume", *rows, ""]))
+    vector = json.loads((GOLDEN / "instructions.json").read_text())[0]
+    instruction.write_text(json.dumps({name: vector[name] for name in ("ts_call", "params")}))
+    names = {
+        "state": beside.folder.root,
+        "config": beside.settings,
+        "folder": folder,
+        "bars": bars,
+        "instruction": instruction,
+        "market": beside.facts["market"],
+        "rpc": beside.facts["rpc_url"],
+        "today": datetime.now(UTC).date(),
+    }
+    wrong: list[str] = []
+    with hook() as pager:
+        for name, words in SAYS.items():
+            given = [*name.split()[1:], *(word.format(**names) for word in words), "--json"]
+            done = CliRunner().invoke(app, given, env={"BMV_ALERT_WEBHOOK_URL": f"{pager.url}/pager"})
+            # The clock of this world is ahead, which the doctor finds.
+            allowed = {0, 1} if name == "bmv doctor" else {0}
+            if done.exit_code not in allowed or not json.loads(done.stdout):
+                wrong.append(f"{name}: {done.output} {done.exception}")
+    assert wrong == []
+
+
 def door_is_shut(run: subprocess.Popen[str]) -> bool:
     """Say whether a process lets the kill signal wait: from its first moment on, long before it listens."""
     status = Path(f"/proc/{run.pid}/status").read_text()
@@ -203,3 +236,4 @@ def test_every_kill_ends_verified_and_latched_and_a_crash_leaves_no_rent_behind(
         run.send_signal(signal.SIGUSR1)
         second.killed(run, "SIGUSR1 received")
         assert json.loads(second.does("report", "--json"))["pnl"]["residual_lamports"] == 0
+        speaks_json(second, tmp_path)

@@ -4,6 +4,7 @@ import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bmv.app import reporting
 from bmv.app.assembly import go_on
 from bmv.app.demo import VIRTUAL_START_MS, DemoOptions, run_demo
 from bmv.app.world import WorldOptions
+from bmv.core.errands import FIRST_REST
 from bmv.core.ledger import Part
 from bmv.errors import Garbled
 from bmv.events import BundleResolved, Convert
@@ -24,6 +26,7 @@ from bmv.sandbox.prices import PricePath
 from bmv.services.accounts import TreasuryAccounts
 from bmv.services.booking import brought_by
 from bmv.services.recollection import Recollection, _Bundle
+from bmv.services.treasury import QUOTES
 from bmv.units import BlockHeight, Lamports, MicroUsd, Slot
 from tests.services.living_world import NOBODY, living, settings_with, virtually
 
@@ -36,6 +39,8 @@ class Told:
 
     report: dict[str, Any]
     events: Counter[str] = field(default_factory=Counter)
+    asked: list[int] = field(default_factory=list)
+    """When a conversion was asked for."""
 
 
 def run(minutes: int = 70, **changes: Any) -> Told:
@@ -54,6 +59,7 @@ def run(minutes: int = 70, **changes: Any) -> Told:
         def heard(action: Any, at: Any) -> None:
             did(action, at)
             told.events[getattr(action, "name", type(action).__name__)] += 1
+            told.asked += [int(at)] if isinstance(action, Convert) else []
 
         assembly.engine.record.did = heard
         yield
@@ -97,6 +103,22 @@ def test_a_service_that_fails_and_lies_costs_time_and_nothing_else(tmp_path: Pat
     # Every hostile answer was refused: what was converted was worth its price.
     bought = Decimal(told.report["treasury"]["bought_sol"])
     assert Decimal(told.report["treasury"]["turnover_usdc"]) < 150 * bought
+
+
+@pytest.mark.parametrize("fault", ["jupiter_hostile", "jupiter_no_route"])
+def test_a_swap_that_never_fits_is_asked_for_three_times_and_then_rests_twice_as_long_each_time(
+    fault: str, tmp_path: Path
+) -> None:
+    plan = tmp_path / "faults.toml"
+    plan.write_text(f"{fault} = 1.0\n")
+    told = run(60, faults=str(plan))
+    assert closes(told.report)
+    assert told.report["treasury"]["conversions"] == 0
+    assert len(told.asked) >= 2
+    # The last one may still be at it when the run ends.
+    assert QUOTES * (len(told.asked) - 1) < told.report["faults_injected"][fault] <= QUOTES * len(told.asked)
+    rests = [later - earlier for earlier, later in pairwise(told.asked)]
+    assert all(rest >= int(FIRST_REST) * 2**number for number, rest in enumerate(rests))
 
 
 def test_an_outage_of_every_price_stops_conversions_and_not_the_ladder(tmp_path: Path) -> None:
