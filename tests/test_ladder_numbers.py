@@ -37,11 +37,18 @@ def test_the_lattice_table_is_what_zones_use() -> None:
         assert len(lattice.fitted(lattice.points_in(*borders), mine)) == int(used)
 
 
-def test_the_budget_table_is_the_pace() -> None:
+def test_the_table_of_what_the_pace_allows_is_the_pace() -> None:
     for sol, paid, budget in rows("| S | X |"):
         step = pace_step(lamports(sol), lamports(paid), SETTINGS)
         found = buy_budget(lamports(sol), lamports(sol), step)
         assert found == lamports(budget)
+
+
+def test_the_cap_cuts_the_budget_below_the_pace_as_the_paper_says() -> None:
+    assert "nothing bought yet\n  at 80 % of the SOL, 800 in the first row:" in TEXT
+    sol = lamports(rows("| S | X |")[0][0])
+    cap = exposure_cap(Lamports(0), sol, Lamports(0), SETTINGS.max_base_share)
+    assert buy_budget(sol, cap, pace_step(sol, Lamports(0), SETTINGS)) == lamports("800")
 
 
 def test_the_density_steps_are_where_the_paper_says() -> None:

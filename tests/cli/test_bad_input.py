@@ -93,8 +93,8 @@ def test_virtual_time_needs_no_page(bmv: Bmv) -> None:
         ("FORCED_SYNC = 'soon'", ("FORCED_SYNC", "'soon'", "a duration")),
         ("NOISE_LEVEL = 3", ("NOISE_LEVEL", "docs/integrity.md")),
         ("FLASH_VOLUME_ENABLED = true", ("FLASH_VOLUME_ENABLED", "docs/integrity.md")),
-        ("GRID_LEVELS = = 3", ("--config", "valid TOML")),
-        ("\ufeff\x00", ("--config", "valid TOML")),
+        ("GRID_LEVELS = = 3", ("GRID_LEVELS", "line 1", "valid TOML")),
+        ("\ufeff\x00", ("settings file", "line 1", "valid TOML")),
     ],
 )
 def test_a_bad_settings_file_is_refused_by_key(

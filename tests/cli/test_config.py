@@ -1,6 +1,7 @@
 """``bmv config``: the reference, and what a file comes to."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from decimal import Decimal
@@ -141,6 +142,29 @@ def test_preset_and_check_show_the_ladder_an_example_treasury_gets(bmv: Bmv, fil
     told = bmv("check", file, *treasury)[1]
     assert "GRID_LEVELS = 65 is refused at the start: at most 64: 2 wallets" in told
     assert "side is empty" in bmv("check", file, "--tokens", "0")[1]
+
+
+def test_json_tells_small_prices_as_plain_decimals(bmv: Bmv, file: Path) -> None:
+    treasury = ("--price", "0.0000001", "--tokens", "1000000")
+    file.write_text('PRESET = "sla"\n')
+    for told in (bmv("preset", "sla", *treasury, "--json")[1], bmv("check", file, *treasury, "--json")[1]):
+        shown = json.loads(told)["preview"]
+        assert shown["example"]["price"] == "0.0000001"
+        assert shown["best_bid"] == "0.0000000997"
+        numbers = [value for depth in shown["depth"] for value in depth.values()]
+        assert all(re.fullmatch(r"[0-9.]+", number) for number in [*numbers, shown["lowest_bid"]])
+
+
+def test_what_is_wrong_with_the_form_of_a_checked_file_names_key_line_and_file(bmv: Bmv, file: Path) -> None:
+    file.write_text("BUY_DENSITY = 2\nBUY_DENSITY = 3\n")
+    code, _, err = bmv("check", file)
+    assert code == 2
+    assert f"BUY_DENSITY: 'said again in line 2' is not allowed; each key once (from {file})" in err
+    file.write_text("BUY_DENSITY = 2\nGRID_LEVELS = 1h\n")
+    problem = json.loads(bmv("check", file, "--json")[1])["problems"]
+    assert [(one["field"], one["value"], one["source"]) for one in problem] == [
+        ("GRID_LEVELS", "line 2", str(file))
+    ]
 
 
 @pytest.mark.parametrize(

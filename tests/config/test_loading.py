@@ -193,11 +193,27 @@ def test_a_bad_value_that_is_said_in_two_spellings_is_complained_of_once(wrote: 
     assert "one spelling, or the same value as MIN_SPREAD_%" in told
 
 
-@pytest.mark.parametrize("content", [b"x = [", b"GRID_LEVELS = 4\nGRID_LEVELS = 5\n", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"x = [", b"[a]\n[a]\n", b"\xff\xfe"])
 def test_a_file_that_is_no_toml_is_refused(wrote: Path, content: bytes) -> None:
     wrote.write_bytes(content)
-    with pytest.raises(BadInput, match="valid TOML"):
+    with pytest.raises(BadInput, match="valid TOML") as caught:
         load(wrote, {})
+    assert caught.value.source == str(wrote)
+
+
+@pytest.mark.parametrize("key", ["GRID_LEVELS", '"MIN_SPREAD_%"', "'MIN_SPREAD_%'"])
+def test_a_key_that_is_said_twice_is_named_with_its_line_and_file(wrote: Path, key: str) -> None:
+    told = refused(wrote, f"# first\r\n{key} = 4\r\n\r\n{key} = 5\r\n")
+    assert told.startswith(
+        f"{key.strip(chr(34) + chr(39))}: 'said again in line 4' is not allowed; each key once"
+    )
+    assert str(wrote) in told
+
+
+def test_what_is_no_toml_is_not_repeated_for_it_may_be_a_secret(wrote: Path) -> None:
+    told = refused(wrote, "RPC_URL = https://user:word@node.example\n")
+    assert told.startswith("RPC_URL: 'line 1' is not allowed; valid TOML")
+    assert "word" not in told
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

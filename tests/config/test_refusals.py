@@ -75,6 +75,11 @@ PASTED = """
         "FLASH_VOLUME_ENABLED = True\nFLASH_VOLUME_INTERVAL = 15m\nNOISE_LEVEL_% = 5\nBUY_DENSITY_% = 15\n",
         "flash_volume_enabled: yes\nflash_volume_interval: 15m\nnoise_level_%: 5\n# NOISE_REMARK = 1\n",
         "'FLASH_VOLUME_ENABLED' = on\nFLASH_VOLUME_INTERVAL=15m\n  NOISE_LEVEL_%=5\n",
+        "| FLASH_VOLUME_ENABLED / NOISE_LEVEL_% | true / 5 |\n| AB / FLASH_VOLUME_INTERVAL | 1 / 15m |",
+        "FLASH_VOLUME_ENABLED   true\nFLASH_VOLUME_INTERVAL  15m\nNOISE_LEVEL_%          5",
+        "name,default\nFLASH_VOLUME_ENABLED,true\nFLASH_VOLUME_INTERVAL;15m\nNOISE_LEVEL_%,5\n",
+        "<tr><td>FLASH_VOLUME_ENABLED</td><td>true</td><td>noise_level_%</td><td>FLASH_VOLUME_INTERVAL</td></tr>",
+        "* FLASH_VOLUME_ENABLED true\n1. FLASH_VOLUME_INTERVAL 15m\nNOISE_LEVEL_% -> 5  # NOISE_REMARK\n",
     ],
 )
 def test_a_table_pasted_as_it_stood_in_a_paper_is_refused_for_what_it_fakes_before_its_form(
@@ -84,6 +89,14 @@ def test_a_table_pasted_as_it_stood_in_a_paper_is_refused_for_what_it_fakes_befo
     assert set(names.split(", ")) == {
         *("FLASH_VOLUME_ENABLED", "FLASH_VOLUME_INTERVAL", "NOISE_LEVEL_%", "NOISE_X")
     }
+
+
+def test_a_word_found_loosely_does_not_undo_that_flash_volume_is_switched_off(file: Path) -> None:
+    file.write_text(
+        "| FLASH_VOLUME_ENABLED | false |\n| FLASH_VOLUME_INTERVAL / FLASH_VOLUME_SIZE | 1 / 2 |\n"
+    )
+    with pytest.raises(BadInput, match="valid TOML"):
+        read(file, {})
 
 
 def test_a_table_that_fakes_nothing_is_told_about_its_form(file: Path) -> None:

@@ -77,7 +77,7 @@ def check(
         raise
     ladder = preview(found.settings, example)
     if as_json:
-        typer.echo(json.dumps({"ok": True, **as_plain(found), "preview": _plain_preview(ladder)}, indent=2))
+        typer.echo(_as_json({"ok": True, **as_plain(found), "preview": _plain_preview(ladder)}))
         return
     values = found.settings.by_key()
     for key in KNOWN_KEYS:
@@ -128,7 +128,7 @@ def preset(
     ladder = preview(Settings.model_validate({**values, "PRESET": name}), example)
     if as_json:
         plain = {key: str(value) for key, value in values.items()}
-        typer.echo(json.dumps({"preset": name, "values": plain, "preview": _plain_preview(ladder)}, indent=2))
+        typer.echo(_as_json({"preset": name, "values": plain, "preview": _plain_preview(ladder)}))
     else:
         typer.echo(TEXTS[name] + "\n" + "\n".join(f"# {line}" for line in described(ladder)))
 
@@ -144,8 +144,13 @@ def _example(sol: str, tokens: str, price: str, wallets: int) -> Example:
 
 
 def _plain_preview(ladder: Preview) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(ladder)
+    plain: dict[str, Any] = msgspec.to_builtins(ladder, builtin_types=(Decimal,))
     return plain
+
+
+def _as_json(told: dict[str, Any]) -> str:
+    """Return JSON with decimals as text a person reads: 0.0000001, not 1E-7."""
+    return json.dumps(told, indent=2, default=lambda value: f"{value:f}")
 
 
 def described(ladder: Preview) -> Iterator[str]:

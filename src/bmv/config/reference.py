@@ -22,6 +22,8 @@ taken over cannot raise them.
 _TEXTS = {
     "MARKET": "an address",
     "JITO_AUTH_UUID": "text",
+    "JUPITER_API_KEY": "text, or none",
+    "ORACLE_HERMES_KEY": "text, or none",
     "KEYSTORE": "a path",
     "ALERT_TELEGRAM_TOKEN": "text",
     "METRICS_HOST": "an IP address",

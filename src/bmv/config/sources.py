@@ -33,7 +33,13 @@ _LOOSE = re.compile(
 
 Every repetition is bounded, so that a hostile file costs no more than its length.
 """
+_FAKE_WORD = re.compile(r"\b(?:NOISE|FLASH[_-]VOLUME)[_-][\w%-]{1,80}", re.IGNORECASE)
+_COMMENT = re.compile(r"(?:^|(?<=\s))#.*", re.MULTILINE)
 _LOOSE_TABLE = re.compile(r"^[ \t]*\[+[ \t]*([\w.%-]+)", re.MULTILINE)
+_KEY = re.compile(r"""[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|([\w.%-]+))[ \t]*=""")
+_AT_LINE = re.compile(r"\(at line (\d+),")
+_TWICE = "Cannot overwrite a value"
+_FILE = "settings file"
 _LARGEST = 2**63
 _SECRET = re.compile("AUTH|UUID|RPC|WS_URL|WEBHOOK|_KEY|DATABASE|REDIS|SECRET|PASS|TOKEN")
 
@@ -77,27 +83,46 @@ def from_file(path: Path) -> tuple[list[Given], BadInput | None]:
     """Return what a TOML file says, and why it cannot be taken: not readable, or no TOML.
 
     Of what is no TOML, such as a table pasted from a paper, the lines are returned that look like a key and
-    a value: enough to recognise keys that must be refused.
+    a value, and every word that names what must be refused, however it stands there.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         return [], BadInput("--config", str(path), f"a readable file ({error.strerror})", "command line")
     except UnicodeDecodeError as error:
-        return [], BadInput("--config", str(path), f"valid TOML ({error})", "command line")
+        return [], BadInput(_FILE, "all of it", f"valid TOML ({error})", str(path))
     try:
         raw = tomllib.loads(text, parse_float=Decimal)
     except (ValueError, RecursionError) as error:
-        quotes = "; a key with % stands in quotes" if _BARE_PERCENT.search(text) else ""
-        broken = BadInput("--config", str(path), f"valid TOML ({error}){quotes}", "command line")
-        loose = [*_LOOSE.findall(text), *((name, "") for name in _LOOSE_TABLE.findall(text))]
-        return [Given(value, name, Source.FILE, str(path)) for name, value in loose], broken
+        loose = [Given(value, name, Source.FILE, str(path)) for name, value in _loosely(text)]
+        return loose, _broken(text, str(error), path)
     said = [Given(value, spelled, Source.FILE, str(path)) for spelled, value in raw.items()]
     small = [entry for entry in said if not _too_large(entry.value)]
     if len(small) == len(said):
         return said, None
     names = ", ".join(entry.spelled for entry in said if entry not in small)
     return small, BadInput(names, "a whole number of more than 64 bits", "what TOML can say", str(path))
+
+
+def _loosely(text: str) -> list[tuple[str, str]]:
+    """Return names and values of what is no TOML; of a name that stands there otherwise, no value."""
+    text = _COMMENT.sub("", text)
+    found = [*_LOOSE.findall(text), *((name, "") for name in _LOOSE_TABLE.findall(text))]
+    named = {name.upper() for name, _ in found}
+    return found + [(word, "") for word in _FAKE_WORD.findall(text) if word.upper() not in named]
+
+
+def _broken(text: str, error: str, path: Path) -> BadInput:
+    """Return what is wrong with the form of a file: key and line, not the value, which may be a secret."""
+    at = _AT_LINE.search(error)
+    line = text.split("\n")[int(at[1]) - 1] if at else ""
+    key = _KEY.match(line)
+    name = next(filter(None, key.groups()), _FILE) if key else _FILE
+    where = f"line {at[1]}" if at else "all of it"
+    if key and error.startswith(_TWICE):
+        return BadInput(name, f"said again in {where}", "each key once", str(path))
+    quotes = "; a key with % stands in quotes" if _BARE_PERCENT.search(text) else ""
+    return BadInput(name, where, f"valid TOML ({error}){quotes}", str(path))
 
 
 def _too_large(value: Any) -> bool:
