@@ -85,6 +85,8 @@ def test_nothing_is_placed_while_the_feed_is_down() -> None:
 def test_the_days_cost_budget_stops_placements_until_the_next_day(below: int, passes: bool) -> None:
     state = quoting_state([wallet(0)])
     state.spend(Lamports(int(SETTINGS.daily_cost_budget) - below), state.now)
+    # Another hour of the same day, or the hour's budget would stop them first.
+    state.now = state.seen_at = later(3_600_000)
     assert bool(passed(state, BID)[0]) == passes
     state.now = state.seen_at = later(86_400_000)
     assert passed(state, BID)[0]
