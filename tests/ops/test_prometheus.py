@@ -65,6 +65,9 @@ MOVES = [
     ("losing", 'bmv_bundles_total{outcome="expired"}', troubles.LOST, troubles.FOUND, "rises"),
     ("losing", "max_over_time(bmv_in_flight[5m])", troubles.LOST, troubles.LOST + 300, "rises"),
     ("losing", "bmv_breakeven_spread_ratio", troubles.LOST + 60, troubles.FOUND, "falls"),
+    # Buyers meet no new orders then: tokens go, SOL comes
+    ("losing", "bmv_inventory_tokens", troubles.LOST, troubles.FOUND, "falls"),
+    ("losing", 'sum(bmv_wallet_exposure_sol{asset="sol"})', troubles.LOST, troubles.FOUND, "rises"),
     # The chain cannot be read
     ("troubled", "bmv_feed_up", troubles.FEED, troubles.FEED + 120, "falls"),
     ("troubled", "bmv_feed_up", troubles.FEED + 120, troubles.THEFT, "rises"),
