@@ -257,6 +257,9 @@ def test_the_page_needs_nothing_else_and_the_files_hold_the_same_numbers(
     tags.feed(html)
     assert tags.loads == []
     assert len(re.findall(r"Plotly\.newPlot\(", html)) == 6
+    for table in re.findall(r"<table>.*?</table>", html, re.DOTALL):
+        wide = {len(re.findall("<t[dh]>", row)) for row in table.split("</tr>")[:-1]}
+        assert len(wide) == 1, table
     assert f"{told['pnl']['parts_lamports']['spread'] / 1e9:+.9f}" in tags.words
     files = {path.name: path.read_text().splitlines() for path in write_csv(told, tmp_path)}
     assert len(files["days.csv"]) == len(told["days"]) + 1

@@ -17,16 +17,17 @@ from bmv.units import LAMPORTS_PER_SOL, Ticks
 MOST_POINTS = 2_000
 DAY_HEAD = [
     "day",
-    "equity",
-    "change",
+    "equity, SOL",
+    "change, SOL",
     "bids",
     "asks",
+    "both",
     "spread",
-    "bids within 2 %",
-    "asks within 2 %",
+    "bids within 2 %, SOL",
+    "asks within 2 %, SOL",
     "fills",
-    "own SOL",
-    "market SOL",
+    "own, SOL",
+    "market, SOL",
 ]
 COLOURS = {"bid": "#2f9e6b", "ask": "#d9534f"}
 
@@ -195,21 +196,7 @@ def _days(report: dict[str, Any]) -> str:
         )
         for day in report["days"]
     ]
-    head = [
-        "day",
-        "equity",
-        "change",
-        "bids",
-        "asks",
-        "both",
-        "spread",
-        "bids 2 %",
-        "asks 2 %",
-        "fills",
-        "own",
-        "market",
-    ]
-    return table(head, rows)
+    return table(DAY_HEAD, rows)
 
 
 def _plots(report: dict[str, Any], material: Material) -> list[go.Figure]:
