@@ -12,6 +12,7 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 72rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; margin: 0 0 1rem; }
 td, th { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
+th { white-space: normal; vertical-align: bottom; }
 td:first-child, th:first-child { text-align: left; }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; }
 dl div { border: 1px solid #8886; border-radius: .5rem; padding: .5rem .75rem; }
@@ -23,6 +24,7 @@ p, li { overflow-wrap: anywhere; }
 @media (max-width: 40rem) {
   td, th { padding: .25rem .4rem; }
   td:first-child, th:first-child { white-space: normal; min-width: 8.5rem; padding-left: 0; }
+  td:nth-child(2):last-child { white-space: normal; }
 }
 """
 
@@ -69,7 +71,14 @@ def figure(title: str, **layout: object) -> go.Figure:
     axis = {"gridcolor": "rgba(136,136,136,.25)", "zerolinecolor": GREY}
     legend = {"orientation": "h", "y": -0.15}
     made = go.Figure(
-        layout={"title": title, "margin": MARGIN, "height": 380, "legend": legend, **look, **layout}
+        layout={
+            "title": {"text": title, "font": {"size": 13}},
+            "margin": MARGIN,
+            "height": 380,
+            "legend": legend,
+            **look,
+            **layout,
+        }
     )
     made.update_xaxes(**axis)
     made.update_yaxes(**axis)
