@@ -33,7 +33,7 @@ def fill(live: LiveOrder, size: int, *, maker: bool = True) -> Fill:
 def gained(view: WalletView, base: int, quote: int) -> WalletView:
     """Return a wallet after its totals changed by so many atoms and lamports."""
     return msgspec.structs.replace(
-        view, base_free=view.base_free + BaseAtoms(base), quote_held=view.quote_held + Lamports(quote)
+        view, base_free=view.base_free + BaseAtoms(base), quote_free=view.quote_free + Lamports(quote)
     )
 
 

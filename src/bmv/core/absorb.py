@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bmv.config import Settings
-from bmv.core import swarm
+from bmv.core import swarm, transfers
 from bmv.core.congestion import tell_gas, tell_queue, tell_slots
 from bmv.core.errands import booked, came_to_nothing, carried_out, is_under_way
 from bmv.core.eviction import flooded, rest_level, resting, side_is_full
@@ -85,7 +85,9 @@ def _note(state: State, event: AnyEvent) -> list[AnyAction]:
     elif isinstance(event, SupplySeen):
         state.supply = Supply(event.supply, event.locked)
     elif isinstance(event, TreasurySeen):
+        before, state.treasury_seen = state.treasury_seen, event
         state.treasury = replace(state.treasury, sol=event.sol, usdc=event.usdc, acts=event.acts)
+        return [*transfers.of_treasury(before, event, state.in_flight.values())]
     elif isinstance(event, LeaseSeen):
         state.lease_until = event.until
     elif isinstance(event, Converted):
@@ -157,7 +159,9 @@ def _of_market(state: State, event: MarketSeen) -> list[AnyAction]:
     """Tell what a reading says beyond orders and fills: the market, its queue, balances, short orders."""
     reports = [*tell_queue(state, event), *tell_rent(state, event)]
     moving = any(not isinstance(flight.action, _ORDERLY) for flight in state.in_flight.values())
-    reports += on_reading(state.witness, event, state.views, state.spec, moving=moving)
+    outside = transfers.of_wallets(state, event)
+    reports += outside.values()
+    reports += on_reading(state.witness, event, state.views, state.spec, moving=moving, outside=outside)
     for place, stands in short_orders(state.in_flight.values(), event):
         state.target.quotes = tuple(_shrunk(quote, place, stands) for quote in state.target.quotes)
         reports.append(Report("ORDER_SHORT", {**_order_fields(place), "stands": int(stands)}))

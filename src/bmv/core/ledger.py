@@ -12,7 +12,8 @@ USDC u is worth w(u) lamports, at the oracle's last price of a SOL, rounded down
 it brought or took plus the change of w; a new price writes the change of w: with the same w on both sides of
 every row the rows telescope as well. What USDC is worth when a SOL gets its first price is no profit.
 
-What a wallet brings that joins later is a row too, without which nothing would add up; but it is no profit.
+What a wallet brings that joins later, and what is sent in or out beside the engine, are rows too, without
+which nothing would add up; but they are no profit.
 """
 
 from collections.abc import Sequence
@@ -103,12 +104,13 @@ class Ledger:
         worth = int(base) * int(self.mark) * self._spec.quote_lot_size
         self._write(at, Part.RENT, int(lamports) + worth, cause)
 
-    def record_joined(self, at: Millis, sol: Lamports, base: BaseLots, cause: str) -> None:
-        """Write what a wallet brings that joins: all its SOL, and its base at the mark."""
+    def record_transfer(self, at: Millis, sol: Lamports, base: BaseLots, usdc: MicroUsd, cause: str) -> None:
+        """Write what came in, or (negative) went: SOL, base at the mark, USDC at the last price of a SOL."""
+        before = self.dollars()
         self.base += base
-        self._write(
-            at, Part.TRANSFERS, int(sol) + int(base) * int(self.mark) * self._spec.quote_lot_size, cause
-        )
+        self.usdc += usdc
+        worth = int(base) * int(self.mark) * self._spec.quote_lot_size
+        self._write(at, Part.TRANSFERS, int(sol + self.dollars() - before) + worth, cause)
 
     def record_dollar_mark(self, at: Millis, sol_usd: UsdPerSol) -> None:
         """Write what holding USDC has earned in SOL since the last price of a SOL."""

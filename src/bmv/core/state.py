@@ -24,7 +24,7 @@ from bmv.core.presence import Presence
 from bmv.core.price import PriceReading, PriceTracker
 from bmv.core.treasury import Memory
 from bmv.core.witness import Witness
-from bmv.events import Action, Execute
+from bmv.events import Action, Execute, TreasurySeen
 from bmv.model import (
     Duty,
     ForeignBook,
@@ -257,6 +257,7 @@ class State:
     oracle: Oracle = field(default_factory=Oracle)
     supply: Supply | None = None
     treasury: Treasury = Treasury()
+    treasury_seen: TreasurySeen | None = None
     memory: Memory = Memory()
     evicted: dict[tuple[Side, Ticks], Backoff] = field(default_factory=dict)
     failed: dict[WalletIndex, Backoff] = field(default_factory=dict)

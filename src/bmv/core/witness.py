@@ -4,10 +4,11 @@ Totals (token account, free, locked and waiting for the crank together) change b
 cancelling, cranking and settling only move funds about. What a reading shows beyond its fills is added up per
 wallet and told once nothing is left that could still explain it: a gap in the event queue that is being read
 back, or a reading whose accounts are of several slots. While a change of another kind is in flight (opening
-accounts, conversions, transfers) nothing is added, since that moves funds in and out on purpose.
+accounts, conversions, transfers) nothing is added, since that moves funds in and out on purpose; nor for a
+wallet whose plain balances somebody has changed from outside (``transfers.py``).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -42,13 +43,17 @@ def on_reading(
     spec: MarketSpec,
     *,
     moving: bool,
+    outside: Container[WalletIndex] = (),
 ) -> list[AnyAction]:
-    """Compare a reading with ``views``, those before it; ``moving``: something else moves funds as well."""
+    """Compare a reading with ``views``, those before it; ``moving``: something else moves funds as well.
+
+    ``outside`` are wallets whose plain balances somebody else has changed, and nothing beside that.
+    """
     witness.gaps += bool(event.events_missed)
     if not moving:
         for view in event.wallets:
             before = views.get(view.wallet)
-            if before is not None:
+            if before is not None and view.wallet not in outside:
                 _add(witness, view.wallet, _gain(before, view), 1)
         _explain(witness, event.fills, spec)
     return [] if event.torn else _told(witness)

@@ -70,6 +70,13 @@ _DAMPER: Mapping[str, Told] = {
     "drop_bps": Told("bps", "SOL below its average"),
     "usdc": Told("microdollars", "USDC held"),
 }
+_OUTSIDE: Mapping[str, Told] = {
+    "account": _text("number of the wallet, or treasury"),
+    "lamports": Told("lamports", "SOL that came (negative: went)", given=True),
+    "base_atoms": Told("atoms", "tokens that came", given=True),
+    "size": Told("lots", "whole lots among these, which is what the books count", given=True),
+    "usdc": Told("microdollars", "USDC that came", given=True),
+}
 
 EVENTS: Mapping[str, Known] = {
     # The ladder
@@ -246,6 +253,8 @@ EVENTS: Mapping[str, Known] = {
             "lamports": Told("lamports", "how much"),
         },
     ),
+    "DEPOSIT": Known("something came in from outside; the books call it transfers, no profit", _OUTSIDE),
+    "WITHDRAWAL": Known("something left, and the engine did not do it; transfers too", _OUTSIDE, "warning"),
     # Life
     "REMEMBERED": Known(
         "what earlier runs left was taken over",

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bmv.core.decay import FINE
-from bmv.core.ledger import Ledger
+from bmv.core.ledger import NO_DOLLARS, Ledger
 from bmv.core.state import State
+from bmv.core.transfers import TREASURY
 from bmv.errors import OutsideError
 from bmv.events import (
     AnyAction,
@@ -94,7 +95,7 @@ class Record:
         self.recent_events: deque[tuple[Millis, Report]] = deque(maxlen=RECENT_EVENTS)
         self._start: list[WalletView] | None = None
         self._start_slot, self._start_seq = Slot(0), 0
-        self._early: list[BundleResolved] = []
+        self._early: list[Callable[[Ledger], None]] = []
         self.execution = Execution()
         self.economics = Economics(spec)
         self.reports: Counter[str] = Counter()
@@ -144,6 +145,8 @@ class Record:
                 listen(at, action)
             if action.name == "RENT_RECLAIM":
                 self.rent_reclaimed += Lamports(int(action.fields["lamports"]))
+            elif action.name in ("DEPOSIT", "WITHDRAWAL"):
+                self._transferred(action, at)
             elif action.name == "GRID_REBUILD":
                 self.rebuilds[str(action.fields["trigger"])] += 1
                 self.orders["kept"] += int(action.fields["kept"])
@@ -197,7 +200,7 @@ class Record:
         if event.outcome is not Outcome.LANDED:
             return
         if self.ledger is None:
-            self._early.append(event)
+            self._early.append(lambda ledger: self._book(ledger, event))
         else:
             self._book(self.ledger, event)
 
@@ -217,7 +220,21 @@ class Record:
             self._start.append(view)
             if self.ledger is not None:
                 sol, base = view.gas + view.rent + view.quote_total, _lots(view, self._spec)
-                self.ledger.record_joined(event.at, sol, base, f"wallet {view.wallet}")
+                self.ledger.record_transfer(event.at, sol, base, NO_DOLLARS, f"wallet {view.wallet}")
+
+    def _transferred(self, told: Report, at: Millis) -> None:
+        """Book what was moved from outside; what the treasury has when the books are opened is in them."""
+        account = str(told.fields["account"])
+        sol, base, usdc = (int(told.fields.get(key, 0)) for key in ("lamports", "size", "usdc"))
+        cause = TREASURY if account == TREASURY else f"wallet {account}"
+
+        def book(ledger: Ledger) -> None:
+            ledger.record_transfer(at, Lamports(sol), BaseLots(base), MicroUsd(usdc), cause)
+
+        if self.ledger is not None:
+            book(self.ledger)
+        elif account != TREASURY:
+            self._early.append(book)
 
     def _open_books(self, state: State, event: MarketSeen) -> None:
         """Start the ledger with what the wallets held at first sight, valued at the first price known."""
@@ -233,7 +250,7 @@ class Record:
         self.ledger = Ledger(self._spec, mark, base, self.treasury.usdc, self._sol_usd)
         self.equity_start = self.equity(self._start)
         for early in self._early:
-            self._book(self.ledger, early)
+            early(self.ledger)
 
 
 def _lots(view: WalletView, spec: MarketSpec) -> BaseLots:
