@@ -82,6 +82,11 @@ def test_a_wallet_whose_orders_stand_is_not_touched() -> None:
             assert await it.run_engine(60)
             (found,) = await read_holdings(rpc, [it.world.keypairs[0].pubkey()], market, [WRAPPED_SOL])
             assert found.open_orders is not None
+            in_market = msgspec.structs.replace(found.open_orders, base_total=7, quote_total=11)
+            whole = replace(found, lamports=Lamports(2), tokens={WRAPPED_SOL: 3}, open_orders=in_market)
+            assert whole.owned(WRAPPED_SOL, quoted=True) == 2 + 3 + 11
+            token = replace(whole, tokens={market.base_mint: 5})
+            assert token.owned(market.base_mint, quoted=False) == 5 + 7
             for change in ({"base_total": 5, "base_free": 0}, {"free_slot_bits": 1}):
                 quoting = replace(found, open_orders=msgspec.structs.replace(found.open_orders, **change))
                 with pytest.raises(UnsafeState, match="halt first"):

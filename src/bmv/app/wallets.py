@@ -120,6 +120,7 @@ async def fund(
 ) -> list[Moved]:
     """Bring operator wallets (``chosen``, or all) up to so many lamports and atoms, from the treasury.
 
+    What is wrapped or in the market counts: a wallet that quotes has it all the same.
     Raises BadInput where the treasury holds less than that takes; nothing is moved then.
     """
     treasury = treasury_of(wallets)
@@ -128,7 +129,11 @@ async def fund(
     mint = reach.market.base_mint
     own, *found = await reach.holdings([treasury, *targets])
     wishes = [
-        (one.owner, Lamports(max(0, int(sol - one.lamports))), max(0, atoms - (one.tokens[mint] or 0)))
+        (
+            one.owner,
+            Lamports(max(0, int(sol) - one.owned(WRAPPED_SOL, quoted=True))),
+            max(0, atoms - one.owned(mint, quoted=False)),
+        )
         for one in found
     ]
     wanted = [wish for wish in wishes if wish[1] > Lamports(0) or wish[2]]

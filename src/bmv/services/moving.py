@@ -76,6 +76,16 @@ class Holdings:
         accounts = any(amount is not None for amount in self.tokens.values())
         return self.lamports == Lamports(0) and not accounts and self.open_orders is None
 
+    def owned(self, mint: Pubkey, *, quoted: bool) -> int:
+        """Return the atoms of ``mint`` the wallet has, what is in the market included.
+
+        Plain SOL counts as wrapped SOL does; ``quoted``: the market quotes in ``mint``, else it is its base.
+        """
+        plain = int(self.lamports) if mint == WRAPPED_SOL else 0
+        account = self.open_orders
+        inside = 0 if account is None else account.quote_total if quoted else account.base_total
+        return plain + (self.tokens[mint] or 0) + inside
+
     @property
     def is_quoting(self) -> bool:
         """Say whether orders stand, or fills wait for a crank."""
