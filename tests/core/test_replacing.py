@@ -155,9 +155,15 @@ def test_an_equal_exchange_hands_every_id_on_within_its_side() -> None:
     assert [one.client_id for one in numbered(plan, view_of(orders, 0, 0), SPEC)] == [9, 7, 5]
 
 
-def test_where_the_first_new_order_needs_what_later_ones_free_all_leave_first() -> None:
+def test_the_orders_that_free_most_give_their_ids_first() -> None:
     orders = [order(1, Side.BID, 10, 1, 1), order(2, Side.BID, 9, 9, 2)]
     plan = WalletPlan(0, [cancel_of(one) for one in orders], [place(Side.BID, 9, 9), place(Side.BID, 8, 1)])
+    assert [one.client_id for one in numbered(plan, view_of(orders, 0, 0), SPEC)] == [2, 1]
+
+
+def test_where_the_first_new_order_needs_what_several_free_all_leave_first() -> None:
+    orders = [order(1, Side.BID, 10, 1, 1), order(2, Side.BID, 9, 9, 2)]
+    plan = WalletPlan(0, [cancel_of(one) for one in orders], [place(Side.BID, 9, 10), place(Side.BID, 1, 1)])
     assert not {1, 2} & {one.client_id for one in numbered(plan, view_of(orders, 0, 0), SPEC)}
 
 

@@ -8,7 +8,7 @@ lands, in whatever order.
 import copy
 import random
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any
@@ -147,11 +147,8 @@ class World:
         assert set(self.state.in_flight) == set(self.open_tickets)
 
     def send(self, actions: Sequence[AnyAction]) -> None:
-        """Put actions into bundles of a few, with a fate each."""
-        work = [action for action in actions if isinstance(action, Sent)]
-        while work:
-            size = self.rng.randint(1, 3)
-            bundle, work = tuple(work[:size]), work[size:]
+        """Put actions into bundles, with a fate each."""
+        for bundle in self.bundles([action for action in actions if isinstance(action, Sent)]):
             fate = self.rng.random()
             if fate < 0.05 and not self.calm:
                 self.resolve(bundle, Outcome.FAILED if fate < 0.03 else Outcome.UNSENT)
@@ -165,6 +162,13 @@ class World:
                 self.finish = action
                 self.frozen_at_end = {w for w, view in self.state.views.items() if view.frozen}
                 self.silent = self.now - self.landed_at >= int(SETTLING_PATIENCE)
+
+    def bundles(self, work: Sequence[Sent]) -> Iterator[tuple[Sent, ...]]:
+        """Cut work into bundles of a few."""
+        while work:
+            size = self.rng.randint(1, 3)
+            yield tuple(work[:size])
+            work = work[size:]
 
     # The chain's side
 

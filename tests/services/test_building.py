@@ -47,6 +47,8 @@ from bmv.services.packing import (
 )
 from bmv.units import BaseLots, Lamports, Ticks
 from bmv.venue.openbook_v1.addresses import OPENBOOK_V1
+from bmv.venue.openbook_v1.bodies import ConsumeEvents, ReplaceOrders
+from bmv.venue.openbook_v1.calls import parse
 from bmv.venue.openbook_v1.codec import QueueEvent, decode_market
 from bmv.venue.openbook_v1.instructions import ORDER_BYTES
 from bmv.venue.token import TOKEN_PROGRAM
@@ -256,6 +258,28 @@ def test_a_crank_covers_a_front_of_the_queue_with_all_its_owners_and_never_13_fi
     check_bundles([Group(1, steps)], pack_bundles([Group(1, steps)], TIP))
     if covered < len(front) and covered < CRANK_EVENTS:
         assert front[covered].owner not in {one.owner for one in front[:covered]}
+
+
+@settings(max_examples=60, deadline=None)
+@given(changes, st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=90))
+def test_no_instruction_has_a_limit_of_0_and_cranks_name_each_account_once_in_the_programs_order(
+    drawn: list[tuple[Leaving, Coming]], waiting: list[tuple[int, bool]]
+) -> None:
+    front = [event(owner, is_fill, seq) for seq, (owner, is_fill) in enumerate(waiting)]
+    steps = crank_steps(front, KEY, MARKET)
+    for number, (leaving, coming) in enumerate(drawn):
+        action = change(number, leaving, coming)
+        steps += flat(change_steps(action, WALLETS[number], MARKET, WORLD.spec, UNTIL))
+    accounts = [wallet.open_orders for wallet in WALLETS[: len(drawn)]]
+    steps.append(own_crank_step([*accounts, accounts[0]], 7, KEY, MARKET))
+    for call in [parse(step.instruction) for step in steps]:
+        if isinstance(call.body, ReplaceOrders):
+            assert all(order.limit >= 1 for order in call.body.orders)
+        elif isinstance(call.body, ConsumeEvents):
+            assert call.body.limit >= 1
+            # As the program compares keys: four little-endian words.
+            words = [struct.unpack("<4Q", bytes(key)) for key in call.open_orders]
+            assert words == sorted(set(words))
 
 
 def test_the_compute_limit_of_a_transaction_is_that_of_its_steps() -> None:

@@ -5,9 +5,10 @@ that takes the id of a leaving order of its side therefore needs no cancel besid
 nobody takes are withdrawn before all placements.
 
 Withdrawn one by one, an order may free too little for the first new ones although all together free enough;
-the program would fail the whole bundle. So ids are handed on only where the funds suffice after every single
-placement, whatever instructions and transactions the sequence is cut into; and that stays true when some of
-the placements are refused, because their orders then leave first.
+the program would fail the whole bundle. So the orders that free most give their ids first, and ids are handed
+on only where the funds suffice after every single placement, whatever instructions and transactions the
+sequence is cut into; and that stays true when some of the placements are refused, because their orders then
+leave first.
 """
 
 from collections import Counter
@@ -50,6 +51,7 @@ def _handed_on(
     An id that several orders have is nobody's.
     """
     usable = [order for order in leaving if order.client_id and held[order.client_id] == 1]
+    usable.sort(key=lambda order: cost(order.side, order.price, order.size, spec), reverse=True)
     given = usable[: len(places)]
     handed = {order.order_id for order in given}
     free += sum(
