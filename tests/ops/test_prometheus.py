@@ -79,7 +79,9 @@ MOVES = [
     ("troubled", 'bmv_wallet_orders{wallet="1"}', troubles.THEFT, troubles.THEFT + 60, "falls"),
     ("troubled", 'bmv_wallet_aside{wallet="1"}', troubles.THEFT, troubles.THEFT + 60, "rises"),
     ("troubled", 'bmv_quote_present_sol{side="bid"}', troubles.THEFT, troubles.THEFT + 60, "falls"),
-    ("troubled", "abs(bmv_pnl_residual_sol)", troubles.THEFT, troubles.THEFT + 60, "rises"),
+    ("troubled", 'bmv_reports_total{name="WITHDRAWAL"}', troubles.THEFT, troubles.THEFT + 60, "rises"),
+    # Costs that are not booked from then on
+    ("troubled", "abs(bmv_pnl_residual_sol)", troubles.THEFT, troubles.LATE, "rises"),
     # Others trade with themselves; the engine's share and the time between trades shrink
     ("troubled", "bmv_market_noise_ratio", troubles.WASH, troubles.OWN_TRADE, "rises"),
     ("troubled", "bmv_trade_cadence_seconds", troubles.WASH, troubles.OWN_TRADE, "falls"),
@@ -106,6 +108,7 @@ ONLY_IN = {
     "bmv_synthetic_volume_rate": {"troubled"},
     "bmv_market_noise_ratio": {"troubled"},
     "bmv_pnl_residual_sol": {"troubled"},
+    'bmv_reports_total{name="WITHDRAWAL"}': {"troubled"},
     "bmv_wallet_aside": {"troubled"},
     "bmv_loop_lag_seconds": {"troubled"},
     "bmv_history_lost_rows_total": {"losing"},
@@ -120,6 +123,7 @@ FIRST_MINUTES = {
     "troubled": {
         "BmvFeedStale": troubles.FEED,
         "BmvWalletEmpty": troubles.THEFT,
+        "BmvMoneyLeft": troubles.THEFT,
         "BmvBooksDisagree": troubles.THEFT,
         "BmvMarketNoise": troubles.WASH,
         "BmvLoopLate": troubles.LATE,

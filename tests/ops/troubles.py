@@ -94,7 +94,7 @@ def troubled() -> Seen:
 
     @contextlib.asynccontextmanager
     async def beside(world: World, assembly: Assembly) -> AsyncIterator[None]:
-        task = asyncio.create_task(_troubles(world, late))
+        task = asyncio.create_task(_troubles(world, assembly, late))
         yield
         task.cancel()
 
@@ -103,7 +103,7 @@ def troubled() -> Seen:
         return scraping(END, beside, wallets=2, purse=POOR, settings=settings_of(16))
 
 
-async def _troubles(world: World, late: list[float]) -> None:
+async def _troubles(world: World, assembly: Assembly, late: list[float]) -> None:
     began = asyncio.get_running_loop().time()
 
     async def until(seconds: float) -> None:
@@ -121,12 +121,20 @@ async def _troubles(world: World, late: list[float]) -> None:
     away = seeded_keypair(7, "thief", 0).pubkey()
     amount = account.lamports - 20_000_000
     own[1].send([transfer(TransferParams(from_pubkey=own[1].wallet, to_pubkey=away, lamports=amount))])
+    _forget_costs(assembly)
     washing = asyncio.create_task(_wash(world, floor))
     await until(LATE)
     late[0] = 2.0
     await until(OWN_TRADE)
     washing.cancel()
     _trade_with_ourselves(floor, own)
+
+
+def _forget_costs(assembly: Assembly) -> None:
+    """Let the books miss from now on what bundles cost."""
+    ledger = assembly.engine.record.ledger
+    assert ledger is not None
+    ledger.record_bundle = lambda *_: None  # type: ignore[method-assign]
 
 
 def _trade_with_ourselves(floor: Floor, own: list[Trader]) -> None:

@@ -30,6 +30,7 @@ ALERTS: Mapping[str, str] = {
     "WALLET_ORDER_EVICTED": "a full book pushed out an order of ours; its level rests for EVICT_BACKOFF",
     "BOOK_FLOODED": "the book is full of others' orders and evicts ours",
     "EVENTS_MISSED": "events of the market were overwritten before they could be read",
+    "WITHDRAWAL": "something left an account of ours, and the engine did not do it; transfers of yours too",
     "FILLS_DISAGREE": "a wallet's balances do not agree with the fills that were seen",
     "CONFIG_REFUSED": "the changed settings are not allowed; the running values stay",
 }

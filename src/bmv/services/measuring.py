@@ -14,7 +14,14 @@ from bmv.services.record import Record
 from bmv.units import LAMPORTS_PER_SOL, MICROS_PER_USD, Lamports, Ticks
 
 SIDES = {Side.BID: "bid", Side.ASK: "ask"}
-RARE = ("OUT_OF_CHANNEL", "KILL_SWITCH", "COST_BUDGET_SPENT", "BUNDLE_NEVER_LANDS", "INTEGRITY_OWN_TRADE")
+RARE = (
+    "OUT_OF_CHANNEL",
+    "KILL_SWITCH",
+    "COST_BUDGET_SPENT",
+    "BUNDLE_NEVER_LANDS",
+    "INTEGRITY_OWN_TRADE",
+    "WITHDRAWAL",
+)
 """Shown as 0 before the first one: a counter that begins with 1 has no increase."""
 
 
