@@ -41,7 +41,7 @@ EVERYWHERE = {
     "rpc_unreachable": 0.2, "rpc_rate_limited": 0.2, "rpc_garbled": 0.2,
     "ws_lost": 0.2, "ws_disconnected": 0.05,
 }  # fmt: skip
-LASTS_S = {"every endpoint answers 429, 5xx, HTML or half": LONG_S}
+LASTS_S = {"every endpoint answers 429, 5xx, HTML or half": LONG_S, "all at once": LONG_S}
 """Where everything is slow, little is sent."""
 FAR_BEHIND = 50
 SCENARIOS: dict[str, dict[str, float]] = {
