@@ -28,7 +28,8 @@ from bmv.sandbox.people.crowd import CrowdOptions
 from bmv.services.accounts import WalletAccounts, market_keys
 from bmv.services.dispatch import Dispatcher
 from bmv.services.engine import Service
-from bmv.units import Millis, Slot
+from bmv.services.moving import Mover
+from bmv.units import Lamports, Millis, Slot
 from bmv.venue.openbook_v1.addresses import OPENBOOK_V1
 from bmv.venue.openbook_v1.codec import decode_market
 
@@ -201,3 +202,19 @@ async def living(
                 yield Living(world, assembly, clock, session, outside, chosen, treasury)
         finally:
             await world.stop()
+
+
+def mover(it: Living, tip: int) -> Mover:
+    """Return what ``bmv wallets fund`` and ``sweep`` send with, for the wallets and the treasury."""
+    rpc = Rpc(it.session, it.url, rng=random.Random(1))
+    block_engine = BlockEngine(
+        it.session,
+        [it.url],
+        auth_uuid=None,
+        rng=random.Random(1),
+        now=lambda: int(it.clock.now()) / 1000,
+        per_second=20,
+        tip_floor_url=f"{it.url}/api/v1/bundles/tip_floor",
+    )
+    keys = InProcessSigner([*it.world.keypairs, it.world.treasury])
+    return Mover(rpc, block_engine, keys, it.clock, Lamports(tip))

@@ -7,33 +7,17 @@ import msgspec
 import pytest
 from solders.keypair import Keypair
 
-from bmv.chain.jito import BlockEngine
 from bmv.chain.rpc import Rpc
 from bmv.errors import UnsafeState
-from bmv.keys.signer import InProcessSigner
 from bmv.sandbox.clock import LoopClock
 from bmv.services.building import Step
-from bmv.services.moving import Mover, NotMoved, gather_steps, read_holdings
+from bmv.services.moving import NotMoved, gather_steps, read_holdings
 from bmv.units import Lamports
 from bmv.venue.system import transfer
 from bmv.venue.token import WRAPPED_SOL
-from tests.services.living_world import Living, living, virtually
+from tests.services.living_world import living, mover, virtually
 
 RECEIVER = Keypair.from_seed(bytes([77] * 32))
-
-
-def mover(it: Living) -> Mover:
-    rpc = Rpc(it.session, it.url, rng=random.Random(1))
-    engine = BlockEngine(
-        it.session,
-        [it.url],
-        auth_uuid=None,
-        rng=random.Random(1),
-        now=lambda: int(it.clock.now()) / 1000,
-        per_second=20,
-        tip_floor_url=f"{it.url}/api/v1/bundles/tip_floor",
-    )
-    return Mover(rpc, engine, InProcessSigner(it.world.keypairs), it.clock, Lamports(10_000))
 
 
 def test_after_a_halt_a_wallet_is_gathered_to_the_last_lamport_and_its_rent_comes_back() -> None:
@@ -46,7 +30,7 @@ def test_after_a_halt_a_wallet_is_gathered_to_the_last_lamport_and_its_rent_come
             (before,) = await read_holdings(rpc, [owner], market, mints)
             assert before.open_orders is not None
             free = before.open_orders.base_free
-            async with mover(it).running() as moving:
+            async with mover(it, 10_000).running() as moving:
                 await moving.move(gather_steps(before, RECEIVER.pubkey(), market))
                 (gathered,) = await read_holdings(rpc, [owner], market, mints)
                 assert (gathered.open_orders, set(gathered.tokens.values())) == (None, {None})
@@ -68,7 +52,7 @@ def test_what_the_chain_refuses_is_told_and_not_tried_again() -> None:
         async with living(clock) as it:
             owner = it.world.keypairs[0].pubkey()
             too_much = transfer(owner, RECEIVER.pubkey(), Lamports(10**18))
-            async with mover(it).running() as moving:
+            async with mover(it, 10_000).running() as moving:
                 with pytest.raises(NotMoved):
                     await moving.move([Step(owner, too_much, 1_000)])
 

@@ -1,15 +1,12 @@
 """Money comes and goes while the engine quotes: the books call it transfers, and show their own mistakes."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
 from solders.keypair import Keypair
 
-from bmv.chain.jito import BlockEngine
-from bmv.chain.rpc import Rpc
 from bmv.core.ledger import Part
 from bmv.events import Report
 from bmv.keys.signer import InProcessSigner
@@ -24,7 +21,7 @@ from bmv.venue.jupiter import USDC
 from bmv.venue.system import transfer
 from bmv.venue.token import associated_token_address, create_associated_token_account
 from bmv.venue.token import transfer as token_transfer
-from tests.services.living_world import Living, living, virtually
+from tests.services.living_world import Living, living, mover, virtually
 
 STRANGER = Keypair.from_seed(bytes([78] * 32))
 SOL = 10**9
@@ -69,21 +66,6 @@ class Books:
             await asyncio.sleep(1)
 
 
-def mover(it: Living) -> Mover:
-    """Return what ``bmv wallets fund`` sends with."""
-    block_engine = BlockEngine(
-        it.session,
-        [it.url],
-        auth_uuid=None,
-        rng=random.Random(1),
-        now=lambda: int(it.clock.now()) / 1000,
-        per_second=20,
-        tip_floor_url=f"{it.url}/api/v1/bundles/tip_floor",
-    )
-    keys = InProcessSigner([*it.world.keypairs, it.world.treasury])
-    return Mover(Rpc(it.session, it.url, rng=random.Random(1)), block_engine, keys, it.clock, Lamports(TIP))
-
-
 def beside(
     scenario: Callable[[Living, Books, Mover], Awaitable[None]], crowd: CrowdOptions | None = None
 ) -> None:
@@ -99,7 +81,7 @@ def beside(
             await asyncio.sleep(60)
             await books.quiet()
             assert (books.residual(), books.told) == (0, [])
-            async with mover(it).running() as moving:
+            async with mover(it, TIP).running() as moving:
                 await scenario(it, books, moving)
             engine.halt("the test is over")
             assert (await asyncio.wait_for(running, 600)).clean
