@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -112,7 +113,7 @@ def test_however_the_change_is_cut_and_thinned_out_every_step_can_be_paid(
     taken = {place.client_id for place in kept}
     program = Program(view)
     program.withdraw([cancel.client_id for cancel in plan.cancels if cancel.client_id not in taken])
-    for side in Side:
+    for side in dict.fromkeys(place.side for place in kept):
         of_side = [place for place in kept if place.side is side]
         while of_side:
             count = rng.randint(1, 8)
@@ -120,7 +121,7 @@ def test_however_the_change_is_cut_and_thinned_out_every_step_can_be_paid(
             of_side = of_side[count:]
     named = {cancel.order_id for cancel in plan.cancels}
     assert set(program.orders) == {order.order_id for order in view.orders if order.order_id not in named}
-    assert program.placed == sorted(kept, key=lambda place: place.side)
+    assert program.placed == kept
 
 
 @settings(max_examples=200, deadline=None)
@@ -134,7 +135,9 @@ def test_ids_are_free_or_handed_on_and_nothing_else_changes(drawn: tuple[WalletV
     assert len(set(ids)) == len(ids)
     assert all(1 <= number <= 128 for number in ids)
     assert not staying & set(ids)
-    assert [(p.side, p.price, p.size) for p in places] == [(p.side, p.price, p.size) for p in plan.places]
+    for side in Side:
+        of_side, wanted = ([p for p in each if p.side is side] for each in (places, plan.places))
+        assert [(p.price, p.size) for p in of_side] == [(p.price, p.size) for p in wanted]
 
 
 def order(number: int, side: Side, price: int, size: int, client_id: int) -> LiveOrder:
@@ -152,7 +155,19 @@ def test_an_equal_exchange_hands_every_id_on_within_its_side() -> None:
         [cancel_of(one) for one in orders],
         [place(Side.ASK, 21, 4), place(Side.BID, 9, 4), place(Side.BID, 8, 4)],
     )
-    assert [one.client_id for one in numbered(plan, view_of(orders, 0, 0), SPEC)] == [9, 7, 5]
+    assert [one.client_id for one in numbered(plan, view_of(orders, 0, 0), SPEC)] == [7, 5, 9]
+
+
+@pytest.mark.parametrize("grows", Side)
+def test_orders_that_change_sides_need_no_cancel_and_the_side_that_grows_is_placed_first(grows: Side) -> None:
+    shrinks = grows.opposite
+    orders = [order(number, shrinks, 10 + number, 4, number) for number in range(1, 5)]
+    orders.append(order(5, grows, 20, 4, 5))
+    coming = [place(shrinks, 15, 3), *(place(grows, 20 + number, 4) for number in range(4))]
+    plan = WalletPlan(0, [cancel_of(one) for one in orders], coming)
+    places = numbered(plan, view_of(orders, 1_000, 1_000), SPEC)
+    assert {one.client_id for one in places} == {1, 2, 3, 4, 5}
+    assert [one.side for one in places] == [grows] * 4 + [shrinks]
 
 
 def test_the_orders_that_free_most_give_their_ids_first() -> None:

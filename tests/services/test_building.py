@@ -199,18 +199,22 @@ def test_changes_of_any_shape_stay_whole_in_order_and_within_every_limit(
     check_bundles(groups, pack_bundles(groups, TIP))
 
 
-def test_cancels_come_before_placements_and_bids_before_asks() -> None:
+@pytest.mark.parametrize("first", Side)
+def test_cancels_come_before_placements_and_the_side_of_the_first_placement_before_the_other(
+    first: Side,
+) -> None:
+    other = first.opposite
     action = change(
         0,
         [(Side.ASK, 5, True), (Side.BID, 6, False)],
-        [(Side.ASK, 12_100, 1), (Side.BID, 11_900, 1), (Side.ASK, 12_200, 1)],
+        [(first, 12_100, 1), (other, 11_900, 1), (first, 12_200, 1)],
     )
     steps = flat(change_steps(action, WALLETS[0], MARKET, WORLD.spec, UNTIL))
     tags = [bytes(step.instruction.data)[1] for step in steps]
     payers = [WALLETS[0].quote in [meta.pubkey for meta in step.instruction.accounts] for step in steps]
     assert len(steps) == 4
     assert tags[2] == tags[3]
-    assert payers[2:] == [True, False]
+    assert payers[2:] == [first is Side.BID, first is Side.ASK]
 
 
 def test_placements_die_after_the_time_they_are_given() -> None:

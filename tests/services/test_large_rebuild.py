@@ -12,6 +12,7 @@ from solders.transaction import VersionedTransaction
 from bmv.app.truth import standing_orders
 from bmv.config import DAY_MS, KNOWN_KEYS, Settings
 from bmv.events import ConfigChanged
+from bmv.model import Side
 from bmv.sandbox.clock import LoopClock
 from bmv.sandbox.people.crowd import CrowdOptions
 from bmv.sandbox.prices import PricePath
@@ -41,6 +42,8 @@ NARROW = settings_with(
     sell_channel_width=Bps(8_000),
 )
 WIDE = NARROW.model_copy(update={"buy_channel_width": Bps(4_800), "sell_channel_width": Bps(9_600)})
+FEWER_BIDS = WIDE.model_copy(update={"buy_density": Bps(10_000)})
+"""Hundreds of orders become asks; a wallet's bids are no longer as many as its asks were."""
 REPLACE = b"\0\x14"
 
 
@@ -87,6 +90,11 @@ class Watched:
         return {
             (order.wallet, order.order_id) for v in self.engine.state.views.values() for order in v.orders
         }
+
+    def asks(self) -> int:
+        """Count the asks the engine knows to stand."""
+        views = self.engine.state.views.values()
+        return sum(order.side is Side.ASK for view in views for order in view.orders)
 
     def change(self, before: Settings, after: Settings) -> None:
         """Let the engine hear of new settings."""
@@ -137,16 +145,24 @@ def test_the_engine_replaces_3200_orders_of_100_wallets_in_50_bundles_with_crank
             assert len(desk.standing()) == LEVELS
             assert max(placing(desk.sent)) == 3, "a wallet's 32 orders without a lookup table"
             await desk.until(lambda: desk.in_tables() == WALLETS and not engine.state.own_pending)
-            before, first = desk.standing(), len(desk.sent)
-            desk.change(NARROW, WIDE)
-            await desk.until(desk.stands_as_wanted)
-            rebuild = desk.sent[first:]
-            assert len(desk.standing()) == LEVELS
-            assert len(desk.standing() - before) > 3_000, "what is wanted at another price was replaced"
-            assert len(rebuild) <= MOST_BUNDLES
-            assert max(placing(rebuild)) == 2, "a wallet's 32 orders with a lookup table"
-            assert not engine.state.own_pending, "the bundles cranked what they did"
+            await rebuilt(desk, NARROW, WIDE)
+            asks = desk.asks()
+            await rebuilt(desk, WIDE, FEWER_BIDS)
+            assert desk.asks() > asks + 300, "orders change sides"
             assert engine.record.bundles["landed"] == len(desk.sent)
             running.cancel()
 
     virtually(scenario)
+
+
+async def rebuilt(desk: Watched, before: Settings, after: Settings) -> None:
+    """Change the settings, and check that nearly every order is replaced in no more bundles than asked."""
+    standing, first = desk.standing(), len(desk.sent)
+    desk.change(before, after)
+    await desk.until(desk.stands_as_wanted)
+    rebuild = desk.sent[first:]
+    assert len(desk.standing()) == LEVELS
+    assert len(desk.standing() - standing) > 3_000, "what is wanted at another price was replaced"
+    assert len(rebuild) <= MOST_BUNDLES
+    assert max(placing(rebuild)) == 2, "a wallet's 32 orders with a lookup table"
+    assert not desk.engine.state.own_pending, "the bundles cranked what they did"

@@ -1,18 +1,20 @@
 """What carrying out a plan will cost, estimated from its counts before anything is built (SPEC 3.6).
 
-The estimate fills transactions and bundles by the rules of the packing: a wallet's cancels, bids and asks in
-instructions of at most eight, in that order, as many to a transaction as the packet takes; a wallet's change
-is never split between bundles; a bundle holds four transactions of work, and at its end a crank of what it
-has pushed and the tip, in the last of them or in one more. ``Wire`` holds the measured bytes.
+The estimate fills transactions and bundles by the rules of the packing: a wallet's cancels, then its
+placements side by side, in instructions of at most eight, as many to a transaction as the packet takes; a
+wallet's change is never split between bundles; a bundle holds four transactions of work, and at its end a
+crank of what it has pushed and the tip, in the last of them or in one more. ``Wire`` holds the measured
+bytes.
 """
 
-from collections.abc import Collection, Iterable, Sequence, Set
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 import msgspec
 
 from bmv.core.plan import Plan, WalletPlan
-from bmv.model import BID, WalletIndex
+from bmv.model import Side, WalletIndex
 from bmv.units import Lamports
 
 PER_INSTRUCTION = 8
@@ -51,11 +53,13 @@ LOOKED_UP = Wire(base=242, key=1)
 
 
 class Change(NamedTuple):
-    """How many orders one wallet's change places, and withdraws without putting others in their place."""
+    """How many orders one wallet's change withdraws without putting others in their place, and places.
+
+    ``places`` are counted by side, in the order of the sides.
+    """
 
     cancels: int
-    bids: int
-    asks: int
+    places: Mapping[Side, int]
     wire: Wire
 
 
@@ -96,9 +100,8 @@ def estimate(plan: Plan, tip: Lamports, served: Collection[WalletIndex] = ()) ->
 
 def _change(change: WalletPlan, wire: Wire) -> Change:
     given = {place.client_id for place in change.places}
-    bids = sum(place.side is BID for place in change.places)
     alone = sum(cancel.client_id not in given for cancel in change.cancels)
-    return Change(alone, bids, len(change.places) - bids, wire)
+    return Change(alone, Counter([place.side for place in change.places]), wire)
 
 
 def _bundles(changes: Sequence[Change]) -> list[int]:
@@ -145,8 +148,8 @@ def _runs(change: Change) -> Iterable[tuple[int, frozenset[str]]]:
     """Yield what goes into instructions, and the accounts it names beyond those of a cancel."""
     for start in range(0, change.cancels, PER_INSTRUCTION):
         yield min(PER_INSTRUCTION, change.cancels - start), frozenset()
-    for side, count in (("bids", change.bids), ("asks", change.asks)):
-        yield count, frozenset({_PLACES, side})
+    for side, count in change.places.items():
+        yield count, frozenset({_PLACES, side.name})
 
 
 def _fitting(left: int, names: Set[str], used: int, wire: Wire) -> int:

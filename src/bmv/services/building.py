@@ -1,6 +1,6 @@
 """Actions -> instructions, with the compute each one needs.
 
-A wallet's change is one list of steps that must land together: cancels first, then bids, then asks.
+A wallet's change is one list of steps that must land together: cancels first, then one side after the other.
 ``ReplaceOrdersByClientIds`` places: its client ids make a second landing of the same orders harmless, and an
 order that gives its id to a placement of the same change is withdrawn by it, without a cancel of its own.
 """
@@ -80,15 +80,17 @@ Work = Step | Run
 def change_steps(
     action: Execute, wallet: WalletAccounts, market: MarketKeys, spec: MarketSpec, valid_until: int
 ) -> list[Work]:
-    """Return the work of one wallet's change; placements die after ``valid_until`` (unix seconds)."""
+    """Return the work of one wallet's change; placements die after ``valid_until`` (unix seconds).
+
+    The side of the first placement is placed first.
+    """
     given = {place.client_id for place in action.places}
     alone = [cancel for cancel in action.cancels if cancel.client_id not in given]
     work: list[Work] = list(_cancel_steps(alone, wallet, market))
-    for side in Side:
+    for side in dict.fromkeys(place.side for place in action.places):
         places = [place for place in action.places if place.side is side]
-        if places:
-            orders = openbook.encode_post_only(places, spec.quote_lot_size, valid_until)
-            work.append(Run(wallet.owner, _names(wallet, market, side), orders))
+        orders = openbook.encode_post_only(places, spec.quote_lot_size, valid_until)
+        work.append(Run(wallet.owner, _names(wallet, market, side), orders))
     return work
 
 
