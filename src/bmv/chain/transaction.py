@@ -90,11 +90,13 @@ class Room:
         self._footprint = _limit_alone(payer, tuple(tables))
         self._count, self._size = 1, invoked_size(_compute_limit(0)[0])
 
-    def add(self, shape: Shape) -> None:
-        """Take up the room of one more instruction."""
+    def add(self, shape: Shape) -> int:
+        """Take up the room of one more instruction; return what it takes beside the accounts it names."""
+        size = invoked_size(shape)
         self._footprint = self._footprint.naming(shape[0])
         self._count += 1
-        self._size += invoked_size(shape)
+        self._size += size
+        return size
 
     def left(self, names: Names) -> int:
         """Return the bytes there are for one more instruction that names these; none where it is full."""
@@ -199,13 +201,9 @@ def sign_all(messages: Iterable[bytes], signer: MessageSigner) -> list[bytes]:
                 yield pubkey, message
 
     signatures = iter(signer.sign_all(jobs()))
-    return [_signed(message, list(islice(signatures, message[1]))) for message in seen]
-
-
-def _signed(message: bytes, signatures: list[bytes]) -> bytes:
-    raw = short_length(len(signatures)) + b"".join(signatures) + message
-    _refuse_oversize(len(raw))
-    return raw
+    raws = [b"".join((short_length(one[1]), *islice(signatures, one[1]), one)) for one in seen]
+    _refuse_oversize(max(map(len, raws), default=0))
+    return raws
 
 
 def signature(raw: bytes) -> str:

@@ -66,15 +66,15 @@ class Draft:
         """Add as much of it as fits; return what is left."""
         if isinstance(work, Step):
             return None if self._takes(work) else work
-        at, orders = 0, len(work.orders)
+        at, orders, left = 0, len(work.orders), self._room.left(work.names)
         while at < orders:
             count = min(PER_INSTRUCTION, orders - at)
-            missing = invoked_size(work.shape(count)) - self._room.left(work.names)
+            missing = invoked_size(work.shape(count)) - left
             if missing > 0:
                 count -= -(-missing // ORDER_BYTES)
             if count < 1 or self.units + compute.replaces(count) > MAX_UNITS:
                 return work.after(at) if at else work
-            self._add(work.part(at, count))
+            left -= self._add(work.part(at, count))
             at += count
         return None
 
@@ -101,10 +101,11 @@ class Draft:
             shorter._add(step)
         return shorter, self.steps[-1]
 
-    def _add(self, step: Step) -> None:
-        self._room.add(step.piece[0])
+    def _add(self, step: Step) -> int:
+        """Add it unseen; return the bytes it takes beside the accounts it names."""
         self.steps.append(step)
         self.units += step.units
+        return self._room.add(step.piece[0])
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from bmv.services.packing import BundleDraft
 from bmv.units import Lamports
 
 LAMPORTS_PER_SIGNATURE = 5_000
-AT_ONCE = 6
+AT_ONCE = 12
 """Bundles: under a millisecond of signing in this process, and a few in another one."""
 
 Built = Sequence[tuple[BundleDraft, list[bytes]]]
