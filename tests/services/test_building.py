@@ -289,7 +289,7 @@ def test_no_instruction_has_a_limit_of_0_and_cranks_name_each_account_once_in_th
 def test_the_compute_limit_of_a_transaction_is_that_of_its_steps() -> None:
     rng = random.Random(4)
     steps = [
-        Step(WALLETS[0].owner, step.instruction, rng.randint(1_000, 300_000))
+        Step.of(WALLETS[0].owner, step.instruction, rng.randint(1_000, 300_000))
         for wallet in WALLETS[:1]
         for _ in range(12)
         for step in settle_steps(wallet, MARKET)

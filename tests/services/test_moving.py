@@ -38,7 +38,7 @@ def test_after_a_halt_a_wallet_is_gathered_to_the_last_lamport_and_its_rent_come
                 gained = int(gathered.lamports) - int(before.lamports) - wrapped
                 assert gained > 23_000_000  # the rent of OpenOrders, less what the move cost
                 left = Lamports(int(gathered.lamports - moving.cost))
-                await moving.move([Step(owner, transfer(owner, RECEIVER.pubkey(), left), 1_000)])
+                await moving.move([Step.of(owner, transfer(owner, RECEIVER.pubkey(), left), 1_000)])
             after, received = await read_holdings(rpc, [owner, RECEIVER.pubkey()], market, mints)
             assert after.is_empty
             assert received.lamports == left
@@ -54,7 +54,7 @@ def test_what_the_chain_refuses_is_told_and_not_tried_again() -> None:
             too_much = transfer(owner, RECEIVER.pubkey(), Lamports(10**18))
             async with mover(it, 10_000).running() as moving:
                 with pytest.raises(NotMoved):
-                    await moving.move([Step(owner, too_much, 1_000)])
+                    await moving.move([Step.of(owner, too_much, 1_000)])
 
     virtually(scenario)
 

@@ -114,7 +114,7 @@ def test_deposits_and_withdrawals_of_sol_tokens_and_dollars_are_transfers() -> N
     async def scenario(it: Living, books: Books, moving: Mover) -> None:
         treasury, market = it.world.treasury.pubkey(), it.assembly.market
         owner, stranger = it.world.keypairs[0].pubkey(), STRANGER.pubkey()
-        await moved(books, moving, Step(owner, transfer(owner, stranger, Lamports(PENNY)), 1_000))
+        await moved(books, moving, Step.of(owner, transfer(owner, stranger, Lamports(PENNY)), 1_000))
         assert books.told.pop() == ("WITHDRAWAL", {"account": "0", "lamports": -PENNY - TIP - FEE})
         assert books.part(Part.TRANSFERS) == -PENNY - TIP - FEE
         assert books.residual() == 0
@@ -124,8 +124,8 @@ def test_deposits_and_withdrawals_of_sol_tokens_and_dollars_are_transfers() -> N
             (treasury, USDC, 10**8, "treasury"),
         ):
             source, target = (associated_token_address(one, mint) for one in (payer, stranger))
-            opened = Step(payer, create_associated_token_account(payer, stranger, mint), 30_000)
-            away = Step(payer, token_transfer(source, target, payer, amount), 10_000)
+            opened = Step.of(payer, create_associated_token_account(payer, stranger, mint), 30_000)
+            away = Step.of(payer, token_transfer(source, target, payer, amount), 10_000)
             await moved(books, moving, opened, away)
             name, fields = books.told.pop()
             gone = fields["usdc"] if mint == USDC else fields["base_atoms"]
@@ -133,12 +133,12 @@ def test_deposits_and_withdrawals_of_sol_tokens_and_dollars_are_transfers() -> N
             assert books.residual() == 0
 
         # A stranger sends it back, and pays for that.
-        await moved(books, moving, Step(owner, transfer(owner, stranger, Lamports(PENNY)), 1_000))
+        await moved(books, moving, Step.of(owner, transfer(owner, stranger, Lamports(PENNY)), 1_000))
         books.told.clear()
         before = books.part(Part.TRANSFERS)
         as_stranger = moving.signed_by(InProcessSigner([STRANGER]))
         source, target = (associated_token_address(one, market.base_mint) for one in (stranger, owner))
-        back = Step(stranger, token_transfer(source, target, stranger, 10**7 + 1), 10_000)
+        back = Step.of(stranger, token_transfer(source, target, stranger, 10**7 + 1), 10_000)
         await moved(books, as_stranger, back)
         ((name, fields),) = books.told
         assert (name, fields["account"], fields["base_atoms"]) == ("DEPOSIT", "0", 10**7 + 1)

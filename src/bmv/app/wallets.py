@@ -200,7 +200,7 @@ async def _swept(reach: Reach, found: Holdings, work: Sequence[Step], receiver: 
     left = Lamports(int((await reach.rpc.balance(owner)) - cost))
     if left <= Lamports(0):
         return Moved(str(owner), 0, atoms, note="what was left has paid for the move")
-    signature = await reach.mover.move([Step(owner, transfer(owner, receiver, left), compute.TRANSFER)])
+    signature = await reach.mover.move([Step.of(owner, transfer(owner, receiver, left), compute.TRANSFER)])
     return Moved(str(owner), int(left), atoms, signature)
 
 

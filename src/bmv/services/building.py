@@ -34,14 +34,17 @@ CRANK_EVENTS = 60
 _T = TypeVar("_T")
 
 
-class Step:
+class Step(msgspec.Struct, frozen=True, gc=False):
     """One instruction, who pays and signs for it, and the compute units it may use."""
 
-    __slots__ = ("payer", "piece", "units")
+    payer: Pubkey
+    piece: Piece
+    units: int
 
-    def __init__(self, payer: Pubkey, instruction: Instruction | Piece, units: int) -> None:
-        self.payer, self.units = payer, units
-        self.piece = split(instruction) if isinstance(instruction, Instruction) else instruction
+    @classmethod
+    def of(cls, payer: Pubkey, instruction: Instruction, units: int) -> "Step":
+        """Return the step that runs an instruction."""
+        return cls(payer, split(instruction), units)
 
     @property
     def instruction(self) -> Instruction:
@@ -112,13 +115,13 @@ def _cancel_steps(cancels: Sequence[Cancel], wallet: WalletAccounts, market: Mar
     for chunk in _chunks(named):
         ids = [cancel.client_id for cancel in chunk]
         instruction = openbook.cancel_orders_by_client_ids(market, wallet.open_orders, wallet.owner, ids)
-        yield Step(wallet.owner, instruction, compute.cancels(len(chunk)))
+        yield Step.of(wallet.owner, instruction, compute.cancels(len(chunk)))
     for cancel in cancels:
         if not cancel.client_id:
             instruction = openbook.cancel_order(
                 market, wallet.open_orders, wallet.owner, cancel.side, cancel.order_id
             )
-            yield Step(wallet.owner, instruction, compute.cancels(1))
+            yield Step.of(wallet.owner, instruction, compute.cancels(1))
 
 
 def crank_steps(front: Sequence[QueueEvent], payer: Pubkey, market: MarketKeys) -> list[Step]:
@@ -137,7 +140,7 @@ def crank_steps(front: Sequence[QueueEvent], payer: Pubkey, market: MarketKeys) 
         owners[owner] = None
         covered += 1
     return [
-        Step(payer, openbook.consume_events(market, owners, count), compute.consumes(count, 0))
+        Step.of(payer, openbook.consume_events(market, owners, count), compute.consumes(count, 0))
         for count in (min(CRANK_FILLS, covered - start) for start in range(0, covered, CRANK_FILLS))
     ]
 
@@ -168,7 +171,7 @@ def settle_steps(wallet: WalletAccounts, market: MarketKeys, open_orders: Pubkey
     instruction = openbook.settle_funds(
         market, source, wallet.owner, wallet.base, wallet.quote, referrer=wallet.quote
     )
-    return [Step(wallet.owner, instruction, compute.SETTLE)]
+    return [Step.of(wallet.owner, instruction, compute.SETTLE)]
 
 
 def prepare_steps(
@@ -185,15 +188,15 @@ def prepare_steps(
         create = create_account_with_seed(
             owner, wallet.open_orders, owner, seed, open_orders_rent, OPEN_ORDERS_SIZE, market.program
         )
-        steps.append(Step(owner, create, compute.CREATE_WITH_SEED))
+        steps.append(Step.of(owner, create, compute.CREATE_WITH_SEED))
         opened = openbook.init_open_orders(market, wallet.open_orders, owner)
-        steps.append(Step(owner, opened, compute.INIT_OPEN_ORDERS))
+        steps.append(Step.of(owner, opened, compute.INIT_OPEN_ORDERS))
     for mint in (market.base_mint, market.quote_mint):
         account = create_associated_token_account(owner, owner, mint)
-        steps.append(Step(owner, account, compute.CREATE_TOKEN_ACCOUNT))
+        steps.append(Step.of(owner, account, compute.CREATE_TOKEN_ACCOUNT))
     if wrap > Lamports(0):
-        steps.append(Step(owner, transfer(owner, wallet.quote, wrap), compute.TRANSFER))
-        steps.append(Step(owner, sync_native(wallet.quote), compute.SYNC_NATIVE))
+        steps.append(Step.of(owner, transfer(owner, wallet.quote, wrap), compute.TRANSFER))
+        steps.append(Step.of(owner, sync_native(wallet.quote), compute.SYNC_NATIVE))
     return steps
 
 

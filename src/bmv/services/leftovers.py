@@ -125,7 +125,7 @@ class LeftoverBook:
     def _cancel(self, order: LiveOrder, account: Pubkey) -> Step:
         owner = self._wallets[order.wallet].owner
         instruction = cancel_order(self._market, account, owner, order.side, order.order_id)
-        return Step(owner, instruction, compute.cancels(1))
+        return Step.of(owner, instruction, compute.cancels(1))
 
     def _reclaiming(self, one: Leftover, wallet: WalletAccounts) -> Iterator[Step]:
         key = Pubkey.from_string(one.address)
@@ -138,7 +138,7 @@ class LeftoverBook:
 
     def _close_orders(self, key: Pubkey, wallet: WalletAccounts) -> Step:
         instruction = close_open_orders(self._market, key, wallet.owner, wallet.owner)
-        return Step(wallet.owner, instruction, compute.CLOSE_OPEN_ORDERS)
+        return Step.of(wallet.owner, instruction, compute.CLOSE_OPEN_ORDERS)
 
 
 class LeftoverSearch:
@@ -204,7 +204,7 @@ def _is_idle(image: AccountImage) -> bool:
 
 
 def _close_tokens(key: Pubkey, wallet: WalletAccounts) -> Step:
-    return Step(wallet.owner, close_account(key, wallet.owner, wallet.owner), compute.CLOSE_TOKEN_ACCOUNT)
+    return Step.of(wallet.owner, close_account(key, wallet.owner, wallet.owner), compute.CLOSE_TOKEN_ACCOUNT)
 
 
 def _live(order: BookOrder, side: Side, wallet: WalletIndex) -> LiveOrder:

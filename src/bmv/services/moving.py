@@ -156,9 +156,9 @@ def gather_steps(
             settle = openbook.settle_funds(
                 market, wallet.open_orders, owner, wallet.base, wallet.quote, wallet.quote
             )
-            steps.append(Step(payer, settle, compute.SETTLE))
+            steps.append(Step.of(payer, settle, compute.SETTLE))
         close = openbook.close_open_orders(market, wallet.open_orders, owner, owner)
-        steps.append(Step(payer, close, compute.CLOSE_OPEN_ORDERS))
+        steps.append(Step.of(payer, close, compute.CLOSE_OPEN_ORDERS))
     for mint, amount in held.items():
         to = heir if heir is not None and mint == market.base_mint else receiver
         steps += _hand_over(owner, to, mint, amount, payer)
@@ -176,7 +176,7 @@ def retire_steps(found: Holdings, treasury: Pubkey, heir: Pubkey, market: Market
         total += Lamports(account.quote_free + account.referrer_rebates)
     steps = gather_steps(found, treasury, market, treasury, heir)
     if total > Lamports(0):
-        steps.append(Step(treasury, transfer(found.owner, treasury, total), compute.TRANSFER))
+        steps.append(Step.of(treasury, transfer(found.owner, treasury, total), compute.TRANSFER))
     return steps
 
 
@@ -190,8 +190,8 @@ def _hand_over(
     if amount and mint != WRAPPED_SOL:
         yield _open(payer, receiver, mint)
         target = associated_token_address(receiver, mint)
-        yield Step(payer, token_transfer(account, target, owner, amount), compute.TOKEN_TRANSFER)
-    yield Step(payer, close_account(account, owner, owner), compute.CLOSE_TOKEN_ACCOUNT)
+        yield Step.of(payer, token_transfer(account, target, owner, amount), compute.TOKEN_TRANSFER)
+    yield Step.of(payer, close_account(account, owner, owner), compute.CLOSE_TOKEN_ACCOUNT)
 
 
 def fund_steps(
@@ -201,18 +201,18 @@ def fund_steps(
     steps: list[Step] = []
     for wallet, lamports, atoms in wishes:
         if lamports > Lamports(0):
-            steps.append(Step(treasury, transfer(treasury, wallet, lamports), compute.TRANSFER))
+            steps.append(Step.of(treasury, transfer(treasury, wallet, lamports), compute.TRANSFER))
         if atoms and mint is not None:
             source, target = (associated_token_address(owner, mint) for owner in (treasury, wallet))
             steps.append(_open(treasury, wallet, mint))
             moved = token_transfer(source, target, treasury, atoms)
-            steps.append(Step(treasury, moved, compute.TOKEN_TRANSFER))
+            steps.append(Step.of(treasury, moved, compute.TOKEN_TRANSFER))
     return steps
 
 
 def _open(payer: Pubkey, owner: Pubkey, mint: Pubkey) -> Step:
     created = create_associated_token_account(payer, owner, mint)
-    return Step(payer, created, compute.CREATE_TOKEN_ACCOUNT)
+    return Step.of(payer, created, compute.CREATE_TOKEN_ACCOUNT)
 
 
 class Mover:

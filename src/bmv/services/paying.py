@@ -27,9 +27,9 @@ def fund_steps(action: Fund, treasury: TreasuryAccounts, wallets: Sequence[Walle
     for share in action.shares:
         wallet = wallets[share.wallet]
         to = wallet.owner if share.is_gas else wallet.quote
-        steps.append(Step(payer, transfer(payer, to, share.lamports), compute.TRANSFER))
+        steps.append(Step.of(payer, transfer(payer, to, share.lamports), compute.TRANSFER))
         if not share.is_gas:
-            steps.append(Step(payer, sync_native(wallet.quote), compute.SYNC_NATIVE))
+            steps.append(Step.of(payer, sync_native(wallet.quote), compute.SYNC_NATIVE))
     return steps
 
 
@@ -44,9 +44,9 @@ def collect_steps(
     steps = settle_steps(wallet, market)
     opened = create_associated_token_account(owner, owner, WRAPPED_SOL)
     moved = transfer_tokens(wallet.quote, treasury.wrapped, payer, int(action.lamports))
-    steps.append(Step(payer, opened, compute.CREATE_TOKEN_ACCOUNT))
-    steps.append(Step(payer, moved, compute.TOKEN_TRANSFER))
-    steps.append(Step(payer, close_account(treasury.wrapped, owner, owner), compute.CLOSE_TOKEN_ACCOUNT))
+    steps.append(Step.of(payer, opened, compute.CREATE_TOKEN_ACCOUNT))
+    steps.append(Step.of(payer, moved, compute.TOKEN_TRANSFER))
+    steps.append(Step.of(payer, close_account(treasury.wrapped, owner, owner), compute.CLOSE_TOKEN_ACCOUNT))
     return steps
 
 
@@ -59,12 +59,12 @@ def swap_steps(order: SwapOrder, swap: Instruction, units: int) -> list[Step]:
     wrapped = order.source if order.input_mint == WRAPPED_SOL else order.destination
     steps = [_opened(taker, mint) for mint in (USDC, WRAPPED_SOL)]
     if order.input_mint == WRAPPED_SOL:
-        steps.append(Step(taker, transfer(taker, wrapped, Lamports(order.amount)), compute.TRANSFER))
-        steps.append(Step(taker, sync_native(wrapped), compute.SYNC_NATIVE))
-    steps.append(Step(taker, swap, units))
-    steps.append(Step(taker, close_account(wrapped, taker, taker), compute.CLOSE_TOKEN_ACCOUNT))
+        steps.append(Step.of(taker, transfer(taker, wrapped, Lamports(order.amount)), compute.TRANSFER))
+        steps.append(Step.of(taker, sync_native(wrapped), compute.SYNC_NATIVE))
+    steps.append(Step.of(taker, swap, units))
+    steps.append(Step.of(taker, close_account(wrapped, taker, taker), compute.CLOSE_TOKEN_ACCOUNT))
     return steps
 
 
 def _opened(owner: Pubkey, mint: Pubkey) -> Step:
-    return Step(owner, create_associated_token_account(owner, owner, mint), compute.CREATE_TOKEN_ACCOUNT)
+    return Step.of(owner, create_associated_token_account(owner, owner, mint), compute.CREATE_TOKEN_ACCOUNT)

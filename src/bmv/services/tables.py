@@ -109,19 +109,21 @@ class TableBook:
             table = table_address(authority, action.recent_slot)
             if table not in self.keys:
                 self.keys.append(table)
-            create = Step(authority, create_lookup_table(authority, action.recent_slot), compute.CREATE_TABLE)
+            create = Step.of(
+                authority, create_lookup_table(authority, action.recent_slot), compute.CREATE_TABLE
+            )
             return [create, *self._extending(table, (*self._shared, *self._own(action.wallets)))]
         table = Pubkey.from_string(action.table)
         if isinstance(action, ExtendTable):
             return self._extending(table, self._own(action.wallets))
         if isinstance(action, CloseTable):
-            return [Step(authority, close_lookup_table(table, authority, authority), compute.CLOSE_TABLE)]
-        return [Step(authority, deactivate_lookup_table(table, authority), compute.CLOSE_TABLE)]
+            return [Step.of(authority, close_lookup_table(table, authority, authority), compute.CLOSE_TABLE)]
+        return [Step.of(authority, deactivate_lookup_table(table, authority), compute.CLOSE_TABLE)]
 
     def _extending(self, table: Pubkey, addresses: Sequence[Pubkey]) -> list[Step]:
         authority = self._wallets[0].owner
         return [
-            Step(
+            Step.of(
                 authority,
                 extend_lookup_table(table, authority, addresses[start : start + ADDRESSES_PER_STEP]),
                 compute.EXTEND_TABLE,
