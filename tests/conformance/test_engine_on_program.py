@@ -74,4 +74,4 @@ def test_a_day_on_the_smallest_market_balances_to_the_lamport(
     counter.add(len(ended.own_runs))
     check(ended)
     assert ended.rebuilds >= 10 * REBUILDS
-    assert ended.reports["WALLET_ORDER_EVICTED"] > 00
+    assert ended.reports["WALLET_ORDER_EVICTED"] > 0

@@ -80,6 +80,9 @@ def _tipping(payer: Pubkey, tip: Tip) -> Piece:
     return split(transfer(payer, *tip))
 
 
+_LIMIT_BYTES = invoked_size(_compute_limit(0)[0])
+
+
 class Room:
     """What still fits into a transaction to which instructions are added, its compute limit included."""
 
@@ -88,7 +91,7 @@ class Room:
     def __init__(self, payer: Pubkey, tables: Sequence[AddressTable] = NO_TABLES) -> None:
         self._payer = payer
         self._footprint = _limit_alone(payer, tuple(tables))
-        self._count, self._size = 1, invoked_size(_compute_limit(0)[0])
+        self._count, self._size = 1, _LIMIT_BYTES
 
     def add(self, shape: Shape) -> int:
         """Take up the room of one more instruction; return what it takes beside the accounts it names."""

@@ -21,6 +21,10 @@ class WalletAccounts:
     base: Pubkey
     quote: Pubkey
 
+    def __hash__(self) -> int:
+        # No two wallets share the account, and whole plans are looked up by it.
+        return hash(self.open_orders)
+
     @property
     def all(self) -> tuple[Pubkey, ...]:
         """Return all four."""

@@ -15,7 +15,7 @@ from solders.pubkey import Pubkey
 
 from bmv.chain.message import Names, Piece, Shape, joined, split
 from bmv.events import Execute
-from bmv.model import Cancel, MarketSpec, Side
+from bmv.model import BID, Cancel, MarketSpec, Side
 from bmv.services import compute
 from bmv.services.accounts import WalletAccounts
 from bmv.units import Lamports
@@ -90,10 +90,12 @@ def change_steps(
     given = {place.client_id for place in action.places}
     alone = [cancel for cancel in action.cancels if cancel.client_id not in given]
     work: list[Work] = list(_cancel_steps(alone, wallet, market))
-    for side in dict.fromkeys(place.side for place in action.places):
+    first = action.places[0].side if action.places else BID
+    for side in (first, first.opposite):
         places = [place for place in action.places if place.side is side]
-        orders = openbook.encode_post_only(places, spec.quote_lot_size, valid_until)
-        work.append(Run(wallet.owner, _names(wallet, market, side), orders))
+        if places:
+            orders = openbook.encode_post_only(places, spec.quote_lot_size, valid_until)
+            work.append(Run(wallet.owner, _names(wallet, market, side), orders))
     return work
 
 

@@ -51,6 +51,8 @@ CrankOf = Callable[[Sequence[Group], Pubkey], Sequence[Step]]
 class Draft:
     """One transaction before it has a blockhash."""
 
+    __slots__ = ("_room", "payer", "steps", "tables", "units")
+
     def __init__(self, payer: Pubkey, tables: Sequence[AddressTable]) -> None:
         self.payer, self.tables = payer, tables
         self.steps: list[Step] = []

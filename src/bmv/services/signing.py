@@ -24,7 +24,7 @@ from bmv.units import Lamports
 
 LAMPORTS_PER_SIGNATURE = 5_000
 AT_ONCE = 12
-"""Bundles: under a millisecond of signing in this process, and a few in another one."""
+"""Bundles: a millisecond or two of signing in this process, and a few more in another one."""
 
 Built = Sequence[tuple[BundleDraft, list[bytes]]]
 """Bundles with their messages."""

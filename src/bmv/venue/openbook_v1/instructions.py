@@ -88,6 +88,10 @@ class MarketKeys(msgspec.Struct, frozen=True):
     base_mint: Pubkey
     quote_mint: Pubkey
 
+    def __hash__(self) -> int:
+        # The market's address says all the others.
+        return hash(self.market)
+
 
 class Authorities(msgspec.Struct, frozen=True):
     """Who may do what on a permissioned market."""
