@@ -53,6 +53,17 @@ def test_people_read_who_and_why(
     assert "came back" in told
 
 
+def test_names_from_a_file_do_not_steer_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tape = tmp_path / "tape.csv"
+    tape.write_text("ts,price,size,market,seller,buyer\n1,2,3,\x1b]0;m\x07,\x1b[2Ja\rb,\x1b[2Ja\rb\n")
+    assert command(monkeypatch, tape) == 0
+    told = capsys.readouterr().out
+    assert "?[2Ja?b" in told
+    assert told.replace("\n", "").isprintable()
+
+
 def test_a_tape_without_accounts_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -52,6 +53,42 @@ def test_who_is_alone_on_a_tape_is_found_by_an_even_beat_and_no_market_maker_is(
     assert flagged(jitter=1.0) <= 1
     # The same beat, to and fro, but each trip pays the maker his spread.
     assert flagged(spread=0.005) <= 1
+
+
+def in_a_pool(seed: int, wallets: int, trips: int, gain: float, hold_s: float) -> pl.DataFrame:
+    """Return a pool's tape with round trips among honest trades, ``hold_s`` long on average."""
+    table, planter = pool(seed)
+    rng, market = planter.rng, table.filter(pl.col("ring_id") == "").sort("ts")
+    names, size = [f"planted{number}" for number in range(wallets)], float(rng.lognormal(8, 1))
+    rows = []
+    for row in sorted(rng.choice(market.height, trips, replace=False)):
+        at, price = market["ts"][int(row)], market["price"][int(row)]
+        buyer, seller = rng.choice(names, 2, replace=wallets == 1)
+        later = at + timedelta(seconds=float(rng.exponential(hold_s)))
+        rows += [
+            (price, size, buyer, "buy", "planted", at),
+            (price * (1 + gain), size, seller, "sell", "planted", later),
+        ]
+    return pl.concat([market, pl.DataFrame(rows, market.schema, orient="row")]).sort(
+        "ts", maintain_order=True
+    )
+
+
+@pytest.mark.parametrize(("wallets", "trips", "hold_s"), [(1, 5, 3), (1, 5, 3600), (2, 5, 3600), (6, 12, 60)])
+def test_round_trips_are_found_within_seconds_and_hours_and_among_many_wallets(
+    wallets: int, trips: int, hold_s: float
+) -> None:
+    found = [
+        measure(in_a_pool(seed, wallets, trips, -0.002, hold_s), None).rows_found["planted"].value >= 0.5
+        for seed in range(10)
+    ]
+    assert sum(found) >= 9
+
+
+@pytest.mark.parametrize("gain", [0.003, 0.006, 0.012, 0.019])
+def test_who_gains_at_every_round_trip_is_not_suspected(gain: float) -> None:
+    for seed in range(4):
+        assert measure(in_a_pool(seed, 1, 10, gain, 30)).rows_found["planted"].part == 0
 
 
 def test_rings_that_trade_with_strangers_too_are_found() -> None:

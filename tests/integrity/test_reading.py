@@ -48,6 +48,9 @@ def test_swaps_of_a_pool_tell_one_side() -> None:
         ({"price": ["a", "b", "c"]}, "a column of numbers"),
         ({"taker_side": ["buy", "bid", "buy"]}, "'bid' is not allowed; buy or sell"),
         ({"taker_side": ["buy", None, "buy"]}, "buy or sell"),
+        ({"event_seq": ["noon", "one", "two"]}, "a column of times or numbers"),
+        ({"maker_open_orders": [b"\xff", b"m", b"n"]}, "a column of names"),
+        ({"taker_open_orders": [["t"], ["t"], ["m"]]}, "a column of names"),
     ],
 )
 def test_what_is_missing_is_named(change: dict[str, list[object] | None], said: str) -> None:
@@ -84,3 +87,49 @@ def test_a_tape_is_the_same_from_both_kinds_of_file(tmp_path: Path) -> None:
 def test_an_empty_tape_is_a_tape() -> None:
     findings = scan(tape_of(pl.DataFrame(FILLS).clear(), "test"))
     assert (findings.groups, len(findings.score)) == ((), 0)
+
+
+def test_an_empty_csv_file_with_a_head_is_a_tape(tmp_path: Path) -> None:
+    (tmp_path / "tape.csv").write_text("ts,price,size,seller,buyer\n")
+    assert len(read_tape(tmp_path / "tape.csv").row) == 0
+
+
+def test_a_column_may_turn_to_fractions_late_in_a_csv_file(tmp_path: Path) -> None:
+    lines = ["ts,price,size,seller,buyer", *["1,2,3,a,b"] * 3_000, "2,2.5,3.5,a,b"]
+    (tmp_path / "tape.csv").write_text("\n".join(lines))
+    assert read_tape(tmp_path / "tape.csv").price[-1] == 2.5
+
+
+@pytest.mark.parametrize("per_second", [1, 10**3, 10**6, 10**9])
+def test_times_since_1970_are_told_in_any_unit(per_second: int) -> None:
+    seconds = [1_782_000_000, 1_782_000_060, 1_782_000_090]
+    table = pl.DataFrame({**FILLS, "ts": [at * per_second for at in seconds]})
+    assert list(np.diff(tape_of(table, "test").at)) == pytest.approx([60, 30])
+
+
+def test_one_trade_without_a_time_hides_nothing() -> None:
+    to_and_fro = {
+        "seller": ["a", "b"] * 10,
+        "buyer": ["b", "a"] * 10,
+        "price": [1.0] * 20,
+        "size": [1.0] * 20,
+    }
+    at = [float(number) for number in range(20)]
+    whole = scan(tape_of(pl.DataFrame({"ts": at, **to_and_fro}), "test"))
+    without = scan(tape_of(pl.DataFrame({"ts": [*at[:-1], None], **to_and_fro}), "test"))
+    assert list(whole.score > 0.5) == [True] * 20
+    assert list(without.score > 0.5) == [True] * 19 + [False]
+
+
+def test_a_shuffled_file_says_the_same() -> None:
+    table, _ = pool(5)
+    table = table.with_columns(ts=pl.col("ts").dt.truncate("1m"))
+    found = [
+        {(group.accounts, len(group.rows)) for group in scan(tape_of(rows, "test")).flagged}
+        for rows in (
+            table.sort("ts", pl.col("side") == "sell", maintain_order=True),
+            table.sample(fraction=1, shuffle=True, seed=1),
+        )
+    ]
+    assert len(found[0]) == 5
+    assert {accounts for accounts, _ in found[0]} == {accounts for accounts, _ in found[1]}

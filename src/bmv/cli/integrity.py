@@ -48,4 +48,5 @@ def _text(told: dict[str, Any]) -> str:
         lines += [f"  {part['value']:.2f} {part['name']}: {part['says']}" for part in ring["parts"]]
     if told["below"]:
         lines.append(f"{len(told['below'])} groups looked at and not suspected; --json tells of them")
-    return "\n".join(lines)
+    # Names come from a file: they may not steer the terminal.
+    return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)

@@ -6,6 +6,10 @@ Whoever trades with himself must do three things, and each is measured:
     returned   what he buys comes back               1 - what changed hands for good / what changed hands
     repeated   once is chance                        each trade after the third halves the doubt
 
+on a pool, where the other side is not told, a fourth, as who lives on his trips is a trader:
+
+    gainless   a trip brings nothing                 1 - mean gain, less its standard error / the pool's fees
+
 and, being a program, he mostly has one of these habits (the strongest counts):
 
     alike      sizes of one kind                     1 - spread of log sizes / spread of the market's
@@ -13,7 +17,7 @@ and, being a program, he mostly has one of these habits (the strongest counts):
     order      the token goes round                  how often the next seller is the last buyer, above chance
     riskless   bought and sold at one price          1 - price change of his trips / the market's in that time
 
-    score = closed x returned x repeated x (1 + strongest habit) / 2
+    score = closed x returned x repeated (x gainless) x (1 + strongest habit) / 2
 
 ``closed`` is counted above chance: were partners drawn by lot, a group that does half of the market's
 trading would meet itself half of the time. So the whole market is never a ring, and neither is a market maker
@@ -21,10 +25,11 @@ with the few people who trade. Where nobody else trades at all, chance explains 
 ``closed`` becomes what only a program that plays both parts does: an even beat x the token to and fro x
 neither gaining from the other (a bot that trades with a market maker pays him his spread at every trip).
 
-Above ``FLAG_ABOVE`` a group is flagged: all three musts and a habit, or nearly so; four trades never reach
+Above ``FLAG_ABOVE`` a group is flagged: all the musts and a habit, or nearly so; four trades never reach
 it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,6 +38,8 @@ import numpy as np
 from bmv.integrity.tape import Floats, Ints
 
 FLAG_ABOVE = 0.5
+FEES = 0.005
+"""What pools take of a round trip at least: a quarter of a percent of each trade."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +141,13 @@ def riskless(moves: Floats, market_move: float) -> Part:
     move = float(np.median(moves))
     value = _unit(1 - move / market_move) if market_move > 0 else 0.0
     return Part("riskless", value, f"price moved {move:.2%} within a trip, the market's {market_move:.2%}")
+
+
+def gainless(gains: Floats) -> Part:
+    """Measure how little round trips surely gained (log ratios); beyond the pool's fees it is trading."""
+    mean, give_or_take = float(gains.mean()), float(gains.std()) / math.sqrt(len(gains))
+    says = f"a trip gained {mean:+.2%}, give or take {give_or_take:.2%}"
+    return Part("gainless", _unit(1 - (mean - give_or_take) / FEES), says)
 
 
 def _unit(value: float) -> float:

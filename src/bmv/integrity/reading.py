@@ -7,8 +7,10 @@ Accounts are taken from the first of these that is complete:
     seller_account, winner_account                       sales of single pieces
     trader, side                                         a pool's swaps: the other side is the pool
 
-``price`` is needed; size is ``size`` or ``tokens`` (none: single pieces). The clock is ``ts``, else the first
-of ``event_seq``, ``seq``, ``trade_id``. ``mint``, ``contract_address`` or ``market`` keeps markets apart.
+``price`` is needed; size is ``size`` or ``tokens`` (none: single pieces). The clock is ``ts`` (times, or
+seconds, milli-, micro- or nanoseconds since 1970), else the first of ``event_seq``, ``seq``, ``trade_id``.
+A trade without a time, a price or a size is kept and not judged. ``mint``, ``contract_address`` or ``market``
+keeps markets apart.
 """
 
 from collections.abc import Sequence
@@ -34,6 +36,8 @@ CLOCKS = ("ts", "event_seq", "seq", "trade_id")
 SIZES = ("size", "tokens")
 MARKETS = ("mint", "contract_address", "market")
 SIDES = ("buy", "sell")
+UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
+"""From which number on a time since 1970 counts nano-, micro- or milliseconds, and how many make a second."""
 
 
 def read_tape(file: Path) -> Tape:
@@ -41,12 +45,12 @@ def read_tape(file: Path) -> Tape:
     import polars  # noqa: PLC0415  (an optional extra)
 
     if file.suffix not in {".parquet", ".csv"}:
-        raise BadInput("TAPE", file.name, "a file named .parquet or .csv", str(file))
+        raise BadInput("TAPE", str(file), "a file named .parquet or .csv", str(file))
     try:
         if file.suffix == ".parquet":
             table = polars.read_parquet(file)
         else:
-            table = polars.read_csv(file, try_parse_dates=True)
+            table = polars.read_csv(file, try_parse_dates=True, infer_schema_length=None)
     except (OSError, polars.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput("TAPE", str(file), f"a {file.suffix[1:]} file ({reason})", str(file)) from error
@@ -56,9 +60,9 @@ def read_tape(file: Path) -> Tape:
 def tape_of(table: "polars.DataFrame", source: str) -> Tape:
     """Return a table of trades as a tape in the order of time."""
     sellers, buyers, accounts = _accounts(table, source)
-    market, markets = _codes(table, [name for name in MARKETS if name in table.columns][:1], table.height)
+    market, markets = _codes(table, [name for name in MARKETS if name in table.columns][:1], source)
     at = _clock(table, source)
-    in_time = np.argsort(at, kind="stable")
+    in_time = _order(at, sellers)
     tape = Tape(
         row=np.arange(table.height),
         market=market,
@@ -73,6 +77,16 @@ def tape_of(table: "polars.DataFrame", source: str) -> Tape:
     return tape.chosen(in_time)
 
 
+def _order(at: Floats, sellers: Ints) -> Ints:
+    """Return the rows in the order of time; where a file has lost it, a pool sells before it buys back.
+
+    Clocks of a second put many trades into one moment; a file in the order of time tells which was first.
+    """
+    if bool(np.all(at[1:] >= at[:-1])):
+        return np.arange(len(at))
+    return np.lexsort((sellers != NOBODY, at))
+
+
 def _accounts(table: "polars.DataFrame", source: str) -> tuple[Ints, Ints, tuple[str, ...]]:
     """Return numbers of sellers and buyers, and the names they stand for."""
     shape = next((shape for shape in SHAPES if set(shape) <= set(table.columns)), None)
@@ -80,24 +94,27 @@ def _accounts(table: "polars.DataFrame", source: str) -> tuple[Ints, Ints, tuple
         allowed = "columns that name who trades: " + "; or ".join(", ".join(shape) for shape in SHAPES)
         raise BadInput("TAPE", ", ".join(table.columns), allowed, source)
     if shape[-1] not in {"side", "taker_side"}:
-        codes, names = _codes(table, shape, table.height)
+        codes, names = _codes(table, shape, source)
         return codes[: table.height], codes[table.height :], names
     wrong = table.filter(~table[shape[-1]].is_in(SIDES).fill_null(value=False))
     if wrong.height:
         raise BadInput(shape[-1], wrong[shape[-1]][0], "buy or sell", source)
     is_buy = (table[shape[-1]] == "buy").to_numpy()
-    codes, names = _codes(table, shape[:-1], table.height)
+    codes, names = _codes(table, shape[:-1], source)
     taker = codes[-table.height :]
     other = codes[: table.height] if len(shape) == 3 else np.full(table.height, NOBODY)
     return np.where(is_buy, other, taker), np.where(is_buy, taker, other), names
 
 
-def _codes(table: "polars.DataFrame", columns: Sequence[str], rows: int) -> tuple[Ints, tuple[str, ...]]:
+def _codes(table: "polars.DataFrame", columns: Sequence[str], source: str) -> tuple[Ints, tuple[str, ...]]:
     """Return the texts of columns, one column after the other, as numbers into the distinct ones."""
     import polars  # noqa: PLC0415
 
     if not columns:
-        return np.zeros(rows, dtype=np.int64), ("",)
+        return np.zeros(table.height, dtype=np.int64), ("",)
+    for name in columns:
+        if table[name].dtype == polars.Binary or table[name].dtype.is_nested():
+            raise BadInput(name, str(table[name].dtype), "a column of names", source)
     texts = polars.concat([table[name].cast(polars.String).alias("text") for name in columns])
     names = texts.drop_nulls().unique().sort()
     codes = texts.to_frame().join(
@@ -107,15 +124,18 @@ def _codes(table: "polars.DataFrame", columns: Sequence[str], rows: int) -> tupl
 
 
 def _clock(table: "polars.DataFrame", source: str) -> Floats:
-    """Return seconds, or the numbers of events."""
+    """Return seconds, or the numbers of events; where there is none, NaN."""
     import polars  # noqa: PLC0415
 
     name = next((name for name in CLOCKS if name in table.columns), None)
     if name is None:
         raise BadInput("TAPE", ", ".join(table.columns), "a clock: " + ", ".join(CLOCKS), source)
     if isinstance(table[name].dtype, polars.Datetime):
-        return table[name].dt.epoch("us").to_numpy() / 1e6
-    return _numbers(table, name, source)
+        return table[name].dt.epoch("us").cast(polars.Float64).fill_null(float("nan")).to_numpy() / 1e6
+    at = _numbers(table, name, source, "a column of times or numbers")
+    if name != "ts" or not np.isfinite(at).any():
+        return at
+    return at / next((unit for least, unit in UNITS if np.nanmax(at) >= least), 1.0)
 
 
 def _size(table: "polars.DataFrame", source: str) -> Floats:
@@ -123,12 +143,14 @@ def _size(table: "polars.DataFrame", source: str) -> Floats:
     return np.ones(table.height) if name is None else _numbers(table, name, source)
 
 
-def _numbers(table: "polars.DataFrame", name: str, source: str) -> Floats:
+def _numbers(
+    table: "polars.DataFrame", name: str, source: str, allowed: str = "a column of numbers"
+) -> Floats:
     """Return a column as floats; nothing is NaN."""
     import polars  # noqa: PLC0415
 
     if name not in table.columns:
         raise BadInput("TAPE", ", ".join(table.columns), f"a column {name}", source)
-    if not table[name].dtype.is_numeric():
-        raise BadInput(name, str(table[name].dtype), "a column of numbers", source)
+    if table.height and not table[name].dtype.is_numeric() and table[name].dtype != polars.Null:
+        raise BadInput(name, str(table[name].dtype), allowed, source)
     return table[name].cast(polars.Float64).fill_null(float("nan")).to_numpy()

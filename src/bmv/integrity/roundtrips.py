@@ -3,12 +3,13 @@
 1. A sale is matched with the buy that is nearest to it in size, within ``SAME_SIZE``, ``SAME_PRICE`` and
    ``WITHIN``: the same tokens come back to the pool for the same money. A trader hopes for another price
    between the two; somebody who makes volume pays two fees for nothing.
-2. Wallets with two and more such trips between them that matter to both are joined (a wallet with itself
-   too): one wallet, a pair, a cluster that hands tokens on among its wallets.
+2. Wallets are joined by two and more such trips between them that matter to both (a wallet with itself too),
+   or by one, if both do little else: one wallet, a pair, a cluster that hands tokens on among its wallets.
 3. Each such group is judged by what ``evidence`` measures.
 
 Fees make the price of a sale a little lower than that of the buy, hence the tolerances; that two strangers
-meet them by chance is what ``closed`` and the demand for two trips are for. A price more than ``FAR_OFF``
+meet them by chance is what ``closed`` and the demand for two trips are for. Whoever gains at every trip
+(``gainless``) lives on it: a grid, an arbitrage. A price more than ``FAR_OFF``
 times away from the median of the trades around it was not paid (tips, or transfers netted in one transaction,
 got into the amount): such a trade says nothing about a price and is left out.
 """
@@ -26,13 +27,18 @@ from bmv.integrity.tape import NOBODY, Floats, Ints, Tape
 
 SAME_SIZE = 0.01
 SAME_PRICE = 0.02
-WITHIN = 600.0
-"""On the tape's clock: ten minutes, or so many events."""
+WITHIN = 6 * 3600.0
+"""On the tape's clock: six hours, or so many events."""
 MOST_OPEN = 64
-"""Buys of one size that wait for their sale; the oldest are forgotten."""
+"""Buys of one size and price that wait for their sale; the oldest are forgotten."""
+ROW = 1 << 20
+"""Cells of one size: more than logarithms of prices can fill."""
+AROUND_A_CELL = [size * ROW + price for size in (-1, 0, 1) for price in (-1, 0, 1)]
 FAR_OFF, AROUND = 3.0, 21
 MUTUAL = 1 / 8
 FEWEST_TRIPS = 2
+LITTLE_ELSE, ENOUGH = 3 / 4, 3
+"""Part of a wallet's trades, and number of them, in round trips."""
 
 Trip = tuple[int, int]
 """Positions of a buy and its sale in the tape."""
@@ -81,10 +87,13 @@ class _Market:
         between = Counter(
             tuple(sorted((int(self.trader[buy]), int(self.trader[sale])))) for buy, sale in trips
         )
+        in_trips = np.bincount(self.trader[np.array(trips, dtype=int).ravel()], minlength=len(self.trades_of))
+        little_else = (in_trips >= LITTLE_ELSE * self.trades_of) & (in_trips >= ENOUGH)
         close = {
             (a, b)
             for (a, b), count in between.items()
-            if count >= FEWEST_TRIPS and 2 * count >= MUTUAL * max(self.trades_of[a], self.trades_of[b])
+            if (count >= FEWEST_TRIPS and 2 * count >= MUTUAL * max(self.trades_of[a], self.trades_of[b]))
+            or (little_else[a] and little_else[b])
         }
         several = strong_components([edge for a, b in close if a != b for edge in ((a, b), (b, a))])
         taken = {one for members in several for one in members}
@@ -98,6 +107,7 @@ class _Market:
             evidence.closed(len(taking_part) / trades, trades / len(self.rows)),
             evidence.returned(abs(float(self.net_of[members].sum())), float(self.gross_of[members].sum())),
             evidence.repeated(len(taking_part)),
+            evidence.gainless(self.prices[trips[:, 1]] - self.prices[trips[:, 0]]),
         )
         habits = (
             evidence.alike(self.tape.size[taking_part], self.spread),
@@ -133,25 +143,25 @@ def plausible(price: Floats) -> NDArray[np.bool_]:
 def matched(market: Tape) -> list[Trip]:
     """Return the round trips of a one-sided tape of one market, each trade in one of them at most."""
     waiting: dict[int, deque[int]] = defaultdict(lambda: deque(maxlen=MOST_OPEN))
-    size, price = np.log(market.size), np.log(market.price)
-    slots = np.floor(size / SAME_SIZE).astype(int).tolist()
+    size, price = np.log(market.size) / SAME_SIZE, np.log(market.price) / SAME_PRICE
+    # Whatever is near enough in size and price lies in the same cell or in one of the eight around it.
+    cells = (np.floor(size).astype(int) * ROW + np.floor(price).astype(int)).tolist()
     sizes, prices, at = size.tolist(), price.tolist(), market.at.tolist()
     found = []
     for index, is_buy in enumerate((market.buyer != NOBODY).tolist()):
-        slot = slots[index]
+        cell = cells[index]
         if is_buy:
-            waiting[slot].append(index)
+            waiting[cell].append(index)
             continue
-        best, distance, home = -1, 2.0, slot
-        for near in (slot - 1, slot, slot + 1):
-            open_buys = waiting.get(near)
+        best, distance, home = -1, 2.0, cell
+        for step in AROUND_A_CELL:
+            open_buys = waiting.get(cell + step)
             while open_buys and at[index] - at[open_buys[0]] > WITHIN:
                 open_buys.popleft()
             for buy in open_buys or ():
-                off = abs(sizes[index] - sizes[buy]) / SAME_SIZE
-                dear = abs(prices[index] - prices[buy]) / SAME_PRICE
-                if max(off, dear) <= 1 and off + dear <= distance:
-                    best, distance, home = buy, off + dear, near
+                off, dear = abs(sizes[index] - sizes[buy]), abs(prices[index] - prices[buy])
+                if off <= 1 and dear <= 1 and off + dear <= distance:
+                    best, distance, home = buy, off + dear, cell + step
         if best >= 0:
             waiting[home].remove(best)
             found.append((best, index))

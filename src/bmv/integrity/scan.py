@@ -8,6 +8,9 @@ from bmv.integrity import counterparties, roundtrips
 from bmv.integrity.evidence import Group
 from bmv.integrity.tape import Floats, Ints, Tape
 
+FAR = 1e100
+"""Sizes and prices beyond it are no figures."""
+
 
 @dataclass(frozen=True, slots=True)
 class Findings:
@@ -25,7 +28,8 @@ class Findings:
 
 def scan(tape: Tape) -> Findings:
     """Search a tape; of several groups a trade belongs to, the strongest counts."""
-    sound = np.flatnonzero((tape.size > 0) & (tape.price > 0) & np.isfinite(tape.size * tape.price))
+    figures = (tape.size > 0) & (tape.price > 0) & (tape.size < FAR) & (tape.price < FAR)
+    sound = np.flatnonzero(figures & np.isfinite(tape.at))
     searched = tape.chosen(sound)
     found = counterparties.find(searched) + roundtrips.find(searched)
     groups = [replace(group, rows=sound[group.rows]) for group in found]
