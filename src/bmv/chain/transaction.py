@@ -93,13 +93,11 @@ class Room:
         self._footprint = _limit_alone(payer, tuple(tables))
         self._count, self._size = 1, _LIMIT_BYTES
 
-    def add(self, shape: Shape) -> int:
-        """Take up the room of one more instruction; return what it takes beside the accounts it names."""
-        size = invoked_size(shape)
+    def add(self, shape: Shape) -> None:
+        """Take up the room of one more instruction."""
         self._footprint = self._footprint.naming(shape[0])
         self._count += 1
-        self._size += size
-        return size
+        self._size += invoked_size(shape)
 
     def left(self, names: Names) -> int:
         """Return the bytes there are for one more instruction that names these; none where it is full."""

@@ -62,10 +62,6 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     names: Names
     orders: Sequence[bytes]
 
-    def shape(self, count: int) -> Shape:
-        """Return the shape of the instruction that places the first ``count``."""
-        return self.names, openbook.REPLACE_BYTES + ORDER_BYTES * count
-
     def part(self, start: int, count: int) -> Step:
         """Return the instruction that places ``count`` of them from ``start`` on."""
         data = openbook.replace_orders_data(self.orders[start : start + count])
@@ -78,6 +74,11 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
 
 Work = Step | Run
+
+
+def replace_shape(names: Names, orders: int) -> Shape:
+    """Return the shape of the instruction that names these and places so many orders."""
+    return names, openbook.REPLACE_BYTES + ORDER_BYTES * orders
 
 
 def change_steps(

@@ -9,15 +9,16 @@ fit there, and the tip always stands beside work.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import msgspec
 from solders.pubkey import Pubkey
 
-from bmv.chain.message import NO_TABLES, AddressTable, Piece, invoked_size
+from bmv.chain.message import NO_TABLES, AddressTable, Names, Piece, invoked_size
 from bmv.chain.transaction import Room, Tip
 from bmv.errors import InvariantBroken
 from bmv.services import compute
-from bmv.services.building import PER_INSTRUCTION, Step, Work
+from bmv.services.building import PER_INSTRUCTION, Step, Work, replace_shape
 from bmv.venue.openbook_v1.instructions import ORDER_BYTES
 
 MAX_BUNDLE = 5
@@ -68,17 +69,11 @@ class Draft:
         """Add as much of it as fits; return what is left."""
         if isinstance(work, Step):
             return None if self._takes(work) else work
-        at, orders, left = 0, len(work.orders), self._room.left(work.names)
-        while at < orders:
-            count = min(PER_INSTRUCTION, orders - at)
-            missing = invoked_size(work.shape(count)) - left
-            if missing > 0:
-                count -= -(-missing // ORDER_BYTES)
-            if count < 1 or self.units + compute.replaces(count) > MAX_UNITS:
-                return work.after(at) if at else work
-            left -= self._add(work.part(at, count))
+        at, room = 0, self._room.left(work.names)
+        for count in _cut(work.names, len(work.orders), room, MAX_UNITS - self.units):
+            self._add(work.part(at, count))
             at += count
-        return None
+        return work.after(at) if at else work
 
     def _takes(self, step: Step) -> bool:
         shape = step.piece[0]
@@ -103,11 +98,28 @@ class Draft:
             shorter._add(step)
         return shorter, self.steps[-1]
 
-    def _add(self, step: Step) -> int:
-        """Add it unseen; return the bytes it takes beside the accounts it names."""
+    def _add(self, step: Step) -> None:
+        self._room.add(step.piece[0])
         self.steps.append(step)
         self.units += step.units
-        return self._room.add(step.piece[0])
+
+
+@lru_cache(maxsize=4096)
+def _cut(names: Names, orders: int, room: int, units: int) -> tuple[int, ...]:
+    """Return how many orders each instruction takes, of those that fit into ``room`` bytes and ``units``."""
+    counts: list[int] = []
+    while orders:
+        count = min(PER_INSTRUCTION, orders)
+        missing = invoked_size(replace_shape(names, count)) - room
+        if missing > 0:
+            count -= -(-missing // ORDER_BYTES)
+        if count < 1 or compute.replaces(count) > units:
+            break
+        counts.append(count)
+        orders -= count
+        room -= invoked_size(replace_shape(names, count))
+        units -= compute.replaces(count)
+    return tuple(counts)
 
 
 @dataclass(slots=True)
