@@ -71,3 +71,16 @@ def test_a_tape_without_accounts_is_refused(
     tape.write_text("ts,side,price,size\n1,buy,2,3\n")
     assert command(monkeypatch, tape) == 2
     assert "columns that name who trades" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", ["tape.parquet", "scored.csv"])
+def test_neither_the_tape_nor_a_file_of_another_kind_is_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    tape = tmp_path / "tape.parquet"
+    book(5)[0].write_parquet(tape)
+    before = tape.read_bytes()
+    assert command(monkeypatch, tape, "--out", tmp_path / out) == 2
+    assert "a file named .parquet that is not the tape" in capsys.readouterr().err
+    assert tape.read_bytes() == before
+    assert not (tmp_path / "scored.csv").exists()

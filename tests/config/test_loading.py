@@ -276,6 +276,27 @@ def test_the_source_of_every_value_is_known(wrote: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("place", "fits"),
+    [
+        ("user:word@host:5432/db", True),
+        ("one:5432,two/db", True),
+        ("[::1]:5432/db", True),
+        ("user:word@host:port/db", False),
+        ("one:port,two:5432/db", False),
+        ("host:65536/db", False),
+    ],
+)
+def test_the_port_of_a_secret_url_is_a_number(place: str, fits: bool) -> None:
+    environment = {"BMV_DATABASE_URL": f"postgresql://{place}"}
+    if fits:
+        assert read(None, environment).settings.database_url is not None
+        return
+    with pytest.raises(BadInput, match="a number up to 65535") as refused:
+        read(None, environment)
+    assert "word" not in str(refused.value)
+
+
 @pytest.mark.parametrize("key", [key for key, known in FIELDS.items() if "Secret" in str(known.annotation)])
 def test_no_note_and_no_complaint_repeats_what_may_be_a_secret(wrote: Path, key: str) -> None:
     texts = (

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from bmv.cli import options
+from bmv.errors import BadInput
 from bmv.integrity.reading import read_tape
 from bmv.integrity.scan import scan as search
 from bmv.integrity.telling import summary, write_rows
@@ -29,6 +30,8 @@ def scan(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score every trade of a tape; say who trades with himself and what speaks for it (docs/integrity.md)."""
+    if out is not None and (out.suffix != ".parquet" or out.resolve() == tape.resolve()):
+        raise BadInput("--out", str(out), "a file named .parquet that is not the tape", options.SOURCE)
     options.writable("--out", out)
     trades = read_tape(tape)
     findings = search(trades)

@@ -44,7 +44,8 @@ def _secret_url(*schemes: str) -> BeforeValidator:
     def read(value: object) -> Secret | None:
         secret = _secret(value)
         if secret is not None and secret.reveal() != HIDDEN and not _is_url(secret.reveal(), schemes):
-            raise ValueError("a URL that begins with " + " or ".join(f"{each}://" for each in schemes))
+            begins = " or ".join(f"{each}://" for each in schemes)
+            raise ValueError(f"a URL that begins with {begins}; its port, if any, is a number up to 65535")
         return secret
 
     return BeforeValidator(read)
@@ -53,6 +54,9 @@ def _secret_url(*schemes: str) -> BeforeValidator:
 def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(text)
+        # A database may stand on several hosts, each with a port of its own; a wrong port raises.
+        for host in parts.netloc.rpartition("@")[2].split(","):
+            _ = urlsplit(f"//{host}").port
         return parts.scheme in schemes and bool(parts.hostname or parts.path)
     except ValueError:
         return False
