@@ -11,7 +11,7 @@ from bmv.events import BundleResolved
 from bmv.model import BundleCost, Outcome
 from bmv.sandbox.clock import LoopClock
 from bmv.sandbox.genesis import clock_data
-from bmv.services.outcomes import AGAIN_EVERY_MS, FORK_MARGIN, TIP_MARGIN, Outcomes, Sent
+from bmv.services.outcomes import AGAIN_EVERY_MS, Outcomes, Sent
 from bmv.units import BlockHeight, Lamports, Slot
 from bmv.venue.system import SYSTEM_PROGRAM
 from tests.services.living_world import virtually
@@ -92,11 +92,11 @@ def test_a_node_that_does_not_know_the_slot_of_the_clock_yet_proves_nothing(behi
     assert watched(node, until=UNTIL)[0] == []
 
 
-@pytest.mark.parametrize(("places", "margin"), [(True, TIP_MARGIN), (False, FORK_MARGIN)])
+@pytest.mark.parametrize(("places", "margin"), [(True, 1), (False, 32)])
 def test_a_node_that_lags_behind_the_one_that_told_the_height_proves_nothing(
-    places: bool, margin: Slot
+    places: bool, margin: int
 ) -> None:
-    node = Node(height=int(LAST_VALID) + 1, signatures_slot=500 + int(margin) - 1)
+    node = Node(height=int(LAST_VALID) + 1, signatures_slot=500 + margin - 1)
     until = UNTIL if places else None
     assert watched(node, until=until)[0] == []
     node.signatures_slot += 1
