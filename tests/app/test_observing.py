@@ -1,19 +1,23 @@
 """The metrics of a real run: all of them are there, true, and not constant."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 
 import msgspec
 import pytest
 
+from bmv.app.assembly import Assembly
 from bmv.core.decay import FINE
+from bmv.core.markouts import HORIZONS_S
 from bmv.core.state import Phase, Treasury
 from bmv.events import MarketSeen
 from bmv.model import Side
 from bmv.observe.metrics import CATALOGUE
 from bmv.services.measuring import Measuring
-from bmv.units import LAMPORTS_PER_SOL, Lamports, MicroUsd, UsdPerSol
-from tests.app.scraped_run import Seen, Shown, scraped
+from bmv.units import LAMPORTS_PER_SOL, BaseLots, Lamports, MicroUsd, Ticks, UsdPerSol
+from tests.app.scraped_run import Seen, Shown, scraped, scraping
 
 VIRTUAL = {"bmv_loop_lag_seconds"}
 """Virtual time is never late."""
@@ -161,3 +165,54 @@ def test_what_stands_still_in_a_healthy_market_moves_with_its_cause() -> None:
     assert after["bmv_loop_lag_seconds"] == {(): 0.1}
     assert "bmv_equity_sol" in before
     assert "bmv_equity_sol" not in after
+
+
+def test_each_label_of_what_is_rare_moves_with_its_own_cause_alone() -> None:
+    it = scraping(120, levels=16, faults="none").assembly
+    assert it is not None
+    record, state = it.engine.record, it.engine.state
+    assert record.ledger is not None
+    for outcome in record.bundles:
+        moves(it, ("bmv_bundles", outcome), partial(add, record.bundles, outcome))
+    for trigger in record.rebuilds:
+        moves(it, ("bmv_rebuilds", trigger), partial(add, record.rebuilds, trigger))
+    for side, name in ((Side.BID, "bid"), (Side.ASK, "ask")):
+        for horizon in HORIZONS_S:
+            markout = record.economics.markouts.sums[side, horizon]
+            for of, later in (("sol", 6), ("ratio", 9)):
+                judged = partial(markout.judge, side, Ticks(5), BaseLots(7), later * FINE, 1_000)
+                moves(it, (f"bmv_markout_{of}", name, f"{horizon}s"), judged, ("bmv_markout_",))
+        state.market.closed = ()
+        moves(it, ("bmv_out_of_channel", name), partial(setattr, state.market, "closed", (side,)))
+    for wallet in state.views:
+        state.guards.aside = {}
+        moves(
+            it, ("bmv_wallet_aside", str(wallet)), partial(setattr, state.guards, "aside", {wallet: "rests"})
+        )
+    at, ledger = state.now, record.ledger
+    for part, booked in {
+        "conversions": lambda: ledger.record_conversion(at, 1, Lamports(5), MicroUsd(-1)),
+        "rent": lambda: ledger.record_reclaimed(at, Lamports(5), BaseLots(0), "test"),
+    }.items():
+        moves(it, ("bmv_pnl_sol", part), booked, ("bmv_pnl_",))
+
+
+def add(counts: dict[str, int], what: str) -> None:
+    counts[what] += 1
+
+
+def moves(it: Assembly, one: tuple[str, ...], cause: Callable[[], object], kin: tuple[str, ...] = ()) -> None:
+    """Let something happen; one series moves by it, and nothing else but its kin does."""
+    measuring = Measuring(it.engine, it.spec, lambda: 0.0, lambda: 0.0)
+    before = flat(measuring)
+    cause()
+    after = flat(measuring)
+    moved = {series for series in before | after if before.get(series) != after.get(series)}
+    assert one in moved
+    assert {series for series in moved if not series[0].startswith((one[0], *kin))} == set()
+    assert kin or moved == {one}
+
+
+def flat(measuring: Measuring) -> dict[tuple[str, ...], float]:
+    found = measuring.values().found
+    return {(name, *labels): value for name, of in found.items() for labels, value in of.items()}
