@@ -316,6 +316,22 @@ def test_a_side_comes_to_no_more_than_its_cap_whatever_lands_of_what_flies(key: 
     assert passed(state, place, chosen=swapped, cancels=(cancel_of(live),))[0] == [9]
 
 
+@pytest.mark.parametrize(
+    ("side", "key"), [(Side.BID, "MAX_BID_EXPOSURE_SOL"), (Side.ASK, "MAX_ASK_EXPOSURE_SOL")]
+)
+def test_what_one_change_gives_up_makes_no_room_for_another_that_may_land_alone(side: Side, key: str) -> None:
+    live = order(0, side, 100, 10)
+    state = quoting_state([standing(live), wallet(1)])
+    state.target.prices = {side: 100 << 24}
+    outside = (101 if side is Side.BID else 99) << 24
+    state.market.reading = PriceReading(outside, "trades", True, outside)
+    smaller, more = (Placement(n, side, 1, Ticks(100), BaseLots(lots), 9) for n, lots in ((0, 4), (1, 6)))
+    cap = settings(**{key: Decimal(100 * 10 * QUOTE_LOT) / SOL})
+    changes = [Execute(1, 0, (cancel_of(live),), (smaller,)), Execute(2, 1, (), (more,))]
+    refused = [refusal.place for refusal in approve(changes, state, cap).refusals]
+    assert refused == [more]
+
+
 def test_the_share_of_base_bought_binds_placements_too() -> None:
     # 10 SOL in all and a share of 80 %: bids of 8 SOL at most, whatever the plan says, and exact sizes.
     lots = 8 * SOL // (100 * QUOTE_LOT)

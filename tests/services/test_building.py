@@ -25,7 +25,6 @@ from bmv.model import Cancel, Placement, Side
 from bmv.services.accounts import WalletAccounts, market_keys
 from bmv.services.building import (
     CRANK_EVENTS,
-    CRANK_FILLS,
     Run,
     Step,
     Work,
@@ -255,7 +254,7 @@ def test_a_crank_covers_a_front_of_the_queue_with_all_its_owners_and_never_13_fi
     limits = [int.from_bytes(bytes(step.instruction.data)[5:7], "little") for step in steps]
     covered = sum(limits)
     assert 1 <= covered <= min(len(front), CRANK_EVENTS)
-    assert all(1 <= limit <= CRANK_FILLS for limit in limits)
+    assert all(1 <= limit <= 12 for limit in limits)
     for step in steps:
         named = {bytes(meta.pubkey) for meta in step.instruction.accounts}
         assert {one.owner for one in front[:covered]} <= named
