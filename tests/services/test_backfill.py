@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -9,12 +11,13 @@ from hypothesis import strategies as st
 from solders.pubkey import Pubkey
 
 from bmv.app import reporting
+from bmv.chain.rpc import SignatureRecord
 from bmv.errors import Garbled
 from bmv.events import AnyAction, AnyEvent, EventsFound, MarketSeen, Report
 from bmv.model import Side
 from bmv.sandbox.clock import LoopClock
 from bmv.sandbox.people.crowd import CrowdOptions
-from bmv.services.backfill import Gap, between
+from bmv.services.backfill import Backfill, Gap, between
 from bmv.services.logs import TRUNCATED
 from bmv.units import Millis, Slot
 from bmv.venue.openbook_v1.fees import maker_rebate
@@ -56,6 +59,22 @@ def test_logs_that_do_not_fit_around_the_gap_are_not_guessed_from(
 ) -> None:
     with pytest.raises(Garbled, match="do not fit"):
         between([log(number) for number in logs], gap(waiting, consumed))
+
+
+class Ledger:
+    """A node that tells one failed transaction, and one that did not fail in each of the slots 0 to 4."""
+
+    async def signatures_for_address(self, _address: object, **_page: object) -> list[SignatureRecord]:
+        """Return them, newest first."""
+        failed = SignatureRecord("failed", Slot(2), {"InstructionError": [0, "Custom"]}, 0)
+        return [failed, *(SignatureRecord(str(slot), Slot(slot), None, 0) for slot in (4, 3, 2, 1, 0))]
+
+
+def test_of_the_slots_around_a_gap_the_older_readings_is_not_in_it_and_the_newer_ones_is() -> None:
+    nobody: Any = SimpleNamespace(event_queue=KEY)
+    backfill = Backfill(cast(Any, Ledger()), nobody, nobody, nobody, list[EventsFound]().append)
+    found = asyncio.run(backfill._records(Gap(Slot(1), Slot(3), 0, 9, (), ())))
+    assert [record.signature for record in found] == ["2", "3"]
 
 
 def fills_logged(it: Living) -> list[tuple[bool, int, int, int]]:

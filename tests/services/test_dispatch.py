@@ -6,6 +6,8 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from solders.keypair import Keypair
@@ -24,6 +26,7 @@ from bmv.services import dispatch
 from bmv.services.building import settle_steps
 from bmv.services.dispatch import Dispatcher
 from bmv.units import LAMPORTS_PER_SOL, BaseLots, Lamports, Ticks
+from bmv.venue.openbook_v1.calls import parse
 from tests.services.living_world import NOBODY, Living, living, virtually
 
 SENDING = ("bundle_dropped", "jito_unreachable", "jito_rate_limited", "rpc_rate_limited", "rpc_unreachable")
@@ -169,6 +172,23 @@ def test_the_same_change_twice_in_a_row_is_two_bundles_and_paid_twice() -> None:
     virtually(scenario)
 
 
+def test_the_same_placement_twice_under_one_blockhash_is_not_sent_a_second_time() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        async with living(clock, crowd=NOBODY) as it:
+            desk = Desk(it)
+            await desk.prepare()
+            desk.dispatcher._rng = cast(Any, SimpleNamespace(choice=lambda accounts: accounts[0]))
+            place = Placement(0, Side.BID, 1, Ticks(100), BaseLots(10), 1)
+            for ticket in (10, 11):
+                desk.dispatcher._waiting.put_nowait((Execute(ticket, 0, (), (place,)),))
+            await asyncio.sleep(30)
+            assert desk.outcomes() == {10: "landed", 11: "unsent"}
+            assert "no new blockhash" in desk.told[0].reason
+            assert it.own_orders() == 1
+
+    virtually(scenario)
+
+
 def test_small_changes_share_a_bundle_and_its_one_tip() -> None:
     async def scenario(clock: LoopClock) -> None:
         async with living(clock, crowd=NOBODY) as it:
@@ -230,8 +250,10 @@ def test_settling_names_the_wallets_own_accounts() -> None:
         async with living(clock, crowd=NOBODY) as it:
             for wallet in it.assembly.wallets:
                 (step,) = settle_steps(wallet, it.assembly.market)
-                keys = [meta.pubkey for meta in step.instruction.accounts]
-                assert {wallet.owner, wallet.open_orders, wallet.base, wallet.quote} <= set(keys)
+                accounts = parse(step.instruction).accounts
+                assert (accounts["owner"], accounts["open_orders"]) == (wallet.owner, wallet.open_orders)
+                assert (accounts["base_wallet"], accounts["quote_wallet"]) == (wallet.base, wallet.quote)
+                assert accounts["referrer"] == wallet.quote, "its share of taker fees comes home as well"
                 assert step.payer == wallet.owner
 
     virtually(scenario)
