@@ -37,6 +37,7 @@ from bmv.state.rows import (
     SampleRow,
 )
 from bmv.units import BaseLots, Millis, Ticks
+from tests.report import printed
 from tests.report.recomputed import HORIZONS, Recomputed, differences, leaves, rows_of
 from tests.state.real_clock import RealClock
 
@@ -68,6 +69,23 @@ def wrong(
     return differences(told, Recomputed(rows, market, start, end).told()), leaves(told)
 
 
+def misprinted(url: Secret, folder: Path) -> list[str]:
+    """Return what of the page, its plots and the CSV files differs from the second working out."""
+    material = material_of(url)
+    told = report(material)
+    rows = Recomputed(asyncio.run(rows_of(url)), 1)
+    true, html = rows.told(), page(told, material)
+    found = printed.wrong_rows(printed.tiles_of(html), printed.tiles(true))
+    for shown, expected in zip(printed.tables_of(html), printed.tables(true), strict=True):
+        found += printed.wrong_rows(shown, expected)
+    for drawn, heights in zip(printed.plots_of(html), printed.plots(rows, true), strict=True):
+        found += printed.wrong_plot(drawn, heights)
+    sheets = printed.spreadsheets(true)
+    for file in write_csv(told, folder):
+        found += printed.wrong_lines(file, sheets.pop(file.name))
+    return [*found, *sheets]
+
+
 def demo(url: Secret, folder: Path, run_s: float, arrivals: int) -> dict[str, Any]:
     world = WorldOptions(seed=4, wallets=2)
     settings = Settings().model_copy(update={"database_url": url, "redis_url": Secret("redis://127.0.0.1:1")})
@@ -88,6 +106,7 @@ def test_a_run_is_reported_as_its_rows_and_its_own_counters_say(database_url: Se
     ran = demo(database_url, tmp_path, run_s=1_200, arrivals=40_000)
     found, compared = wrong(database_url, market=1)
     assert (found, compared > 250) == ([], True)
+    assert misprinted(database_url, tmp_path) == []
     told = report(material_of(database_url))
     # What fills while the demo withdraws its orders is not in its own report.
     assert told["fills"]["count"] >= ran["fills"] > 5
@@ -109,6 +128,7 @@ def test_a_month_is_reported_as_its_rows_say(database_url: Secret, tmp_path: Pat
     ran = demo(database_url, tmp_path, run_s=30 * 86_400, arrivals=400)
     found, compared = wrong(database_url, market=1)
     assert (found, compared > 1_000) == ([], True)
+    assert misprinted(database_url, tmp_path) == []
     told = report(material_of(database_url))
     assert told["fills"]["count"] >= ran["fills"] > 100
     assert told["pnl"]["residual_lamports"] == 0
@@ -245,6 +265,14 @@ class Tags(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_figure_that_people_read_is_that_of_the_rows(
+    database_url: Secret, tmp_path: Path, seed: int
+) -> None:
+    written(database_url, made_up(random.Random(seed)))
+    assert misprinted(database_url, tmp_path) == []
 
 
 def test_the_page_needs_nothing_else_and_the_files_hold_the_same_numbers(
