@@ -29,6 +29,7 @@ from bmv.services.building import (
     Step,
     Work,
     change_steps,
+    crank_parts,
     crank_steps,
     events_of,
     own_crank_step,
@@ -247,7 +248,9 @@ def test_a_crank_covers_a_front_of_the_queue_with_all_its_owners_and_never_13_fi
     waiting: list[tuple[int, bool]],
 ) -> None:
     front = [event(owner, is_fill, seq) for seq, (owner, is_fill) in enumerate(waiting)]
-    steps = crank_steps(front, WALLETS[0].owner, MARKET)
+    parts = list(crank_parts(front))
+    assert [one for part in parts for one in part] == front
+    steps = crank_steps(parts[0] if parts else (), WALLETS[0].owner, MARKET)
     if not front:
         assert steps == []
         return
@@ -269,7 +272,7 @@ def test_no_instruction_has_a_limit_of_0_and_cranks_name_each_account_once_in_th
     drawn: list[tuple[Leaving, Coming]], waiting: list[tuple[int, bool]]
 ) -> None:
     front = [event(owner, is_fill, seq) for seq, (owner, is_fill) in enumerate(waiting)]
-    steps = crank_steps(front, KEY, MARKET)
+    steps = [step for part in crank_parts(front) for step in crank_steps(part, KEY, MARKET)]
     for number, (leaving, coming) in enumerate(drawn):
         action = change(number, leaving, coming)
         steps += flat(change_steps(action, WALLETS[number], MARKET, WORLD.spec, UNTIL))
@@ -395,6 +398,23 @@ def test_3200_orders_of_100_wallets_take_50_bundles_with_their_cranks_and_tips(b
         crank = bundle.drafts[-1].steps[-1].instruction
         assert bytes(crank.data)[1] == 3
         assert {MANY[ticket].open_orders for ticket in bundle.tickets} <= {m.pubkey for m in crank.accounts}
+
+
+@pytest.mark.parametrize("tables_of", [no_tables, table_of(MANY[:80])])
+@pytest.mark.parametrize("wallets", [1, 2])
+def test_a_part_of_the_queue_is_cranked_before_what_a_bundle_pushes_however_many_it_names(
+    tables_of: TablesOf, wallets: int
+) -> None:
+    (part, _) = crank_parts([event(n % 40, is_fill=False, seq=n) for n in range(16)] + [event(40, False, 16)])
+    groups = [rebuilt(number, 8, 8) for number in range(wallets)]
+
+    def crank(own: Sequence[Group], payer: Pubkey) -> list[Step]:
+        return [*crank_steps(part, payer, MARKET), *own_crank(own, payer)]
+
+    (bundle,) = pack_bundles(groups, TIP, tables_of, crank)
+    tags = [bytes(step.instruction.data)[1] for step in bundle.drafts[-1].steps]
+    assert tags[-3:] == [3, 3, 3]
+    assert max(sizes(bundle)) <= 1_232
 
 
 def test_a_small_change_its_crank_and_the_tip_are_one_transaction() -> None:

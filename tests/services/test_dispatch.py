@@ -5,6 +5,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,15 +23,19 @@ from bmv.model import Cancel, Outcome, Placement, Side
 from bmv.observe.journal import Journal
 from bmv.observe.segments import records
 from bmv.sandbox.clock import LoopClock
+from bmv.sandbox.market_genesis import seeded_keypair
+from bmv.sandbox.people.floor import Floor, Trader
 from bmv.services import dispatch
-from bmv.services.building import settle_steps
+from bmv.services.building import CRANK_EVENTS, CRANK_PARTS, settle_steps
 from bmv.services.dispatch import Dispatcher
 from bmv.units import LAMPORTS_PER_SOL, BaseLots, Lamports, Ticks
 from bmv.venue.openbook_v1.calls import parse
+from bmv.venue.openbook_v1.queues import decode_event_queue
 from tests.services.living_world import NOBODY, Living, living, virtually
 
 SENDING = ("bundle_dropped", "jito_unreachable", "jito_rate_limited", "rpc_rate_limited", "rpc_unreachable")
 WRAP = Lamports(LAMPORTS_PER_SOL)
+STRANGERS = replace(NOBODY, dusters=3, crankers=0)
 
 
 class Desk:
@@ -311,6 +316,56 @@ def test_the_loop_goes_on_between_the_groups_and_bundles_of_a_large_plan() -> No
             assert set(desk.outcomes()) == set(range(100, 140))
 
     virtually(scenario)
+
+
+def waiting(it: Living) -> int:
+    """Return how many events wait for a crank."""
+    account = it.world.chain.account(bytes(it.assembly.market.event_queue))
+    assert account is not None
+    return decode_event_queue(bytes(account.data)).count
+
+
+def crowd_the_queue(it: Living, turns: int) -> None:
+    """Have three strangers place and withdraw eight bids again and again, sixteen events each time."""
+    floor = Floor(it.world.chain, it.world.spec, it.world.reference)
+    numbers = range(1, 9)
+    for index in range(3):
+        stranger = Trader(floor, seeded_keypair(it.world.options.seed, "duster", index))
+        for turn in range(turns):
+            orders = [stranger.post(Side.BID, number, 2_000 - turn, 1) for number in numbers]
+            stranger.send([*stranger.place(Side.BID, orders), stranger.withdraw(numbers)])
+
+
+def test_an_old_queue_is_cranked_in_large_parts_and_changes_drain_it_further() -> None:
+    async def scenario(clock: LoopClock) -> list[int]:
+        async with living(clock, crowd=STRANGERS) as it:
+            desk = Desk(it)
+            await desk.prepare()
+            left = []
+            assert it.world._driver is not None
+            it.world._driver.cancel()
+            crowd_the_queue(it, 11)
+            await asyncio.sleep(2)
+            rounds: list[list[AnyAction]] = [[], [Crank(10)], [placing(11, 0)], [Crank(12), placing(13, 1)]]
+            for actions in rounds:
+                reader = it.assembly.reader
+                reader.read(clock.now(), await it.assembly.feed._rpc.accounts(reader.keys))
+                desk.dispatcher._waiting.put_nowait(tuple(actions))
+                await asyncio.sleep(5)
+                left.append(waiting(it))
+            assert desk.outcomes() == dict.fromkeys((10, 11, 12, 13), "landed")
+            return left
+
+    before, cranked, changed, end = virtually(scenario)
+    assert before > 500
+    assert cranked == before - CRANK_PARTS * CRANK_EVENTS
+    # The change's own event waits behind what others have left.
+    assert (changed, end) == (cranked - CRANK_EVENTS + 1, 0)
+
+
+def placing(ticket: int, wallet: int) -> Execute:
+    """Return a change that places one bid, which pushes one event."""
+    return Execute(ticket, wallet, (), (Placement(wallet, Side.BID, 1, Ticks(100), BaseLots(10), 1),))
 
 
 def cancelling(ticket: int, number: int = 0, *, plain: bool = False) -> Execute:

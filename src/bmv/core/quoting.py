@@ -82,7 +82,8 @@ def quoting(state: State, event: AnyEvent, settings: Settings) -> list[AnyAction
     for change in plan.wallets:
         change.places[:] = numbered(change, state.views[change.wallet], state.spec)
     reports = [_rebuilt(state, plan, trigger, settings), *_proposed(state)] if trigger else []
-    return [*told, *reports, *_changes(state, plan), *_crank(state)]
+    # The crank goes first: each change cranks its own events, once nothing waits before them.
+    return [*told, *reports, *_crank(state), *_changes(state, plan)]
 
 
 def _worth_a_look(state: State, event: AnyEvent) -> bool:

@@ -29,8 +29,10 @@ from bmv.venue.token import create_associated_token_account, sync_native
 PER_INSTRUCTION = 8
 """Client ids, or orders, that one instruction takes."""
 CRANK_FILLS = 12
-CRANK_OWNERS = 20
+CRANK_OWNERS = 16
 CRANK_EVENTS = 60
+CRANK_PARTS = 4
+"""So many transactions of cranks go into a bundle of nothing else."""
 _T = TypeVar("_T")
 
 
@@ -127,24 +129,32 @@ def _cancel_steps(cancels: Sequence[Cancel], wallet: WalletAccounts, market: Mar
             yield Step.of(wallet.owner, instruction, compute.cancels(1))
 
 
-def crank_steps(front: Sequence[QueueEvent], payer: Pubkey, market: MarketKeys) -> list[Step]:
-    """Return the ConsumeEvents for the front of the queue; empty when nothing waits.
+def crank_parts(front: Sequence[QueueEvent]) -> Iterator[Sequence[QueueEvent]]:
+    """Cut the front of the queue into what one transaction cranks: so many events, of so many accounts."""
+    start = 0
+    while start < len(front):
+        owners: set[bytes] = set()
+        end = start
+        while end < len(front) and end - start < CRANK_EVENTS:
+            if len(owners | {front[end].owner}) > CRANK_OWNERS:
+                break
+            owners.add(front[end].owner)
+            end += 1
+        yield front[start:end]
+        start = end
+
+
+def crank_steps(part: Sequence[QueueEvent], payer: Pubkey, market: MarketKeys) -> list[Step]:
+    """Return the ConsumeEvents for one part of the queue; empty when nothing waits.
 
     They name everyone whose event they cover (else the program consumes nothing). Each takes twelve events:
     the program runs out of heap at the 14th fill of an instruction, and until it lands others may have
     consumed what was read, and fills have come in its place.
     """
-    owners: dict[Pubkey, None] = {}
-    covered = 0
-    for event in front[:CRANK_EVENTS]:
-        owner = Pubkey.from_bytes(event.owner)
-        if owner not in owners and len(owners) == CRANK_OWNERS:
-            break
-        owners[owner] = None
-        covered += 1
+    owners = [Pubkey.from_bytes(owner) for owner in dict.fromkeys(event.owner for event in part)]
     return [
         Step.of(payer, openbook.consume_events(market, owners, count), compute.consumes(count, 0))
-        for count in (min(CRANK_FILLS, covered - start) for start in range(0, covered, CRANK_FILLS))
+        for count in (min(CRANK_FILLS, len(part) - start) for start in range(0, len(part), CRANK_FILLS))
     ]
 
 

@@ -29,6 +29,7 @@ from bmv.events import (
     CloseAccounts,
     Collect,
     Convert,
+    Crank,
     Execute,
     Fund,
     OnChain,
@@ -47,8 +48,10 @@ from bmv.ports import Clock
 from bmv.services.accounts import WalletAccounts
 from bmv.services.building import (
     CRANK_EVENTS,
+    CRANK_PARTS,
     Step,
     change_steps,
+    crank_parts,
     crank_steps,
     events_of,
     own_crank_step,
@@ -72,6 +75,8 @@ from bmv.venue.token import WRAPPED_SOL
 
 RECENT_BUNDLES = 256
 TURNS = 1_000
+MOST_PARTS = 8
+"""So many parts of the event queue are cranked by what is sent together, beside what that pushes itself."""
 SPELLED_OUT = Prepare | Settle | Reclaim | CloseAccounts | Retire | Fund | Collect
 """Those that name where money goes; no lookup table is used for them."""
 
@@ -183,7 +188,8 @@ class Dispatcher:
         for group in groups:
             if not group.work:
                 self._never_sent(group.ticket, "nothing to do")
-        bundles = await self._packed([group for group in groups if group.work], tip)
+        ahead = CRANK_PARTS if any(isinstance(action, Crank) for action in actions) else 0
+        bundles = await self._packed([group for group in groups if group.work], tip, ahead)
         await self._sign_and_send(bundles, tip)
 
     async def _sign_and_send(self, bundles: Sequence[BundleDraft], tip: Tip | None) -> None:
@@ -201,16 +207,19 @@ class Dispatcher:
             else:
                 await self._send(sent)
 
-    async def _packed(self, groups: Sequence[Group], tip: Tip) -> list[BundleDraft]:
-        """Pack groups; each bundle cranks its own events, the first also what stands before them."""
-        front = self._front()
+    async def _packed(self, groups: Sequence[Group], tip: Tip, ahead: int) -> list[BundleDraft]:
+        """Pack groups; each bundle cranks its own events, and before them the next part of what waits.
+
+        The first ``ahead`` parts are cranked by a group of their own.
+        """
+        following = iter(self._waiting_parts()[ahead:])
 
         def crank(own: Sequence[Group], payer: Pubkey) -> list[Step]:
             touched = [account for group in own for account in group.touched]
             if not touched:
                 return []
             events = sum(group.events for group in own)
-            before = crank_steps(front, payer, self._market) if own[0] is groups[0] else []
+            before = crank_steps(next(following, ()), payer, self._market)
             return [*before, own_crank_step(touched, events, payer, self._market)]
 
         packing = Packing(tip, self._tables_of, crank)
@@ -224,8 +233,9 @@ class Dispatcher:
             return self._treasury.tables
         return self._reader.tables.of_payer(payer)
 
-    def _front(self) -> list[QueueEvent]:
-        return self._reader.queue.unconsumed(CRANK_EVENTS) if self._reader.queue else []
+    def _waiting_parts(self) -> list[Sequence[QueueEvent]]:
+        queue = self._reader.queue
+        return list(crank_parts(queue.unconsumed(MOST_PARTS * CRANK_EVENTS))) if queue else []
 
     async def _group(self, action: AnyAction) -> Group:
         if isinstance(action, Execute):
@@ -261,7 +271,8 @@ class Dispatcher:
         if isinstance(action, Fund | Collect | Retire):
             return await self._paying(action)
         payer = self._wallets[self._reader.richest_in_gas()].owner
-        return crank_steps(self._front(), payer, self._market)
+        parts = self._waiting_parts()[:CRANK_PARTS]
+        return [step for part in parts for step in crank_steps(part, payer, self._market)]
 
     async def _paying(self, action: Fund | Collect | Retire) -> list[Step]:
         if self._treasury is None:
