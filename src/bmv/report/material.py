@@ -213,12 +213,15 @@ EXCHANGED = (
     "WHERE market = $1 AND at >= $2 AND at < $3 ORDER BY at, number"
 )
 EXCHANGE_COSTS = """
-    SELECT coalesce(sum(tip + fees), 0) FROM bundle
-    WHERE market = $1 AND ended_at >= $2 AND ended_at < $3 AND outcome = 'landed' AND EXISTS (
-        SELECT FROM book, jsonb_array_elements_text(bundle.tickets) AS ticket
-        WHERE book.market = bundle.market AND part = 'conversions' AND cause = 'conversion ' || ticket
-        AND book.at >= sent_at AND book.at < sent_at + 3600000
+    WITH sent AS (
+        SELECT bundle_id, sent_at, tip + fees AS cost, 'conversion ' || ticket AS cause
+        FROM bundle, jsonb_array_elements_text(tickets) AS ticket
+        WHERE market = $1 AND ended_at >= $2 AND ended_at < $3 AND outcome = 'landed'
+    ), exchanging AS (
+        SELECT DISTINCT bundle_id, cost FROM sent JOIN book USING (cause)
+        WHERE market = $1 AND part = 'conversions' AND at >= sent_at AND at < sent_at + 3600000
     )
+    SELECT coalesce(sum(cost), 0) FROM exchanging
 """
 """A conversion's row names its ticket; its number may come again in a later run, not within an hour."""
 RENTS = "SELECT lamports FROM rent WHERE market = $1 AND at >= $2 AND at < $3 ORDER BY at, number"
