@@ -25,7 +25,7 @@ from solders.sysvar import RENT
 from solders.transaction import VersionedTransaction
 
 from bmv.chain.jito import TIP_ACCOUNTS
-from bmv.chain.message import AddressTable, TemplateCache
+from bmv.chain.message import AddressTable, kept_templates
 from bmv.chain.rpc import Blockhash
 from bmv.chain.transaction import MAX_TRANSACTION_BYTES, Tip, sign_all
 from bmv.events import Execute
@@ -58,7 +58,7 @@ class Swarm:
         self.by_owner = {keypair.pubkey(): keypair for keypair in self.keypairs}
         self.market = MarketKeys(OPENBOOK_V1, *(Pubkey.from_bytes(rng.randbytes(32)) for _ in range(10)))
         self.wallets = [WalletAccounts.of(keypair.pubkey(), self.market) for keypair in self.keypairs]
-        self.signer, self.templates = InProcessSigner(self.keypairs), TemplateCache()
+        self.signer, self.templates = InProcessSigner(self.keypairs), kept_templates()
         self.tables: dict[Pubkey, tuple[AddressTable, AddressLookupTableAccount]] = {}
         for some in (self.wallets[:80], self.wallets[80:]):
             own = [key for wallet in some for key in (wallet.open_orders, wallet.base, wallet.quote)]

@@ -17,7 +17,7 @@ from solders.message import MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
-from bmv.chain.message import TemplateCache, split
+from bmv.chain.message import kept_templates, split
 from bmv.chain.transaction import build_transaction, sign_all
 from bmv.keys.signer import InProcessSigner
 from tests.bench._timing import best_times
@@ -55,7 +55,7 @@ class Swarm:
         named = [[AccountMeta(*one) for one in accounts] for accounts in self.accounts]
         self.names = [split(Instruction(self.program, b"", one))[0][0] for one in named]
         self.signer = InProcessSigner(self.wallets)
-        self.templates = TemplateCache()
+        self.templates = kept_templates()
 
 
 def compiled_from_objects(swarm: Swarm, order: Order, blockhash: bytes) -> MessageV0:

@@ -15,9 +15,9 @@ from bmv.chain.message import (
     AddressTable,
     MessageTemplate,
     Piece,
-    TemplateCache,
     compile_message,
     joined,
+    kept_templates,
     message_signers,
     short_length,
     split,
@@ -103,11 +103,11 @@ def test_a_message_that_looks_accounts_up_is_byte_for_byte_what_solders_compiles
 def test_a_table_that_grew_makes_another_template() -> None:
     asked = [split(Instruction(KEYS[0], b"", [AccountMeta(KEYS[1], False, True)]))[0]]
     small, grown = (AddressTable(bytes(KEYS[9]), [bytes(key) for key in KEYS[2:n]]) for n in (5, 6))
-    cache = TemplateCache()
-    first = cache.template(KEYS[3], asked, [small])
-    assert cache.template(KEYS[3], asked, [small]) is first
-    assert cache.template(KEYS[3], asked, [grown]) is not first
-    assert cache.template(KEYS[3], asked) is not first
+    templates, shapes = kept_templates(), tuple(asked)
+    first = templates(KEYS[3], shapes, (small,))
+    assert templates(KEYS[3], shapes, (small,)) is first
+    assert templates(KEYS[3], shapes, (grown,)) is not first
+    assert templates(KEYS[3], shapes, ()) is not first
 
 
 def test_more_than_127_accounts_take_a_two_byte_count() -> None:
@@ -151,13 +151,12 @@ def test_what_is_not_a_v0_message_has_no_signers(raw: bytes) -> None:
         message_signers(raw)
 
 
-def test_the_cache_gives_the_same_template_again_and_never_outgrows_its_bound() -> None:
-    cache = TemplateCache(capacity=2)
-    shapes = [[split(Instruction(program, b"", []))[0]] for program in KEYS[:3]]
-    first = cache.template(KEYS[5], shapes[0])
-    cache.template(KEYS[5], shapes[1])
-    assert cache.template(KEYS[5], shapes[0]) is first
-    cache.template(KEYS[5], shapes[2])  # drops shapes[1], the one unused for longest
-    assert len(cache) == 2
-    assert cache.template(KEYS[5], shapes[0]) is first
-    assert cache.template(KEYS[6], shapes[0]) is not first
+def test_a_template_is_compiled_once_while_it_is_among_the_ones_used_last() -> None:
+    templates = kept_templates(capacity=2)
+    shapes = [(split(Instruction(program, b"", []))[0],) for program in KEYS[:3]]
+    first, second = (templates(KEYS[5], some, ()) for some in shapes[:2])
+    assert templates(KEYS[5], shapes[0], ()) is first
+    templates(KEYS[5], shapes[2], ())
+    assert templates(KEYS[5], shapes[0], ()) is first
+    assert templates(KEYS[5], shapes[1], ()) is not second
+    assert templates(KEYS[6], shapes[0], ()) is not first

@@ -21,7 +21,7 @@ from solders.transaction import VersionedTransaction
 from bmv.app.signing import policy_of
 from bmv.chain.jito import MIN_TIP, TIP_ACCOUNTS
 from bmv.chain.jupiter import parse_build
-from bmv.chain.message import AddressTable, TemplateCache
+from bmv.chain.message import AddressTable, kept_templates
 from bmv.chain.rpc import Blockhash
 from bmv.chain.transaction import Room, Tip, sign_all
 from bmv.config import Settings
@@ -122,7 +122,7 @@ def carried_out(answer: Any, desk: Desk, guard: GuardedSigner) -> Outcome:
     (bundle,) = packing.ended()
     blockhash = Blockhash(str(Pubkey(bytes(range(32)))), BlockHeight(10**9), Slot(1))
     try:
-        return Outcome("", list(sign_all(messages_of(bundle, TIP, blockhash, TemplateCache()), guard)))
+        return Outcome("", list(sign_all(messages_of(bundle, TIP, blockhash, kept_templates()), guard)))
     except Unlawful as error:
         return Outcome(f"signer: {error.rule}", [])
 

@@ -15,7 +15,7 @@ Layout (Solana message format, v0; ``short`` is a compact-u16 length)::
     | short n, n x (table key 32 B, short w, w indexes to write, short r, r indexes to read)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from solders.instruction import Instruction
@@ -234,32 +234,13 @@ class MessageTemplate:
         return b"".join(parts)
 
 
-class TemplateCache:
-    """At most ``capacity`` templates by payer, tables and shapes; the one unused for longest goes first."""
+Templates = Callable[[Pubkey, tuple[Shape, ...], tuple[AddressTable, ...]], MessageTemplate]
+"""Gives the template for a payer, shapes and tables."""
 
-    __slots__ = ("_capacity", "_templates")
 
-    def __init__(self, capacity: int = 1024) -> None:
-        if capacity < 1:
-            raise ValueError("a cache holds at least one template")
-        self._capacity = capacity
-        self._templates: dict[tuple[bytes | Shape | AddressTable, ...], MessageTemplate] = {}
-
-    def __len__(self) -> int:
-        return len(self._templates)
-
-    def template(
-        self, payer: Pubkey, shapes: Sequence[Shape], tables: Sequence[AddressTable] = NO_TABLES
-    ) -> MessageTemplate:
-        """Return the template for this payer, these shapes and tables, compiling it the first time."""
-        key: tuple[bytes | Shape | AddressTable, ...] = (bytes(payer), *shapes, *tables)
-        template = self._templates.pop(key, None)
-        if template is None:
-            template = MessageTemplate(payer, shapes, tables)
-            if len(self._templates) == self._capacity:
-                del self._templates[next(iter(self._templates))]
-        self._templates[key] = template
-        return template
+def kept_templates(capacity: int = 1024) -> Templates:
+    """Compile each template once, while it is among the ``capacity`` ones used last."""
+    return lru_cache(maxsize=capacity)(MessageTemplate)
 
 
 def compile_message(

@@ -6,7 +6,7 @@ Rules of this file
 - Nothing here fetches: blockhash, keys and lamports are arguments.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Protocol
@@ -18,11 +18,11 @@ from bmv.chain.message import (
     NO_TABLES,
     AddressTable,
     KeyRoles,
+    MessageTemplate,
     Names,
     Piece,
     Shape,
-    TemplateCache,
-    compile_message,
+    Templates,
     invoked_size,
     message_signers,
     short_length,
@@ -162,22 +162,20 @@ def build_transaction(
     blockhash: bytes,
     *,
     tables: Sequence[AddressTable] = NO_TABLES,
-    templates: TemplateCache | None = None,
+    templates: Templates = MessageTemplate,
 ) -> bytes:
     """Return the message of one transaction: compute limit (units), instructions, tip.
 
     What ``tables`` hold is named by index; a tip account must be in none of them (it would not count).
-    With ``templates``, shapes seen before cost a copy instead of a compilation; the bytes are the same.
+    With templates that are kept, shapes seen before cost a copy instead of a compilation; the bytes are the
+    same.
     Raises ValueError where it would not fit.
     """
     whole = framed(payer, pieces, compute_limit, tip)
     if len(whole) > MAX_INSTRUCTIONS:
         raise ValueError(f"{len(whole)} instructions in one transaction; at most {MAX_INSTRUCTIONS}")
-    if templates is None:
-        message = compile_message(payer, whole, blockhash, tables)
-    else:
-        shapes, datas = zip(*whole, strict=True)
-        message = templates.template(payer, shapes, tables).render(blockhash, datas)
+    shapes, datas = zip(*whole, strict=True)
+    message = templates(payer, shapes, tuple(tables)).render(blockhash, datas)
     _refuse_oversize(len(message) + 1 + 64 * message[1])
     return message
 
@@ -190,19 +188,13 @@ def sign(message: bytes, signer: MessageSigner) -> bytes:
 def sign_all(messages: Iterable[bytes], signer: MessageSigner) -> list[bytes]:
     """Return the wire transactions: every key a message names as a signer signs it, in its order.
 
-    Signing may begin while ``messages`` are still being made. Raises ValueError where a result is too large
-    or not a v0 message; what ``signer`` raises for a key it does not hold passes through.
+    Raises ValueError where a result is too large or not a v0 message; what ``signer`` raises for a key it
+    does not hold passes through.
     """
-    seen: list[bytes] = []
-
-    def jobs() -> Iterator[tuple[Pubkey, bytes]]:
-        for message in messages:
-            seen.append(message)
-            for pubkey in message_signers(message):
-                yield pubkey, message
-
-    signatures = iter(signer.sign_all(jobs()))
-    raws = [b"".join((short_length(one[1]), *islice(signatures, one[1]), one)) for one in seen]
+    whole = list(messages)
+    jobs = [(pubkey, message) for message in whole for pubkey in message_signers(message)]
+    signatures = iter(signer.sign_all(jobs))
+    raws = [b"".join((short_length(one[1]), *islice(signatures, one[1]), one)) for one in whole]
     _refuse_oversize(max(map(len, raws), default=0))
     return raws
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from bmv.chain.jito import bundle_id
-from bmv.chain.message import TemplateCache
+from bmv.chain.message import Templates, kept_templates
 from bmv.chain.rpc import Blockhash
 from bmv.chain.transaction import MessageSigner, Tip, build_transaction, sign_all, signature
 from bmv.errors import Refused
@@ -35,7 +35,7 @@ class PlanSigner:
 
     def __init__(self, signer: MessageSigner, clock: Clock) -> None:
         self._signer, self._clock = signer, clock
-        self._templates = TemplateCache()
+        self._templates = kept_templates()
 
     async def signed(
         self, bundles: Sequence[BundleDraft], tip: Tip | None, blockhash: Blockhash, turn: int = 0
@@ -106,7 +106,7 @@ def portions(bundles: Sequence[BundleDraft]) -> list[Sequence[BundleDraft]]:
 
 
 def messages_of(
-    bundle: BundleDraft, tip: Tip | None, blockhash: Blockhash, templates: TemplateCache, turn: int = 0
+    bundle: BundleDraft, tip: Tip | None, blockhash: Blockhash, templates: Templates, turn: int = 0
 ) -> list[bytes]:
     """Build a bundle's messages.
 
