@@ -82,23 +82,14 @@ def _read_names(names: Names) -> tuple[bytes, tuple[bytes, ...], tuple[tuple[byt
 
 
 class AddressTable:
-    """A lookup table on the chain: its key, and the index of each address it holds."""
+    """A lookup table on the chain: its key, the index of each address it holds, how many places it has."""
 
-    __slots__ = ("_hash", "_identity", "index", "key")
+    __slots__ = ("index", "key", "size")
 
     def __init__(self, key: bytes, addresses: Sequence[bytes]) -> None:
-        self.key = key
+        self.key, self.size = key, len(addresses)
         # Like solders' compiler: of an address that is in the table twice, the first place counts.
         self.index = {address: place for place, address in reversed(list(enumerate(addresses)))}
-        # Tables only grow, so key and length say what is in one.
-        self._identity = key + short_length(len(addresses))
-        self._hash = hash(self._identity)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, AddressTable) and self._identity == other._identity
-
-    def __hash__(self) -> int:
-        return self._hash
 
 
 NO_TABLES: tuple[AddressTable, ...] = ()

@@ -81,12 +81,19 @@ class TableBook:
         shown = dict(zip(self.keys, images, strict=False))
         self._tables = {key: table for key, image in shown.items() if image and (table := _decoded(image))}
         self._usable = {
-            key: AddressTable(bytes(key), [bytes(address) for address in usable])
+            key: self._table(key, usable)
             for key, table in self._tables.items()
             if (usable := table.usable(slot))
         }
         self._of_payer.clear()
         return Lamports(sum(int(image.lamports) for image in shown.values() if image))
+
+    def _table(self, key: Pubkey, usable: Sequence[Pubkey]) -> AddressTable:
+        """Return the same table as long as it does not grow: that is all a table ever does."""
+        known = self._usable.get(key)
+        if known is not None and known.size == len(usable):
+            return known
+        return AddressTable(bytes(key), [bytes(address) for address in usable])
 
     def news(self) -> tuple[TableView, ...] | None:
         """Return all tables if anything changed since the last time, else None."""
