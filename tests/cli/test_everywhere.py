@@ -91,8 +91,5 @@ def test_the_shell_completes_commands_and_options(tmp_path: Path) -> None:
     told = bash(f"source ~/.bashrc; complete -p bmv; {'; '.join(f'{one}; {press}' for one in asked)}")
     assert "-F _bmv_completion bmv" in told
     assert told.splitlines()[1:] == ["wallets", "--passphrase-fd"]
-    shown = subprocess.run(
-        [BMV, "--show-completion"], env=environ | {"SHELL": "/bin/zsh"},
-        capture_output=True, text=True, timeout=PATIENCE_S, check=True,
-    )  # fmt: skip
-    assert "_BMV_COMPLETE" in shown.stdout
+    # Which shell asks is seen by whose child the command is.
+    assert "_BMV_COMPLETE" in bash("bmv --show-completion; true")

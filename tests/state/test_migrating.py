@@ -90,12 +90,12 @@ def test_to_migrate_twice_is_to_migrate_once_even_at_the_same_time(database_url:
 
 def test_a_migration_takes_the_time_it_needs_whatever_the_limit_of_other_calls(database_url: Secret) -> None:
     async def told(other: asyncpg.Connection) -> None:
-        hurried = await asyncpg.connect(database_url.reveal(), command_timeout=0.2)
-        await migrate(hurried, KNOWN[0])
+        hurried = await asyncpg.connect(database_url.reveal(), command_timeout=0.5)
+        await migrate(other, KNOWN[0])
         async with other.transaction():
             await other.execute("LOCK TABLE bmv.trade")
             migrating = asyncio.create_task(migrate(hurried))
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1.0)
             assert not migrating.done()
         assert await migrating == (KNOWN[0], NEWEST)
         await hurried.close()
