@@ -63,6 +63,7 @@ class Recomputed:
         self.lot = self.market["quote_lot_size"]
         self.fills = [one for one in self.rows["fill"] if self.inside(one["at"])]
         self.trades = [one for one in self.rows["trade"] if self.inside(one["at"])]
+        self.brought = [row for row in self.rows["book"] if row["part"] == "transfers"]
         self.runs: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for one in self.settled:
             self.runs[one["run"]].append(one)
@@ -149,9 +150,7 @@ class Recomputed:
     def earned(self, sample: dict[str, Any]) -> int:
         """Return what was owned in a sample, less what wallets brought after the first one of its run."""
         begin = self.runs[sample["run"]][0]["booked"]
-        rows = (
-            row for row in self.rows["book"] if row["run"] == sample["run"] and row["part"] == "transfers"
-        )
+        rows = (row for row in self.brought if row["run"] == sample["run"])
         late = (int(row["lamports"]) for row in rows if begin < row["number"] <= sample["booked"])
         return self.equity(sample) - sum(late)
 

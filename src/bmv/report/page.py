@@ -1,5 +1,6 @@
 """The report as one HTML file: first what holders ask, then what an exchange asks, then how it came about."""
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -8,13 +9,14 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 from bmv.core.decay import FINE
 from bmv.core.ledger import Part
 from bmv.observe.sheet import document, figure, plots, table, tiles
-from bmv.report.material import Material
+from bmv.report.material import DAY_MS, Material
 from bmv.report.money import courses
 from bmv.report.quoting import SIDES
 from bmv.report.telling import moment
 from bmv.units import LAMPORTS_PER_SOL, Ticks
 
 MOST_POINTS = 2_000
+DAYS_NAMED = 7
 DAY_HEAD = [
     "day",
     "equity, SOL",
@@ -221,14 +223,19 @@ def _equity_plot(material: Material) -> go.Figure:
 
 
 def _parts_plot(report: dict[str, Any]) -> go.Figure:
-    plot = figure("Profit and loss by day, SOL", barmode="relative")
-    plot.update_xaxes(type="category")
     days = [day["day"] for day in report["days"]]
+    plot = _by_day(figure("Profit and loss by day, SOL", barmode="relative"), days)
     for part in Part:
         amounts = [day[f"{part.value}_lamports"] / LAMPORTS_PER_SOL for day in report["days"]]
         if any(amounts):
             plot.add_bar(x=days, y=amounts, name=part.value.replace("_", " "))
     return plot
+
+
+def _by_day(plot: go.Figure, days: Sequence[str]) -> go.Figure:
+    """Name whole days below a plot, few enough for a telephone."""
+    every = -(-len(days) // DAYS_NAMED)
+    return plot.update_xaxes(type="date", tickformat="%b %-d", tick0=days[0], dtick=DAY_MS * every)
 
 
 def _price_plot(material: Material) -> go.Figure:
@@ -246,10 +253,9 @@ def _price_plot(material: Material) -> go.Figure:
 
 
 def _presence_plot(report: dict[str, Any]) -> go.Figure:
-    plot = figure("Presence by day, share of the time it quoted")
-    plot.update_xaxes(type="category")
-    plot.update_yaxes(range=[0, 1.02], tickformat=".0%")
     days = [day["day"] for day in report["days"]]
+    plot = _by_day(figure("Presence by day, share of the time it quoted"), days)
+    plot.update_yaxes(range=[0, 1.02], tickformat=".0%")
     for side in SIDES:
         values = [day[f"uptime_{side}"] for day in report["days"]]
         plot.add_bar(x=days, y=values, name=f"{side}s", marker={"color": COLOURS[side]})
@@ -260,12 +266,10 @@ def _depth_plot(report: dict[str, Any]) -> go.Figure:
     plot = figure("Mean depth, SOL: ours before everybody's", barmode="group")
     for side in SIDES:
         bands = report["quotes"]["depth"]
-        for who, opacity in (("own", 1.0), ("all", 0.45)):
+        for who, opacity in (("own", ""), ("all", "73")):
             values = [float(of[side][f"{who}_sol"] or 0) for of in bands.values()]
             name = f"{side}s, {'ours' if who == 'own' else 'everybody'}"
-            plot.add_bar(
-                x=list(bands), y=values, name=name, marker={"color": COLOURS[side], "opacity": opacity}
-            )
+            plot.add_bar(x=list(bands), y=values, name=name, marker={"color": COLOURS[side] + opacity})
     return plot
 
 
