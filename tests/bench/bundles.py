@@ -12,6 +12,7 @@ import itertools
 import random
 import struct
 from collections.abc import Sequence
+from itertools import chain
 
 from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.compute_budget import set_compute_unit_limit
@@ -103,11 +104,9 @@ def replacing_all(price: int) -> list[Execute]:
 def ours(swarm: Swarm, plan: Sequence[Execute], signer: InProcessSigner | None = None) -> list[bytes]:
     """Return the plan on the wire, as the product makes it, signed by the swarm's signer or another one."""
     bundles = pack_bundles(swarm.groups(plan), TIP, lambda payer: swarm.tables[payer][:1], swarm.crank)
-    wires: list[bytes] = []
-    for portion in portions(bundles):
-        messages = [one for bundle in portion for one in messages_of(bundle, TIP, LATEST, swarm.templates)]
-        wires += map(base64.b64encode, sign_all(messages, signer or swarm.signer))
-    return wires
+    built = [messages_of(bundle, TIP, LATEST, swarm.templates) for bundle in bundles]
+    signed = [sign_all(chain.from_iterable(portion), signer or swarm.signer) for portion in portions(built)]
+    return [base64.b64encode(raw) for raws in signed for raw in raws]
 
 
 class Plain:

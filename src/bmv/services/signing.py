@@ -1,8 +1,8 @@
 """Packed bundles -> signed transactions that are ready to be sent and watched.
 
 Rules of this file
-- A plan is signed some bundles at a time. While another process signs, the next are built: one call is under
-  way at a time, awaited with the clock held. A signer in this process signs in between.
+- A plan is built whole, then signed some bundles at a time: what helps to sign in this process falls asleep
+  where it has to wait. One call is under way at a time; where another process signs, the clock is held.
 - A signer that refuses a call has signed nothing of it: its bundles are asked for one by one, so that only
   what is unlawful is left out, and what cancels still goes.
 """
@@ -26,8 +26,8 @@ LAMPORTS_PER_SIGNATURE = 5_000
 AT_ONCE = 12
 """Bundles: a millisecond or two of signing in this process, and a few more in another one."""
 
-Built = Sequence[tuple[BundleDraft, list[bytes]]]
-"""Bundles with their messages."""
+Messages = list[bytes]
+"""What the transactions of one bundle say."""
 
 
 class PlanSigner:
@@ -45,37 +45,35 @@ class PlanSigner:
         What places nothing may be asked for again, in another ``turn``, before it landed. Raises what the
         signer raises that is no refusal. Between bundles, and while another process signs, the loop goes on.
         """
+        built = await self._build(bundles, tip, blockhash, turn)
+        signed: list[list[bytes] | Refused] = []
+        for portion in portions(built):
+            signed += await self._sign(portion)
+            await asyncio.sleep(0)
         found: list[Sent | Refused] = []
-        built: Built = []
-        for portion in (*portions(bundles), ()):
-            signed, built = await asyncio.gather(
-                self._sign(built, tip, blockhash), self._build(portion, tip, blockhash, turn)
-            )
-            found += signed
+        for bundle, raws in zip(bundles, signed, strict=True):
+            found.append(raws if isinstance(raws, Refused) else self._sent(bundle, raws, tip, blockhash))
+            await asyncio.sleep(0)
         return found
 
     async def _build(
         self, bundles: Sequence[BundleDraft], tip: Tip | None, blockhash: Blockhash, turn: int
-    ) -> Built:
+    ) -> list[Messages]:
         built = []
         for bundle in bundles:
-            built.append((bundle, messages_of(bundle, tip, blockhash, self._templates, turn)))
+            built.append(messages_of(bundle, tip, blockhash, self._templates, turn))
             await asyncio.sleep(0)
         return built
 
-    async def _sign(self, built: Built, tip: Tip | None, blockhash: Blockhash) -> list[Sent | Refused]:
-        if not built:
-            return []
+    async def _sign(self, portion: Sequence[Messages]) -> list[list[bytes] | Refused]:
         try:
-            raws = iter(await self._raws([message for _, messages in built for message in messages]))
+            raws = iter(await self._raws([message for messages in portion for message in messages]))
         except Refused as error:
-            if len(built) == 1:
+            if len(portion) == 1:
                 return [error]
-            alone = [await self._sign([one], tip, blockhash) for one in built]
+            alone = [await self._sign([one]) for one in portion]
             return list(chain.from_iterable(alone))
-        return [
-            self._sent(bundle, [next(raws) for _ in messages], tip, blockhash) for bundle, messages in built
-        ]
+        return [[next(raws) for _ in messages] for messages in portion]
 
     async def _raws(self, messages: list[bytes]) -> list[bytes]:
         if not self._signer.elsewhere:
@@ -100,9 +98,9 @@ class PlanSigner:
         )
 
 
-def portions(bundles: Sequence[BundleDraft]) -> list[Sequence[BundleDraft]]:
-    """Return bundles in the portions that are signed together."""
-    return [bundles[start : start + AT_ONCE] for start in range(0, len(bundles), AT_ONCE)]
+def portions(built: Sequence[Messages]) -> list[Sequence[Messages]]:
+    """Return the messages of bundles in the portions that are signed together."""
+    return [built[start : start + AT_ONCE] for start in range(0, len(built), AT_ONCE)]
 
 
 def messages_of(
