@@ -26,9 +26,10 @@ from solders.sysvar import RENT
 from solders.transaction import VersionedTransaction
 
 from bmv.chain.jito import TIP_ACCOUNTS
-from bmv.chain.message import AddressTable, kept_templates
+from bmv.chain.layout import MAX_TRANSACTION_BYTES
+from bmv.chain.message import AddressTable
 from bmv.chain.rpc import Blockhash
-from bmv.chain.transaction import MAX_TRANSACTION_BYTES, Tip, sign_all
+from bmv.chain.transaction import Tip, sign_all
 from bmv.events import Execute
 from bmv.keys.signer import InProcessSigner
 from bmv.model import Cancel, MarketSpec, Placement, Side
@@ -59,7 +60,7 @@ class Swarm:
         self.by_owner = {keypair.pubkey(): keypair for keypair in self.keypairs}
         self.market = MarketKeys(OPENBOOK_V1, *(Pubkey.from_bytes(rng.randbytes(32)) for _ in range(10)))
         self.wallets = [WalletAccounts.of(keypair.pubkey(), self.market) for keypair in self.keypairs]
-        self.signer, self.templates = InProcessSigner(self.keypairs), kept_templates()
+        self.signer = InProcessSigner(self.keypairs)
         self.tables: dict[Pubkey, tuple[AddressTable, AddressLookupTableAccount]] = {}
         for some in (self.wallets[:80], self.wallets[80:]):
             own = [key for wallet in some for key in (wallet.open_orders, wallet.base, wallet.quote)]
@@ -104,7 +105,7 @@ def replacing_all(price: int) -> list[Execute]:
 def ours(swarm: Swarm, plan: Sequence[Execute], signer: InProcessSigner | None = None) -> list[bytes]:
     """Return the plan on the wire, as the product makes it, signed by the swarm's signer or another one."""
     bundles = pack_bundles(swarm.groups(plan), TIP, lambda payer: swarm.tables[payer][:1], swarm.crank)
-    built = [messages_of(bundle, TIP, LATEST, swarm.templates) for bundle in bundles]
+    built = [messages_of(bundle, TIP, LATEST) for bundle in bundles]
     signed = [sign_all(chain.from_iterable(portion), signer or swarm.signer) for portion in portions(built)]
     return [base64.b64encode(raw) for raws in signed for raw in raws]
 

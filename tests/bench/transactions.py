@@ -17,7 +17,7 @@ from solders.message import MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
-from bmv.chain.message import kept_templates, split
+from bmv.chain.message import split
 from bmv.chain.transaction import build_transaction, sign_all
 from bmv.keys.signer import InProcessSigner
 from tests.bench._timing import best_times
@@ -55,7 +55,6 @@ class Swarm:
         named = [[AccountMeta(*one) for one in accounts] for accounts in self.accounts]
         self.names = [split(Instruction(self.program, b"", one))[0][0] for one in named]
         self.signer = InProcessSigner(self.wallets)
-        self.templates = kept_templates()
 
 
 def compiled_from_objects(swarm: Swarm, order: Order, blockhash: bytes) -> MessageV0:
@@ -75,9 +74,7 @@ def message_from_templates(swarm: Swarm, order: Order, blockhash: bytes) -> byte
     """Return the message, made as the product does."""
     wallet, data = order
     piece = (swarm.names[wallet], len(data)), data
-    return build_transaction(
-        swarm.owners[wallet], [piece], COMPUTE_LIMIT, None, blockhash, templates=swarm.templates
-    )
+    return build_transaction(swarm.owners[wallet], [piece], COMPUTE_LIMIT, None, blockhash)
 
 
 def sent_from_objects(swarm: Swarm, orders: list[Order], blockhash: bytes) -> list[bytes]:

@@ -17,7 +17,6 @@ from bmv.chain.message import (
     Piece,
     compile_message,
     joined,
-    kept_templates,
     message_signers,
     short_length,
     split,
@@ -100,16 +99,6 @@ def test_a_message_that_looks_accounts_up_is_byte_for_byte_what_solders_compiles
     assert rendered == oracle(payer, changed, BLOCKHASH, named)
 
 
-def test_a_table_that_grew_makes_another_template() -> None:
-    asked = [split(Instruction(KEYS[0], b"", [AccountMeta(KEYS[1], False, True)]))[0]]
-    small, grown = (AddressTable(bytes(KEYS[9]), [bytes(key) for key in KEYS[2:n]]) for n in (5, 6))
-    templates, shapes = kept_templates(), tuple(asked)
-    first = templates(KEYS[3], shapes, (small,))
-    assert templates(KEYS[3], shapes, (small,)) is first
-    assert templates(KEYS[3], shapes, (grown,)) is not first
-    assert templates(KEYS[3], shapes, ()) is not first
-
-
 def test_more_than_127_accounts_take_a_two_byte_count() -> None:
     many = [AccountMeta(Pubkey.from_bytes(bytes([1, n]) + bytes(30)), False, n % 2 == 0) for n in range(200)]
     asked = [Instruction(KEYS[0], b"x" * 200, many)]
@@ -149,14 +138,3 @@ def test_a_template_refuses_data_of_another_length_and_a_short_blockhash() -> No
 def test_what_is_not_a_v0_message_has_no_signers(raw: bytes) -> None:
     with pytest.raises(ValueError, match="not a version 0 message"):
         message_signers(raw)
-
-
-def test_a_template_is_compiled_once_while_it_is_among_the_ones_used_last() -> None:
-    templates = kept_templates(capacity=2)
-    shapes = [(split(Instruction(program, b"", []))[0],) for program in KEYS[:3]]
-    first, second = (templates(KEYS[5], some, ()) for some in shapes[:2])
-    assert templates(KEYS[5], shapes[0], ()) is first
-    templates(KEYS[5], shapes[2], ())
-    assert templates(KEYS[5], shapes[0], ()) is first
-    assert templates(KEYS[5], shapes[1], ()) is not second
-    assert templates(KEYS[6], shapes[0], ()) is not first

@@ -1,6 +1,7 @@
 """Building, measuring and signing wire transactions, with solders as the judge."""
 
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -10,13 +11,14 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
-from bmv.chain.message import AddressTable, MessageTemplate, Piece, Shape, kept_templates, split
+from bmv.chain.layout import MAX_TRANSACTION_BYTES, empty_layout
+from bmv.chain.message import AddressTable, Piece, Shape, split
 from bmv.chain.transaction import (
-    MAX_TRANSACTION_BYTES,
-    Room,
+    Tip,
     build_transaction,
     sign,
     signature,
+    tipping,
 )
 from bmv.keys.signer import InProcessSigner, UnknownKey
 from bmv.units import Lamports
@@ -47,6 +49,12 @@ def shapes_of(asked: list[Piece]) -> list[Shape]:
     return [shape for shape, _ in asked]
 
 
+def over_by(asked: list[Piece], tip: Tip | None = None, tables: Sequence[AddressTable] = ()) -> int:
+    """Return by how many bytes a transaction would be too large."""
+    tail = [] if tip is None else [tipping(PAYER, tip)]
+    return empty_layout(PAYER, tables).after(shapes_of([*asked, *tail])).over
+
+
 def test_the_compute_limit_comes_first_and_the_tip_last() -> None:
     message = build_transaction(PAYER, [order()], 200_000, TIP, BLOCKHASH)
     transaction = VersionedTransaction.from_bytes(sign(message, SIGNER))
@@ -67,24 +75,6 @@ def test_the_signed_bytes_are_what_solders_signs_for_several_signers() -> None:
     assert signature(raw) == str(theirs.signatures[0])
 
 
-def test_a_cached_template_changes_nothing_but_the_time_it_takes() -> None:
-    kept, given = kept_templates(), set()
-
-    def templates(
-        payer: Pubkey, shapes: tuple[Shape, ...], tables: tuple[AddressTable, ...]
-    ) -> MessageTemplate:
-        template = kept(payer, shapes, tables)
-        given.add(template)
-        return template
-
-    for seed in range(5):
-        rng = random.Random(seed)
-        asked = [split(Instruction(PROGRAM, rng.randbytes(60), [AccountMeta(OTHER, False, True)]))]
-        plain = build_transaction(PAYER, asked, seed, TIP, BLOCKHASH)
-        assert build_transaction(PAYER, asked, seed, TIP, BLOCKHASH, templates=templates) == plain
-    assert len(given) == 1
-
-
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 200), st.integers(1, 3), st.integers(0, 6)), max_size=8),
@@ -99,10 +89,7 @@ def test_the_measured_size_is_the_size_of_the_signed_transaction(
         for size, count, read in shapes
     ]
     tip, tables = TIP if tipped else None, TABLES if looked_up else []
-    room, half = Room(PAYER, tables), len(asked) // 2
-    for shape in shapes_of(asked[:half]):
-        room.add(shape)
-    over = room.over(shapes_of(asked[half:]), tip)
+    over = over_by(asked, tip, tables)
     size = MAX_TRANSACTION_BYTES + over
     if over <= 0:
         assert len(sign(build_transaction(PAYER, asked, 1, tip, BLOCKHASH, tables=tables), SIGNER)) == size
@@ -113,16 +100,16 @@ def test_the_measured_size_is_the_size_of_the_signed_transaction(
 
 
 def test_the_last_byte_that_fits_is_1232() -> None:
-    room = 200 - Room(PAYER).over(shapes_of([order(200)]), TIP)
-    assert Room(PAYER).over(shapes_of([order(room)]), TIP) == 0
-    assert Room(PAYER).over(shapes_of([order(room + 1)]), TIP) == 1
+    room = 200 - over_by([order(200)], TIP)
+    assert over_by([order(room)], TIP) == 0
+    assert over_by([order(room + 1)], TIP) == 1
     assert len(sign(build_transaction(PAYER, [order(room)], 1, TIP, BLOCKHASH), SIGNER)) == 1232
 
 
 def test_more_than_64_instructions_do_not_fit() -> None:
     asked = [order(0)] * 63
-    assert Room(PAYER).over(shapes_of(asked)) <= 0
-    assert Room(PAYER).over(shapes_of(asked), TIP) > 0
+    assert over_by(asked) <= 0
+    assert over_by(asked, TIP) > 0
     with pytest.raises(ValueError, match="at most 64"):
         build_transaction(PAYER, asked, 1, TIP, BLOCKHASH)
 

@@ -18,8 +18,9 @@ from solders.pubkey import Pubkey
 
 from bmv.app.signing import policy_of
 from bmv.chain.jito import TIP_ACCOUNTS
+from bmv.chain.layout import MAX_TRANSACTION_BYTES
 from bmv.chain.message import AddressTable, split
-from bmv.chain.transaction import MAX_TRANSACTION_BYTES, build_transaction
+from bmv.chain.transaction import build_transaction
 from bmv.core.limits import approve
 from bmv.core.state import InFlight, Phase
 from bmv.errors import UnsafeState

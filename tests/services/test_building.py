@@ -17,7 +17,7 @@ from solders.transaction import VersionedTransaction
 from bmv.app.world import World, WorldOptions
 from bmv.chain.jito import TIP_ACCOUNTS
 from bmv.chain.message import AddressTable
-from bmv.chain.transaction import build_transaction, sign, sign_all
+from bmv.chain.transaction import sign, sign_all
 from bmv.errors import InvariantBroken
 from bmv.events import Execute
 from bmv.keys.signer import InProcessSigner
@@ -98,13 +98,7 @@ def wire(bundle: BundleDraft) -> list[bytes]:
     """Build and sign a bundle as the dispatcher does."""
     return [
         sign(
-            build_transaction(
-                draft.payer,
-                draft.pieces,
-                draft.units,
-                TIP if draft is bundle.drafts[-1] else None,
-                bytes(32),
-            ),
+            draft.message(draft.units, TIP if draft is bundle.drafts[-1] else None, bytes(32)),
             SIGNER,
         )
         for draft in bundle.drafts
@@ -358,14 +352,7 @@ def own_crank(groups: Sequence[Group], payer: Pubkey) -> list[Step]:
 def sizes(bundle: BundleDraft) -> list[int]:
     """Return the bytes of each signed transaction of a bundle."""
     messages = [
-        build_transaction(
-            draft.payer,
-            draft.pieces,
-            draft.units,
-            TIP if draft is bundle.drafts[-1] else None,
-            bytes(32),
-            tables=draft.tables,
-        )
+        draft.message(draft.units, TIP if draft is bundle.drafts[-1] else None, bytes(32))
         for draft in bundle.drafts
     ]
     return [len(raw) for raw in sign_all(messages, MANY_SIGNER)]

@@ -21,9 +21,10 @@ from solders.transaction import VersionedTransaction
 from bmv.app.signing import policy_of
 from bmv.chain.jito import MIN_TIP, TIP_ACCOUNTS
 from bmv.chain.jupiter import parse_build
-from bmv.chain.message import AddressTable, kept_templates
+from bmv.chain.layout import empty_layout
+from bmv.chain.message import AddressTable
 from bmv.chain.rpc import Blockhash
-from bmv.chain.transaction import Room, Tip, sign_all
+from bmv.chain.transaction import Tip, sign_all, tipping
 from bmv.config import Settings
 from bmv.keys.policy import GuardedSigner, Limits, Policy, Unlawful
 from bmv.keys.signer import InProcessSigner
@@ -115,14 +116,15 @@ def carried_out(answer: Any, desk: Desk, guard: GuardedSigner) -> Outcome:
         for key, held in known.tables.items()
         if key in build.tables
     ]
-    if Room(desk.order.taker, tables).over([step.piece[0] for step in steps], TIP) > 0:
+    pieces = [*(step.piece for step in steps), tipping(desk.order.taker, TIP)]
+    if empty_layout(desk.order.taker, tables).after(shape for shape, _ in pieces).over > 0:
         return Outcome("larger than a transaction", [])
     packing = Packing(TIP, lambda _: tables)
     packing.add(Group(1, steps))
     (bundle,) = packing.ended()
     blockhash = Blockhash(str(Pubkey(bytes(range(32)))), BlockHeight(10**9), Slot(1))
     try:
-        return Outcome("", list(sign_all(messages_of(bundle, TIP, blockhash, kept_templates()), guard)))
+        return Outcome("", list(sign_all(messages_of(bundle, TIP, blockhash), guard)))
     except Unlawful as error:
         return Outcome(f"signer: {error.rule}", [])
 

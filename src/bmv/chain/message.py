@@ -15,7 +15,7 @@ Layout (Solana message format, v0; ``short`` is a compact-u16 length)::
     | short n, n x (table key 32 B, short w, w indexes to write, short r, r indexes to read)
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from solders.instruction import Instruction
@@ -223,15 +223,6 @@ class MessageTemplate:
         parts[1] = blockhash
         parts[4::2] = datas
         return b"".join(parts)
-
-
-Templates = Callable[[Pubkey, tuple[Shape, ...], tuple[AddressTable, ...]], MessageTemplate]
-"""Gives the template for a payer, shapes and tables."""
-
-
-def kept_templates(capacity: int = 1024) -> Templates:
-    """Compile each template once, while it is among the ``capacity`` ones used last."""
-    return lru_cache(maxsize=capacity)(MessageTemplate)
 
 
 def compile_message(

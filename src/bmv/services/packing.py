@@ -14,8 +14,9 @@ from functools import lru_cache
 import msgspec
 from solders.pubkey import Pubkey
 
-from bmv.chain.message import NO_TABLES, AddressTable, Names, Piece, invoked_size
-from bmv.chain.transaction import Room, Tip
+from bmv.chain.layout import empty_layout
+from bmv.chain.message import NO_TABLES, AddressTable, Names, invoked_size
+from bmv.chain.transaction import Tip, fill, tipping
 from bmv.errors import InvariantBroken
 from bmv.services import compute
 from bmv.services.building import PER_INSTRUCTION, Step, Work, replace_shape
@@ -52,24 +53,23 @@ CrankOf = Callable[[Sequence[Group], Pubkey], Sequence[Step]]
 class Draft:
     """One transaction before it has a blockhash."""
 
-    __slots__ = ("_room", "payer", "steps", "tables", "units")
+    __slots__ = ("_layout", "payer", "steps", "tables", "units")
 
     def __init__(self, payer: Pubkey, tables: Sequence[AddressTable]) -> None:
         self.payer, self.tables = payer, tables
         self.steps: list[Step] = []
         self.units = compute.TRANSACTION
-        self._room = Room(payer, tables)
+        self._layout = empty_layout(payer, tables)
 
-    @property
-    def pieces(self) -> list[Piece]:
-        """Return what the transaction does, the compute limit and the tip aside."""
-        return [step.piece for step in self.steps]
+    def message(self, units: int, tip: Tip | None, blockhash: bytes) -> bytes:
+        """Return what is to be signed: the compute limit (units), its steps, the tip."""
+        return fill(self._layout, [step.piece[1] for step in self.steps], units, tip, blockhash)
 
     def take(self, work: Work) -> Work | None:
         """Add as much of it as fits; return what is left."""
         if isinstance(work, Step):
             return None if self._takes(work) else work
-        at, room = 0, self._room.left(work.names)
+        at, room = 0, self._layout.left(work.names)
         for count in _cut(work.names, len(work.orders), room, MAX_UNITS - self.units):
             self._add(work.part(at, count))
             at += count
@@ -77,7 +77,7 @@ class Draft:
 
     def _takes(self, step: Step) -> bool:
         shape = step.piece[0]
-        if self.units + step.units > MAX_UNITS or invoked_size(shape) > self._room.left(shape[0]):
+        if self.units + step.units > MAX_UNITS or invoked_size(shape) > self._layout.left(shape[0]):
             return False
         self._add(step)
         return True
@@ -85,7 +85,8 @@ class Draft:
     def ends_with(self, steps: Sequence[Step], tip: Tip) -> bool:
         """Add the last steps of a bundle if they fit beside its tip; say whether they did."""
         units = self.units + sum(step.units for step in steps)
-        if units > MAX_UNITS or self._room.over([step.piece[0] for step in steps], tip) > 0:
+        layout = self._layout.after(step.piece[0] for step in steps)
+        if units > MAX_UNITS or layout.then(tipping(self.payer, tip)[0]).over > 0:
             return False
         for step in steps:
             self._add(step)
@@ -99,7 +100,7 @@ class Draft:
         return shorter, self.steps[-1]
 
     def _add(self, step: Step) -> None:
-        self._room.add(step.piece[0])
+        self._layout = self._layout.then(step.piece[0])
         self.steps.append(step)
         self.units += step.units
 

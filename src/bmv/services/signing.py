@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from itertools import chain
 
 from bmv.chain.jito import bundle_id
-from bmv.chain.message import Templates, kept_templates
 from bmv.chain.rpc import Blockhash
-from bmv.chain.transaction import MessageSigner, Tip, build_transaction, sign_all, signature
+from bmv.chain.transaction import MessageSigner, Tip, sign_all, signature
 from bmv.errors import Refused
 from bmv.model import BundleCost
 from bmv.ports import Clock
@@ -35,7 +34,6 @@ class PlanSigner:
 
     def __init__(self, signer: MessageSigner, clock: Clock) -> None:
         self._signer, self._clock = signer, clock
-        self._templates = kept_templates()
 
     async def signed(
         self, bundles: Sequence[BundleDraft], tip: Tip | None, blockhash: Blockhash, turn: int = 0
@@ -61,7 +59,7 @@ class PlanSigner:
     ) -> list[Messages]:
         built = []
         for bundle in bundles:
-            built.append(messages_of(bundle, tip, blockhash, self._templates, turn))
+            built.append(messages_of(bundle, tip, blockhash, turn))
             await asyncio.sleep(0)
         return built
 
@@ -103,9 +101,7 @@ def portions(built: Sequence[Messages]) -> list[Sequence[Messages]]:
     return [built[start : start + AT_ONCE] for start in range(0, len(built), AT_ONCE)]
 
 
-def messages_of(
-    bundle: BundleDraft, tip: Tip | None, blockhash: Blockhash, templates: Templates, turn: int = 0
-) -> list[bytes]:
+def messages_of(bundle: BundleDraft, tip: Tip | None, blockhash: Blockhash, turn: int = 0) -> Messages:
     """Build a bundle's messages.
 
     Some units of compute more tell those of one turn from those before: a bundle that repeats a transaction
@@ -114,14 +110,5 @@ def messages_of(
     more = 0 if bundle.until is not None else 2 * turn + (tip is None)
     last, raw_hash = bundle.drafts[-1], blockhash.raw
     return [
-        build_transaction(
-            draft.payer,
-            draft.pieces,
-            draft.units + more,
-            tip if draft is last else None,
-            raw_hash,
-            tables=draft.tables,
-            templates=templates,
-        )
-        for draft in bundle.drafts
+        draft.message(draft.units + more, tip if draft is last else None, raw_hash) for draft in bundle.drafts
     ]

@@ -18,9 +18,10 @@ from solders.pubkey import Pubkey
 
 from bmv.chain.jito import MIN_TIP, TIP_ACCOUNTS
 from bmv.chain.jupiter import Jupiter
+from bmv.chain.layout import empty_layout
 from bmv.chain.message import AddressTable
 from bmv.chain.rpc import AccountImage, Rpc
-from bmv.chain.transaction import Room, build_transaction
+from bmv.chain.transaction import build_transaction, tipping
 from bmv.config import Settings
 from bmv.core.conversion import Offer, refusal
 from bmv.core.decay import BPS
@@ -193,7 +194,8 @@ class Treasury:
         """Let the node try the whole transaction; return the units it needs, or raise Unfit."""
         owner = self.accounts.owner
         whole = [step.piece for step in swap_steps(swap.order, swap.build.swap, TRIAL_UNITS)]
-        if Room(owner, swap.tables).over([shape for shape, _ in whole], (TIP_ACCOUNTS[0], MIN_TIP)) > 0:
+        tipped = [*whole, tipping(owner, (TIP_ACCOUNTS[0], MIN_TIP))]
+        if empty_layout(owner, swap.tables).after(shape for shape, _ in tipped).over > 0:
             self._most = max(LEAST_ACCOUNTS, min(self._most, len(swap.build.swap.accounts)) - FEWER_ACCOUNTS)
             raise Unfit("its swap is larger than a transaction")
         watched = [owner, self.accounts.usdc]
