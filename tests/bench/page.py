@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import msgspec
 
+from bmv.config import Settings
 from bmv.core.decay import FINE
 from bmv.core.price import PriceReading
 from bmv.core.state import State
@@ -80,7 +81,7 @@ def moving() -> Moving:
     state = quoting_state(views, quotes)
     state.market.reading = PriceReading(60_050 * FINE, "trades", True, 60_050 * FINE)
     record = Record(market(), Counter())
-    engine = SimpleNamespace(state=state, record=record)
+    engine = SimpleNamespace(state=state, record=record, settings=Settings())
     accounts = [SimpleNamespace(owner=f"owner {number}") for number in range(WALLETS)]
     return Moving(cast(Any, engine), market(), cast(Any, accounts), "live")
 
