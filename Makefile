@@ -21,8 +21,8 @@ install: $(STAMP) ## make .venv with everything in it
 demo: $(STAMP) ## a whole market on this laptop, live in the browser (Ctrl-C ends it)
 	@$(BIN)/bmv demo $(ARGS)
 
-test: $(STAMP) ## run the test suite, in three processes: many tests wait for others
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(STAMP) ## run the test suite, in two processes
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP) ## lint, types, layers, tidiness
 	$(BIN)/ruff check --no-cache .
