@@ -12,7 +12,6 @@ import itertools
 import random
 import struct
 from collections.abc import Sequence
-from itertools import chain
 
 from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.compute_budget import set_compute_unit_limit
@@ -106,7 +105,10 @@ def ours(swarm: Swarm, plan: Sequence[Execute], signer: InProcessSigner | None =
     """Return the plan on the wire, as the product makes it, signed by the swarm's signer or another one."""
     bundles = pack_bundles(swarm.groups(plan), TIP, lambda payer: swarm.tables[payer][:1], swarm.crank)
     built = [messages_of(bundle, TIP, LATEST) for bundle in bundles]
-    signed = [sign_all(chain.from_iterable(portion), signer or swarm.signer) for portion in portions(built)]
+    signed = [
+        sign_all(itertools.chain.from_iterable(portion), signer or swarm.signer)
+        for portion in portions(built)
+    ]
     return [base64.b64encode(raw) for raws in signed for raw in raws]
 
 

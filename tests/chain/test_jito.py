@@ -15,7 +15,7 @@ from solders.keypair import Keypair
 
 from bmv.chain.http import NotSent
 from bmv.chain.jito import TIP_ACCOUNTS, BlockEngine, Inflight, TipFloor, bundle_id
-from bmv.chain.message import compile_message
+from bmv.chain.message import MessageTemplate
 from bmv.chain.transaction import sign, signature
 from bmv.errors import Garbled, OutsideError, RateLimited, Refused, Unreachable
 from bmv.keys.signer import InProcessSigner
@@ -25,7 +25,8 @@ from tests.chain.stage import KEY, Hurried, Reply, Stage, cut, drip, failure, ha
 
 WALLET = Keypair.from_seed(bytes(32))
 RAWS = [
-    sign(compile_message(WALLET.pubkey(), [], bytes([n] * 32)), InProcessSigner([WALLET])) for n in range(3)
+    sign(MessageTemplate(WALLET.pubkey(), []).render(bytes([n] * 32), []), InProcessSigner([WALLET]))
+    for n in range(3)
 ]
 OWN = bundle_id([signature(one) for one in RAWS])
 BUSY = failure({"code": -32097, "message": "Network congested.", "data": None}, 429, id=None)

@@ -1,6 +1,7 @@
 """Our compiler of v0 messages against solders' own."""
 
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,6 @@ from bmv.chain.message import (
     AddressTable,
     MessageTemplate,
     Piece,
-    compile_message,
     joined,
     message_signers,
     short_length,
@@ -38,6 +38,14 @@ tables = st.lists(
     max_size=3,
     unique_by=lambda table: bytes(table.key),
 )
+
+
+def compile_message(
+    payer: Pubkey, pieces: Sequence[Piece], blockhash: bytes, tables: Sequence[AddressTable] = ()
+) -> bytes:
+    """Return the message of a template that is used once."""
+    template = MessageTemplate(payer, [shape for shape, _ in pieces], tables)
+    return template.render(blockhash, [data for _, data in pieces])
 
 
 def oracle(

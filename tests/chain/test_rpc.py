@@ -15,7 +15,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from bmv.chain.http import NotSent
-from bmv.chain.message import compile_message
+from bmv.chain.message import MessageTemplate
 from bmv.chain.rpc import AccountImage, HeightAt, Rpc, SignatureStatus
 from bmv.chain.transaction import sign, signature
 from bmv.errors import Garbled, OutsideError, RateLimited, Refused, Stale, Unreachable
@@ -42,7 +42,7 @@ WALLET = Keypair.from_seed(bytes(32))
 OWNER = Pubkey.from_bytes(bytes(range(32)))
 HASH = "EkSnNWid2cvwEVnVx9aBqawnmiCNiDgp3gUdkDPTKN1N"
 SIGNATURE = "5VERv8NMvzbJMEkV8xnrLkEaWRtSz9CosKDYjCJjBRnbJLgp8uirBgmQkjKhoR4tjF3ZpRzrFmBV6UjKdiSZkQUW"
-TRANSACTION = sign(compile_message(WALLET.pubkey(), [], bytes(32)), InProcessSigner([WALLET]))
+TRANSACTION = sign(MessageTemplate(WALLET.pubkey(), []).render(bytes(32), []), InProcessSigner([WALLET]))
 
 
 def keys(count: int) -> list[Pubkey]:

@@ -127,17 +127,7 @@ class Living:
 
     def dispatcher(self, emit: Callable[[BundleResolved], None]) -> Dispatcher:
         """Return a second dispatcher whose outcomes go to ``emit`` and nowhere else."""
-        loop = asyncio.get_running_loop()
-        rpc = Rpc(self.session, self.url, rng=random.Random(1))
-        block_engine = BlockEngine(
-            self.session,
-            [self.url],
-            auth_uuid=None,
-            rng=random.Random(1),
-            now=loop.time,
-            per_second=20,
-            tip_floor_url=f"{self.url}/api/v1/bundles/tip_floor",
-        )
+        rpc, block_engine = clients(self)
         return Dispatcher(
             rpc=rpc,
             block_engine=block_engine,
@@ -204,17 +194,22 @@ async def living(
             await world.stop()
 
 
-def mover(it: Living, tip: int) -> Mover:
-    """Return what ``bmv wallets fund`` and ``sweep`` send with, for the wallets and the treasury."""
-    rpc = Rpc(it.session, it.url, rng=random.Random(1))
+def clients(it: Living) -> tuple[Rpc, BlockEngine]:
+    """Return a node and a block engine to talk to beside the engine."""
     block_engine = BlockEngine(
         it.session,
         [it.url],
         auth_uuid=None,
         rng=random.Random(1),
-        now=lambda: int(it.clock.now()) / 1000,
+        now=asyncio.get_running_loop().time,
         per_second=20,
         tip_floor_url=f"{it.url}/api/v1/bundles/tip_floor",
     )
+    return Rpc(it.session, it.url, rng=random.Random(1)), block_engine
+
+
+def mover(it: Living, tip: int) -> Mover:
+    """Return what ``bmv wallets fund`` and ``sweep`` send with, for the wallets and the treasury."""
+    rpc, block_engine = clients(it)
     keys = InProcessSigner([*it.world.keypairs, it.world.treasury])
     return Mover(rpc, block_engine, keys, it.clock, Lamports(tip))

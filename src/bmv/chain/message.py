@@ -225,17 +225,6 @@ class MessageTemplate:
         return b"".join(parts)
 
 
-def compile_message(
-    payer: Pubkey,
-    pieces: Sequence[Piece],
-    blockhash: bytes,
-    tables: Sequence[AddressTable] = NO_TABLES,
-) -> bytes:
-    """Compile a v0 message; ValueError for more than 256 accounts."""
-    template = MessageTemplate(payer, [shape for shape, _ in pieces], tables)
-    return template.render(blockhash, [data for _, data in pieces])
-
-
 def message_signers(message: bytes) -> list[Pubkey]:
     """Read the keys that must sign a v0 message, in signing order; ValueError if it is not one."""
     signers = message[1] if len(message) > 5 and message[:1] == VERSION_0 else 0
